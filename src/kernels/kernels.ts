@@ -1,0 +1,332 @@
+/**
+ * Operations on tensors: the seam between the model and the machine.
+ *
+ * One interface, four backends: `reference` (slow, obvious, the truth), `native` (C++), `wasm` (the
+ * same C++, later) and `meta` (shapes only: it writes down FLOPs and bytes). An operation takes its
+ * outputs and inputs as tensors and returns nothing: it may finish later, in order, on a device of
+ * its own. `read` is the only place where anybody waits, so a model written on this interface runs
+ * on a GPU unchanged. No pointer appears here.
+ *
+ * Rules for every operation:
+ * - Outputs are written in full unless the text says *adds*; the caller allocates them.
+ * - f32 unless stated; sums are accumulated in f32 or better; tensors may have strided rows.
+ * - An output never overlaps an input unless the text says *in place*.
+ * - Shapes that do not fit are our own mistake: an assertion, in every backend alike.
+ * - For a fixed thread count the result is bitwise the same from run to run.
+ *
+ * Legend: T tokens (rows), D hidden, H heads, N nope dim, P rope dim, V value dim or vocabulary,
+ * C latent rank, E experts, K experts per token, R routed rows (T × K on one rank), F expert width.
+ */
+import type { Arena } from '../tensor/arena.ts';
+import type { DType, HostArray, HostArrays } from '../tensor/dtype.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+export type F32 = Tensor<'f32'>;
+export type I32 = Tensor<'i32'>;
+
+/** A matrix of weights: f32, or bf16 / f16, or f8e4m3 with one f32 scale per 128 × 128 block. */
+export interface Weight {
+  readonly values: Tensor<'f32' | 'bf16' | 'f16' | 'f8e4m3'>;
+  /** `[…, ceil(rows/128), ceil(columns/128)]`, multiplied in; present exactly for f8e4m3. */
+  readonly scales?: F32;
+}
+
+/**
+ * How a product reads its inputs, BLAS-like; weights are stored `[out, in]`.
+ * - `nt`: out[m,n] = Σ a[m,k] · b[n,k]   (a linear layer forward)
+ * - `nn`: out[m,n] = Σ a[m,k] · b[k,n]   (its input gradient)
+ * - `tn`: out[m,n] = Σ a[k,m] · b[k,n]   (its weight gradient)
+ */
+export type Layout = 'nt' | 'nn' | 'tn';
+
+/** The gate's rule as data; made by `policy/routing/gate.ts`. */
+export interface RoutingRule {
+  readonly scoring: 'sigmoid' | 'softmax';
+  readonly numGroups: number;
+  readonly groupsKept: number;
+  /** What a group is worth: the sum of its two best choice values (V3), or its best (V2). */
+  readonly groupScore: 'sumOfTopTwo' | 'max';
+  readonly expertsPerToken: number;
+  readonly isNormalised: boolean;
+  readonly scale: number;
+}
+
+export interface Kernels {
+  /** `reference`, `native`, `meta`, … as `doctor` prints it. */
+  readonly name: string;
+
+  /** Memory this backend can compute on. */
+  createArena(label: string): Arena;
+  /** The elements of a tensor, contiguous, as the host's copy; waits for what produces them. */
+  read<D extends DType>(tensor: Tensor<D>): Promise<HostArrays[D]>;
+  /** Copies host elements (contiguous, as many as the tensor has) into a tensor. */
+  write<D extends DType>(tensor: Tensor<D>, values: HostArrays[D]): void;
+
+  // Elementwise
+
+  /** out = value everywhere. */
+  fill(args: { out: Tensor; value: number }): void;
+  /** out = x, converting between f32, bf16 and f16 (to nearest even); shapes equal. */
+  copy(args: { out: Tensor; x: Tensor }): void;
+  /** out = a + b; *in place* when out is a. */
+  add(args: { out: F32; a: F32; b: F32 }): void;
+  /** x = factor · x. */
+  scale(args: { x: F32; factor: number }): void;
+  /** out = out + weight · (x − out): an exponential moving average. */
+  lerp(args: { out: F32; x: F32; weight: number }): void;
+  /** out[0] = Σ x². NaN and infinities pass through, so this is also the detector of faults. */
+  sumOfSquares(args: { out: F32; x: F32 }): void;
+
+  // Products
+
+  /** out (or *adds* to it) = a ∘ b by `layout`; a is f32, b any weight dtype. */
+  matmul(args: { out: F32; a: F32; b: Weight; layout: Layout; accumulate?: boolean }): void;
+  /**
+   * One product per expert over rows sorted by expert; group e is rows offsets[e] … offsets[e+1].
+   * - `nt`: out_RN = a_RK · b_ENKᵀ     - `nn`: out_RK = a_RN · b_ENK
+   * - `tn`: out_EMN (*adds* if accumulate; experts without rows give 0) = a_RMᵀ · b_RN, both f32
+   */
+  groupedMatmul(args: {
+    out: F32;
+    a: F32;
+    b: Weight;
+    offsets: I32;
+    layout: Layout;
+    accumulate?: boolean;
+  }): void;
+  /**
+   * One product per head against `numRows` rows, from `firstRow`, of each head's block in a matrix
+   * `[H × rowsPerHead, C]`: what absorbs the up-projections of MLA into query and output.
+   * - `nn`: out_THC = a_THn · b_h[n, C]     - `nt`: out_THn = a_THC · b_h[n, C]ᵀ
+   */
+  headMatmul(args: {
+    out: F32;
+    a: F32;
+    b: Weight;
+    rowsPerHead: number;
+    firstRow: number;
+    numRows: number;
+    layout: 'nn' | 'nt';
+  }): void;
+
+  // Norm, rotation, activation
+
+  /** out = x · rsqrt(mean(x²) + eps) · gain; keeps the factor per row for backward if asked. */
+  rmsNorm(args: { out: F32; x: F32; gain: F32; eps: number; reciprocalRms_T?: F32 }): void;
+  /** dX (or *adds*) of rmsNorm. */
+  rmsNormBackwardInput(args: {
+    dX: F32;
+    dOut: F32;
+    x: F32;
+    gain: F32;
+    reciprocalRms_T: F32;
+    accumulate?: boolean;
+  }): void;
+  /** *Adds* to dGain. */
+  rmsNormBackwardWeight(args: { dGain: F32; dOut: F32; x: F32; reciprocalRms_T: F32 }): void;
+  /**
+   * Rotates adjacent pairs (2i, 2i+1) *in place* by the angle of the row's position.
+   * @param x_THP may be a view of columns
+   * @param table `[positions, P/2, 2]`, cos then sin of each pair
+   * @param direction `inverse` turns back: the backward pass
+   */
+  rope(args: { x_THP: F32; positions_T: I32; table: F32; direction: 'forward' | 'inverse' }): void;
+  /** out_TF = silu(gate) · up, from rows [gate | up]. */
+  swiglu(args: { out_TF: F32; gateUp_T2F: F32 }): void;
+  swigluBackward(args: { dGateUp_T2F: F32; dOut_TF: F32; gateUp_T2F: F32 }): void;
+
+  // Attention
+
+  /**
+   * Causal multi-head latent attention over whole sequences, softmax in f32, never T × T at once.
+   * Keys are per head [kv's first N columns | kPe], values kv's last V columns.
+   * @param q_THD `[T, H, N+P]`, rotated       @param kv_THD `[T, H, N+V]`
+   * @param kPe_TP rotated, shared by heads    @param out_THV `[T, H, V]`
+   * @param logSumExp_TH of the scaled scores, kept for backward
+   * @param sequences row offsets, first 0, last T: rows see only their own sequence
+   */
+  mlaAttention(args: {
+    out_THV: F32;
+    logSumExp_TH: F32;
+    q_THD: F32;
+    kv_THD: F32;
+    kPe_TP: F32;
+    sequences: readonly number[];
+    scale: number;
+  }): void;
+  /** Gradients of the three inputs (dKPe summed over heads); probabilities are computed again. */
+  mlaAttentionBackward(args: {
+    dQ_THD: F32;
+    dKv_THD: F32;
+    dKPe_TP: F32;
+    dOut_THV: F32;
+    out_THV: F32;
+    logSumExp_TH: F32;
+    q_THD: F32;
+    kv_THD: F32;
+    kPe_TP: F32;
+    sequences: readonly number[];
+    scale: number;
+  }): void;
+  /** Writes each row's latent and rotated key into its slot of a paged cache. */
+  appendCache(args: { cache: F32; latent_TC: F32; kPe_TP: F32; slots_T: I32 }): void;
+  /**
+   * Decode in the absorbed form: multi-query attention over the cached latents (C) and keys (P).
+   * @param q_THC queries with the key up-projection absorbed    @param qPe_THP rotated
+   * @param cache `[blocks, blockSize, C+P]`
+   * @param blockTable `[sequences, maxBlocks]` block ids in order of position
+   * @param sequence_T which row of the block table a query row belongs to
+   * @param length_T cached positions the row sees: 0 … length − 1
+   * @param out_THC probabilities times latents
+   */
+  absorbedAttention(args: {
+    out_THC: F32;
+    q_THC: F32;
+    qPe_THP: F32;
+    cache: F32;
+    blockTable: I32;
+    sequence_T: I32;
+    length_T: I32;
+    scale: number;
+  }): void;
+
+  // Routing (DeepSeek-V3 report, 2.1.2; ties go to the lower index at group and expert level)
+
+  /**
+   * scores = sigmoid or softmax of the logits; choice = scores + bias picks groups, then experts
+   * (others at −∞); weights = the *unbiased* scores of the chosen, normalised (+1e-20) if the rule
+   * says so, times its scale. Chosen are ordered by falling choice value.
+   * @param counts_E *adds* how many tokens chose each expert
+   */
+  routeTopK(args: {
+    scores_TE: F32;
+    ids_TK: I32;
+    weights_TK: F32;
+    counts_E: I32;
+    logits_TE: F32;
+    bias_E: F32;
+    rule: RoutingRule;
+  }): void;
+  /** dLogits from the weights' gradient and, if given, one of the scores (the balance loss). */
+  routeTopKBackward(args: {
+    dLogits_TE: F32;
+    dWeights_TK: F32;
+    dScores_TE?: F32;
+    scores_TE: F32;
+    ids_TK: I32;
+    rule: RoutingRule;
+  }): void;
+  /**
+   * Sequence-wise balance loss (report, eq. 17–20), averaged over sequences: Σ f_i · P_i.
+   * @param loss `[1]`, unscaled   @param dScores_TE coefficient × its gradient (none through f)
+   * @param form `paper`: f counts the top K of the raw affinities; `selected`: the experts used
+   */
+  balanceLoss(args: {
+    loss: F32;
+    dScores_TE: F32;
+    scores_TE: F32;
+    ids_TK: I32;
+    sequences: readonly number[];
+    form: 'paper' | 'selected';
+    scoring: RoutingRule['scoring'];
+    coefficient: number;
+  }): void;
+  /**
+   * Sorts the T × K choices by expert, keeping token order within one: a counting sort.
+   * Row r holds choice slot_R[r] = t·K + k; row_TK is the inverse; offsets has E + 1 entries.
+   */
+  sortByExpert(args: { offsets: I32; slot_R: I32; row_TK: I32; ids_TK: I32 }): void;
+  /** out_RD[r] = x_TD[slot_R[r] / K]: tokens to their experts' rows. */
+  permute(args: { out_RD: F32; x_TD: F32; slot_R: I32; expertsPerToken: number }): void;
+  /** out_TD (or *adds*) = Σ_k weights[t,k] · x_RD[row_TK[t,k]]; without weights a plain sum. */
+  unpermute(args: {
+    out_TD: F32;
+    x_RD: F32;
+    row_TK: I32;
+    weights_TK?: F32;
+    accumulate?: boolean;
+  }): void;
+  /** dX_RD[r] = weights[slot] · dOut_TD[token]: the weighted unpermute backwards, to the rows. */
+  unpermuteBackwardInput(args: { dX_RD: F32; dOut_TD: F32; slot_R: I32; weights_TK: F32 }): void;
+  /** dWeights[t,k] = dOut_TD[t] · x_RD[row_TK[t,k]]. */
+  unpermuteBackwardWeights(args: { dWeights_TK: F32; dOut_TD: F32; x_RD: F32; row_TK: I32 }): void;
+
+  // Ends of the model
+
+  /** out_TD = table_VD[ids_T]; ids lie in range. */
+  embedding(args: { out_TD: F32; table_VD: Weight; ids_T: I32 }): void;
+  /** *Adds* to dTable in token order. */
+  embeddingBackward(args: { dTable_VD: F32; dOut_TD: F32; ids_T: I32 }): void;
+  /**
+   * Head and cross-entropy in one, in chunks of rows, so that logits never exist whole.
+   * Rows with target −1 count for nothing.
+   * @param losses_T −log p of the target, 0 where ignored
+   * @param gradients dH_TD is written and dHead_VD *added to*, both times `gradientScale`;
+   *   left out when only the loss is wanted
+   */
+  headCrossEntropy(args: {
+    losses_T: F32;
+    h_TD: F32;
+    head_VD: Weight;
+    targets_T: I32;
+    gradients?: { dH_TD: F32; dHead_VD: F32; gradientScale: number };
+  }): void;
+
+  // Optimiser
+
+  /**
+   * One AdamW step in place, in one pass: decoupled decay, bias-corrected moments, and the gradient
+   * multiplied by `gradientScale` (clipping) first. Moments are f32 or bf16.
+   * @param step counts from 1
+   */
+  adamw(args: {
+    parameter: F32;
+    gradient: F32;
+    firstMoment: Tensor<'f32' | 'bf16'>;
+    secondMoment: Tensor<'f32' | 'bf16'>;
+    learningRate: number;
+    beta1: number;
+    beta2: number;
+    epsilon: number;
+    weightDecay: number;
+    step: number;
+    gradientScale: number;
+  }): void;
+  /** bias += speed · sign(mean(counts) − counts), sign(0) = 0 (report, 2.1.2). */
+  updateRouterBias(args: { bias_E: F32; counts_E: I32; speed: number }): void;
+
+  // FP8 (report, 3.3; scale = max(amax, 1e-4)/448, codes = x / scale, to nearest even, saturating)
+
+  /**
+   * @param tile `1x128`: scales `[rows, ceil(columns/128)]`; `128x128`: `[ceil(rows/128), …]`
+   * @param scaleFormat `ue8m0` rounds scales up to powers of two
+   */
+  quantizeFp8(args: {
+    codes: Tensor<'f8e4m3'>;
+    scales: F32;
+    x: F32;
+    tile: '1x128' | '128x128';
+    scaleFormat: 'f32' | 'ue8m0';
+  }): void;
+  dequantizeFp8(args: {
+    out: F32;
+    codes: Tensor<'f8e4m3'>;
+    scales: F32;
+    tile: '1x128' | '128x128';
+  }): void;
+  /** out_MN = a_MK · b_NKᵀ on codes: each 128-slice of K summed, scaled by both, added in f32. */
+  fp8Matmul(args: {
+    out: F32;
+    a: Tensor<'f8e4m3'>;
+    aScales: F32;
+    b: Tensor<'f8e4m3'>;
+    bScales: F32;
+  }): void;
+}
+
+/** The name of an operation, as meta kernels, benchmarks and fault reports use it. */
+export type Operation = Exclude<keyof Kernels, 'name' | 'createArena' | 'read' | 'write'>;
+
+export type OperationArgs<O extends Operation> = Parameters<Kernels[O]>[0];
+
+export type { HostArray };

@@ -1,0 +1,100 @@
+/**
+ * Memory for tensors, taken by moving a mark and given back by moving it down again.
+ *
+ * A step marks, allocates as it goes, and releases to its mark at the end: chunks stay, so after
+ * the first step nothing is allocated. Contents are whatever was there before: an operation writes
+ * all of its output, or the caller fills it first.
+ */
+import { assert, at } from '../base/assert.ts';
+import { bytesPerElement, type DType } from './dtype.ts';
+import { type Memory, numElements, type Tensor } from './tensor.ts';
+
+export interface ArenaMark {
+  readonly chunk: number;
+  readonly offset: number;
+  readonly usedBytes: number;
+}
+
+export interface Arena {
+  allocate<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D>;
+  mark(): ArenaMark;
+  /** Gives back everything allocated since the mark; tensors from there on are dead. */
+  release(mark: ArenaMark): void;
+  /** Bytes in use now, padding included. */
+  readonly usedBytes: number;
+  /** The most ever in use. */
+  readonly peakBytes: number;
+  /** Bytes taken from the system; never shrinks. */
+  readonly reservedBytes: number;
+}
+
+/** Cache lines and the widest vectors. */
+const ALIGNMENT = 64;
+const CHUNK_BYTES = 64 * 2 ** 20;
+
+export class ChunkArena implements Arena {
+  readonly #allocateMemory: (byteLength: number) => Memory;
+  readonly #chunkBytes: number;
+  readonly #chunks: Memory[] = [];
+  #chunk = 0;
+  #offset = 0;
+  #usedBytes = 0;
+  #peakBytes = 0;
+  #reservedBytes = 0;
+
+  /** @param allocateMemory gives memory of at least that many bytes, aligned to a page */
+  constructor(allocateMemory: (byteLength: number) => Memory, chunkBytes = CHUNK_BYTES) {
+    this.#allocateMemory = allocateMemory;
+    this.#chunkBytes = chunkBytes;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  get peakBytes(): number {
+    return this.#peakBytes;
+  }
+
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
+  allocate<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
+    const exact = numElements(shape) * bytesPerElement(dtype);
+    assert(Number.isSafeInteger(exact) && exact >= 0, `allocation of shape [${shape}]`);
+    const bytes = Math.ceil(exact / ALIGNMENT) * ALIGNMENT;
+    const memory = this.#room(bytes);
+    const byteOffset = this.#offset;
+    this.#offset += bytes;
+    this.#usedBytes += bytes;
+    this.#peakBytes = Math.max(this.#peakBytes, this.#usedBytes);
+    return { dtype, shape, rowStride: shape[shape.length - 1] ?? 1, memory, byteOffset };
+  }
+
+  mark(): ArenaMark {
+    return { chunk: this.#chunk, offset: this.#offset, usedBytes: this.#usedBytes };
+  }
+
+  release(mark: ArenaMark): void {
+    assert(mark.usedBytes <= this.#usedBytes, 'release to a mark above the arena’s top');
+    this.#chunk = mark.chunk;
+    this.#offset = mark.offset;
+    this.#usedBytes = mark.usedBytes;
+  }
+
+  /** The current chunk, or the next one that has the room (a chunk too small is passed over). */
+  #room(bytes: number): Memory {
+    while (this.#chunk < this.#chunks.length) {
+      const chunk = at(this.#chunks, this.#chunk);
+      if (this.#offset + bytes <= chunk.byteLength) return chunk;
+      this.#chunk++;
+      this.#offset = 0;
+    }
+    const memory = this.#allocateMemory(Math.max(bytes, this.#chunkBytes));
+    this.#reservedBytes += memory.byteLength;
+    this.#chunks.push(memory);
+    this.#offset = 0;
+    return memory;
+  }
+}
