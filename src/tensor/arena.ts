@@ -43,7 +43,7 @@ export class ChunkArena implements Arena {
   #reservedBytes = 0;
 
   /** @param allocateMemory gives memory of at least that many bytes, aligned to a page */
-  constructor(allocateMemory: (byteLength: number) => Memory, chunkBytes = CHUNK_BYTES) {
+  constructor(allocateMemory: (byteLength: number) => Memory, chunkBytes: number = CHUNK_BYTES) {
     this.#allocateMemory = allocateMemory;
     this.#chunkBytes = chunkBytes;
   }
