@@ -1,0 +1,191 @@
+/**
+ * What a policy may say: two short vocabularies, for training and for serving. A program is one
+ * rank's list of instructions, as plain data; an executor, real or simulated, runs it.
+ *
+ * Everything that varies over time (learning rate, MTP weight, bias speed …) rides on the
+ * instruction, so schedules are decided above the seam and an executor keeps no opinion of its own.
+ */
+import type { MicroBatch, TargetCounts } from './microBatch.ts';
+
+export interface Program<I> {
+  readonly rank: number;
+  readonly instructions: readonly I[];
+}
+
+/** The parts of a block, in forward order; backward runs them from the end. */
+export type BlockPart = 'attention' | 'dispatch' | 'experts' | 'combine';
+
+/** One part of one half of an overlapped pair. `weight` is the deferred weight gradient. */
+export interface PartStep {
+  readonly pass: 'forward' | 'backward' | 'backwardInput' | 'backwardWeight';
+  readonly part: BlockPart;
+}
+
+export interface ForwardPass {
+  readonly stage: number;
+  readonly microBatch: number;
+  /** λ of the MTP loss (report, 2.2). */
+  readonly mtpWeight: number;
+  /** α of the sequence-wise balance loss (report, 2.1.2). */
+  readonly balanceCoefficient: number;
+  /**
+   * What the losses are divided by: the valid targets of the whole step, so that micro-batches with
+   * fewer of them weigh less. Balance terms are divided by `numMicroBatches`.
+   */
+  readonly normalizers: TargetCounts;
+  readonly numMicroBatches: number;
+}
+
+export interface BackwardPass {
+  readonly stage: number;
+  readonly microBatch: number;
+}
+
+export type TrainingInstruction =
+  | { readonly kind: 'loadMicroBatch'; readonly microBatch: number; readonly batch: MicroBatch }
+  | ({ readonly kind: 'forward' } & ForwardPass)
+  | ({ readonly kind: 'backward' } & BackwardPass)
+  | ({ readonly kind: 'backwardInput' } & BackwardPass)
+  | ({ readonly kind: 'backwardWeight' } & BackwardPass)
+  | {
+      readonly kind: 'forwardBackward';
+      readonly forward: ForwardPass;
+      readonly backward: BackwardPass;
+      readonly order: readonly PartStep[];
+    }
+  | {
+      readonly kind: 'send' | 'recv';
+      readonly content: 'activation' | 'gradient';
+      readonly stage: number;
+      readonly microBatch: number;
+      readonly peer: number;
+    }
+  /** Sums gradients over ranks, then reports losses, the gradient norm and any fault. */
+  | { readonly kind: 'reduceGradients' }
+  | {
+      readonly kind: 'optimizerStep';
+      /** Counts from 1; bias correction depends on it. */
+      readonly step: number;
+      readonly learningRate: number;
+      readonly weightDecay: number;
+      readonly beta1: number;
+      readonly beta2: number;
+      readonly epsilon: number;
+      /** Gradients are scaled by min(1, maxGradientNorm / (norm + 1e-6)). */
+      readonly maxGradientNorm: number;
+      /** Decay of the weights' moving average; null keeps none. */
+      readonly averageDecay: number | null;
+    }
+  /** Moves router biases by the step's loads and reports both; 0 only reports. */
+  | { readonly kind: 'updateBias'; readonly speed: number }
+  /** Drops gradients and loads of the step: what a skipped step runs instead of the optimiser. */
+  | { readonly kind: 'dropGradients' }
+  | {
+      readonly kind: 'evaluate';
+      readonly batch: MicroBatch;
+      readonly weights: 'current' | 'average';
+    }
+  | { readonly kind: 'saveShard'; readonly checkpoint: CheckpointRequest }
+  | { readonly kind: 'loadShard'; readonly directory: string }
+  /** Keeps a copy of everything a step changes, in memory; `restore` goes back to it. */
+  | { readonly kind: 'snapshot' }
+  | { readonly kind: 'restore' };
+
+export interface CheckpointRequest {
+  /** Name of the checkpoint's folder inside the run; it appears whole or not at all. */
+  readonly name: string;
+  /** What the trainer wants back on resume (step, data position, random state), as JSON. */
+  readonly trainerState: string;
+  /** Small text files to lay beside the weights: `config.json`, `tokenizer.json`, … */
+  readonly files: Readonly<Record<string, string>>;
+}
+
+export interface Fault {
+  readonly what: 'nan' | 'infinity';
+  /** Where it was first seen: in a loss, an activation or a gradient. */
+  readonly where: 'loss' | 'gradient' | 'parameter';
+  /** Layer index, or null outside of layers. */
+  readonly layer: number | null;
+  /** Tensor as checkpoints name it. */
+  readonly tensor: string;
+}
+
+export interface LayerRouting {
+  readonly layer: number;
+  readonly tokensPerExpert: readonly number[];
+  readonly bias: readonly number[];
+}
+
+export type TrainingOutcome =
+  | {
+      /** From `reduceGradients`: means over the step's valid targets, in nats. */
+      readonly kind: 'losses';
+      readonly total: number;
+      readonly main: number;
+      /** Mean over depths. */
+      readonly mtp: number;
+      readonly mtpPerDepth: readonly number[];
+      /** Unscaled, summed over layers, averaged over micro-batches. */
+      readonly balance: number;
+    }
+  | { readonly kind: 'gradients'; readonly norm: number; readonly fault: Fault | null }
+  | { readonly kind: 'routing'; readonly layers: readonly LayerRouting[] }
+  | {
+      readonly kind: 'evaluation';
+      /** Sum over valid targets, in nats. */
+      readonly negativeLogLikelihood: number;
+      readonly numTargets: number;
+    }
+  | { readonly kind: 'saved'; readonly directory: string; readonly bytes: number }
+  | { readonly kind: 'loaded'; readonly trainerState: string };
+
+/** How the next token is drawn; one uniform per (seed, position), so speculation changes nothing. */
+export interface Sampling {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** 0 keeps all. */
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly seed: number;
+}
+
+/** New tokens of one sequence, at consecutive positions from `firstPosition`. */
+export interface SequenceTokens {
+  readonly sequenceId: number;
+  readonly ids: readonly number[];
+  readonly firstPosition: number;
+  /** The sequence's cache blocks, in order of position; they cover all of its positions. */
+  readonly blocks: readonly number[];
+}
+
+export type ServingInstruction =
+  /** Runs prompts (or chunks of them) and fills the cache. */
+  | { readonly kind: 'prefill'; readonly sequences: readonly SequenceTokens[] }
+  /** Runs each sequence's last token and the drafts that follow it. */
+  | { readonly kind: 'decode'; readonly sequences: readonly SequenceTokens[] }
+  /**
+   * Samples at the last `positions` rows that were just run for each sequence (a draft is accepted
+   * while it equals the sample before it) and drafts `numDrafts` tokens past the last accepted one.
+   */
+  | {
+      readonly kind: 'sample';
+      readonly sequences: readonly {
+        readonly sequenceId: number;
+        readonly positions: number;
+        readonly sampling: Sampling;
+        readonly numDrafts: number;
+      }[];
+    };
+
+export interface TokensOutcome {
+  readonly kind: 'tokens';
+  readonly sequenceId: number;
+  /** One per sampled position, in order. */
+  readonly sampled: readonly number[];
+  /** Natural log of each sampled token's probability under the model, before sampling rules. */
+  readonly logProbabilities: readonly number[];
+  readonly drafts: readonly number[];
+}
+
+export type ServingOutcome = TokensOutcome;

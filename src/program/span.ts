@@ -1,0 +1,25 @@
+/** What happened, on either side of the seam: an instruction on a rank, from one time to another. */
+export interface Span {
+  readonly rank: number;
+  /** The instruction's kind, or a part of it ("forward", "forward/attention"). */
+  readonly name: string;
+  /** Index of the instruction in its rank's program. */
+  readonly instruction: number;
+  /** Seconds on the executor's clock. */
+  readonly start: number;
+  readonly end: number;
+  readonly stage?: number;
+  readonly microBatch?: number;
+}
+
+/** Seconds from the first start to the last end. */
+export function wallSeconds(spans: readonly Span[]): number {
+  if (spans.length === 0) return 0;
+  let start = Number.POSITIVE_INFINITY;
+  let end = Number.NEGATIVE_INFINITY;
+  for (const span of spans) {
+    start = Math.min(start, span.start);
+    end = Math.max(end, span.end);
+  }
+  return end - start;
+}
