@@ -1,0 +1,189 @@
+/**
+ * Files as byte sources and sinks, and folders that appear whole or not at all.
+ *
+ * A checkpoint is written under a hidden name, made durable file by file, and renamed. A process
+ * killed at any moment therefore leaves either the old state or the new one, and at worst a hidden
+ * folder that the next run removes.
+ */
+import { type Dirent, existsSync } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { ByteFolder, ByteSink, ByteSource } from '../base/byteSource.ts';
+import { MoebiusError } from '../base/errors.ts';
+
+/** Maps a file into memory, read only; the native addon provides it. */
+export type MapFile = (path: string) => ArrayBuffer;
+
+/** A file as a byte source; mapped (so `view` costs nothing) where `mapFile` is given. */
+export async function openFile(path: string, mapFile?: MapFile): Promise<ByteSource> {
+  const { size } = await statOrFail(path);
+  if (mapFile !== undefined && size > 0) {
+    const bytes = new Uint8Array(mapFile(path));
+    return {
+      name: path,
+      byteLength: size,
+      read: async (offset, length) => bytes.slice(offset, offset + length),
+      view: (offset, length) => bytes.subarray(offset, offset + length),
+    };
+  }
+  return {
+    name: path,
+    byteLength: size,
+    read: (offset, length) => readRange(path, { offset, length }),
+  };
+}
+
+async function readRange(
+  path: string,
+  { offset, length }: { offset: number; length: number },
+): Promise<Uint8Array> {
+  const handle = await open(path, 'r');
+  try {
+    const bytes = new Uint8Array(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await handle.read(bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0) {
+        throw new MoebiusError('file.truncated', `${path} ended while it was being read`, {
+          values: { offset: offset + filled, wanted: length - filled },
+          hint: 'Copy the file again; it was changed or cut while in use.',
+        });
+      }
+      filled += bytesRead;
+    }
+    return bytes;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function statOrFail(path: string): Promise<{ size: number; isDirectory(): boolean }> {
+  try {
+    return await stat(path);
+  } catch (cause) {
+    throw new MoebiusError('file.missing', `there is no ${path}`, {
+      values: { path },
+      hint: 'Check the path; relative ones start at the current folder.',
+      cause,
+    });
+  }
+}
+
+/** A folder's plain files; names with a separator in them are refused. */
+export async function openFolder(path: string, mapFile?: MapFile): Promise<ByteFolder> {
+  if (!(await statOrFail(path)).isDirectory()) {
+    throw new MoebiusError('file.notFolder', `${path} is a file, not a folder`, {
+      values: { path },
+      hint: 'Give the folder that holds config.json and the weights.',
+    });
+  }
+  return {
+    name: path,
+    list: async () => (await filesIn(path)).map((entry) => entry.name).sort(),
+    open: (file) => {
+      if (file !== basename(file) || file === '..' || file === '.' || file === '') {
+        throw new MoebiusError('file.outside', `"${file}" points out of ${path}`, {
+          values: { file },
+          hint: 'Name files of the folder itself.',
+        });
+      }
+      return openFile(join(path, file), mapFile);
+    },
+  };
+}
+
+async function filesIn(path: string): Promise<Dirent[]> {
+  const entries = await readdir(path, { withFileTypes: true });
+  return entries.filter((entry) => entry.isFile() || entry.isSymbolicLink());
+}
+
+/** A new file (or more bytes at the end of one, with `append`), durable once closed. */
+export async function createFileSink(path: string, mode: 'new' | 'append'): Promise<ByteSink> {
+  await mkdir(dirname(path), { recursive: true });
+  const handle: FileHandle = await open(path, mode === 'append' ? 'a' : 'w');
+  return {
+    write: async (bytes) => {
+      let written = 0;
+      while (written < bytes.byteLength) {
+        written += (await handle.write(bytes, written)).bytesWritten;
+      }
+    },
+    close: async () => {
+      await handle.sync();
+      await handle.close();
+    },
+  };
+}
+
+/** Where an atomic folder's files go while it is being written. */
+export interface FolderDraft {
+  create(file: string): Promise<ByteSink>;
+  writeText(file: string, text: string): Promise<void>;
+}
+
+const DRAFT_PREFIX = '.draft-';
+
+/**
+ * Writes a folder that appears whole or not at all; an existing one of that name is replaced.
+ *
+ * @returns bytes written
+ */
+export async function writeFolder(
+  path: string,
+  write: (draft: FolderDraft) => Promise<void>,
+): Promise<number> {
+  const parent = dirname(path);
+  await mkdir(parent, { recursive: true });
+  const draftPath = join(parent, `${DRAFT_PREFIX}${basename(path)}-${process.pid}`);
+  await rm(draftPath, { recursive: true, force: true });
+  await mkdir(draftPath);
+  let bytesWritten = 0;
+  const create = async (file: string): Promise<ByteSink> => {
+    const sink = await createFileSink(join(draftPath, file), 'new');
+    return {
+      write: (bytes) => {
+        bytesWritten += bytes.byteLength;
+        return sink.write(bytes);
+      },
+      close: () => sink.close(),
+    };
+  };
+  try {
+    await write({
+      create,
+      writeText: async (file, text) => {
+        const sink = await create(file);
+        await sink.write(new TextEncoder().encode(text));
+        await sink.close();
+      },
+    });
+    await syncFolder(draftPath);
+    const replaced = join(parent, `${DRAFT_PREFIX}old-${basename(path)}-${process.pid}`);
+    const isReplacing = existsSync(path);
+    if (isReplacing) await rename(path, replaced);
+    await rename(draftPath, path);
+    await syncFolder(parent);
+    if (isReplacing) await rm(replaced, { recursive: true, force: true });
+  } catch (error) {
+    await rm(draftPath, { recursive: true, force: true });
+    throw error;
+  }
+  return bytesWritten;
+}
+
+/** Removes what a killed process left half-written beside `path`'s folders. */
+export async function removeDrafts(parent: string): Promise<readonly string[]> {
+  if (!existsSync(parent)) return [];
+  const drafts = (await readdir(parent)).filter((name) => name.startsWith(DRAFT_PREFIX));
+  for (const name of drafts) await rm(join(parent, name), { recursive: true, force: true });
+  return drafts;
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const handle = await open(path, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
