@@ -1,0 +1,144 @@
+/**
+ * The generation loop: one sequence from its prompt to its end, decide, run, note.
+ *
+ * Each step runs the last token and the drafts behind it; the executor samples at every one of
+ * those positions; the accepted part becomes output (`policy/speculation/accept.ts`) and the
+ * executor's new drafts ride on the next step. Without drafts the same loop decodes plainly, and
+ * for one seed both give the same tokens.
+ */
+import { MoebiusError } from '../base/errors.ts';
+import type { ServingExecutor } from '../executor/executor.ts';
+import type { BlockManager } from '../policy/cache/blockManager.ts';
+import { acceptDrafts } from '../policy/speculation/accept.ts';
+import type { Sampling, ServingInstruction, TokensOutcome } from '../program/instruction.ts';
+
+export interface GenerationRequest {
+  readonly sequenceId: number;
+  readonly promptIds: readonly number[];
+  readonly maxTokens: number;
+  readonly sampling: Sampling;
+  /** Generation ends when one of these is sampled; it is not part of the output. */
+  readonly endIds: ReadonlySet<number>;
+  /** Tokens drafted per step by the MTP modules; 0 decodes plainly. */
+  readonly numDrafts: number;
+  /** Positions the sequence may take, prompt included. */
+  readonly maxContext: number;
+}
+
+export interface GeneratedToken {
+  readonly id: number;
+  /** Under the model itself, before temperature and cuts; natural logarithm. */
+  readonly logProbability: number;
+  /** Whether an MTP module had drafted it. */
+  readonly isDrafted: boolean;
+}
+
+export interface GenerationSummary {
+  readonly finishReason: 'end' | 'length' | 'stopped';
+  readonly numTokens: number;
+  /** Passes of the main model after the prompt's. */
+  readonly numPasses: number;
+  readonly numDrafted: number;
+  readonly numAccepted: number;
+}
+
+/** Share of drafts that stood; 0 where none were made. */
+export function acceptanceRate(summary: GenerationSummary): number {
+  return summary.numDrafted === 0 ? 0 : summary.numAccepted / summary.numDrafted;
+}
+
+/**
+ * @yields tokens as they are decided; returning early from the loop frees the cache
+ * @throws generate.context when the prompt leaves no room for a token; nothing is cut silently
+ */
+export async function* generateTokens(
+  executor: ServingExecutor,
+  cache: BlockManager,
+  request: GenerationRequest,
+): AsyncGenerator<GeneratedToken, GenerationSummary> {
+  checkRequest(request);
+  const { sequenceId, promptIds, maxContext, endIds } = request;
+  const room = Math.min(request.maxTokens, maxContext - promptIds.length);
+  const count = { numTokens: 0, numPasses: 0, numDrafted: 0, numAccepted: 0 };
+  try {
+    let ids: readonly number[] = promptIds;
+    let position = 0;
+    let drafts: readonly number[] = [];
+    while (true) {
+      const remaining = room - count.numTokens;
+      const blocks = cache.reserve(sequenceId, position + ids.length);
+      const numDrafts = Math.max(0, Math.min(request.numDrafts, remaining - 2));
+      const tokens = { sequenceId, ids, firstPosition: position, blocks: [...blocks] };
+      const program: ServingInstruction[] = [
+        { kind: position === 0 ? 'prefill' : 'decode', sequences: [tokens] },
+        {
+          kind: 'sample',
+          sequences: [
+            { sequenceId, positions: drafts.length + 1, sampling: request.sampling, numDrafts },
+          ],
+        },
+      ];
+      const result = await executor.run([{ rank: 0, instructions: program }]);
+      const outcome = result.outcomes.find((each) => each.sequenceId === sequenceId);
+      const step = noted(outcome, drafts, sequenceId);
+      if (position > 0) count.numPasses++;
+      count.numDrafted += drafts.length;
+      count.numAccepted += step.numAccepted;
+      for (const [i, token] of step.tokens.entries()) {
+        if (endIds.has(token.id)) return { finishReason: 'end', ...count };
+        count.numTokens++;
+        yield { ...token, isDrafted: i < step.numAccepted };
+        if (count.numTokens >= room) return { finishReason: 'length', ...count };
+      }
+      position += ids.length - drafts.length + step.numAccepted;
+      const last = step.tokens[step.tokens.length - 1];
+      drafts = step.drafts;
+      ids = [last?.id ?? 0, ...drafts];
+    }
+  } finally {
+    cache.release(sequenceId);
+  }
+}
+
+function noted(
+  outcome: TokensOutcome | undefined,
+  drafts: readonly number[],
+  sequenceId: number,
+): {
+  numAccepted: number;
+  tokens: { id: number; logProbability: number }[];
+  drafts: readonly number[];
+} {
+  if (outcome === undefined || outcome.sampled.length !== drafts.length + 1) {
+    throw new MoebiusError('generate.outcome', 'the executor sampled too few tokens', {
+      values: { sequenceId, wanted: drafts.length + 1, got: outcome?.sampled.length ?? 0 },
+      hint: 'Report this: the executor and the policy disagree about a step.',
+    });
+  }
+  const { numAccepted, tokens } = acceptDrafts(drafts, outcome.sampled);
+  return {
+    numAccepted,
+    tokens: tokens.map((id, i) => ({ id, logProbability: outcome.logProbabilities[i] ?? 0 })),
+    drafts: outcome.drafts,
+  };
+}
+
+function checkRequest({ promptIds, maxTokens, maxContext }: GenerationRequest): void {
+  if (promptIds.length === 0) {
+    throw new MoebiusError('generate.empty', 'the prompt has no tokens', {
+      hint: 'Give a prompt, or a tokenizer that starts sequences with a BOS token.',
+    });
+  }
+  if (promptIds.length >= maxContext) {
+    throw new MoebiusError('generate.context', 'the prompt fills the whole context', {
+      values: { promptTokens: promptIds.length, contextTokens: maxContext },
+      hint: `Shorten the prompt to at most ${maxContext - 1} tokens, or raise the context length.`,
+    });
+  }
+  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+    throw new MoebiusError('generate.maxTokens', `maxTokens is ${maxTokens}`, {
+      values: { maxTokens },
+      hint: 'Ask for one token or more.',
+    });
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Text that may be shown: everything up to a stop string, and nothing that may yet become one.
+ *
+ * A stop string can be spread over tokens, so the tail that is a prefix of one is held back until
+ * it is decided. What follows a stop string, and the string itself, is never shown.
+ */
+export class StopStrings {
+  readonly #stops: readonly string[];
+  #held = '';
+  #isStopped = false;
+
+  constructor(stops: readonly string[]) {
+    this.#stops = stops.filter((stop) => stop.length > 0);
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Takes new text and gives what may be shown now. */
+  push(text: string): string {
+    if (this.#isStopped) return '';
+    const all = this.#held + text;
+    const cut = firstStop(all, this.#stops);
+    if (cut >= 0) {
+      this.#isStopped = true;
+      this.#held = '';
+      return all.slice(0, cut);
+    }
+    const keep = longestOpenPrefix(all, this.#stops);
+    this.#held = all.slice(all.length - keep);
+    return all.slice(0, all.length - keep);
+  }
+
+  /** The end of the text: what was held back turned out to be no stop string. */
+  end(): string {
+    const rest = this.#isStopped ? '' : this.#held;
+    this.#held = '';
+    return rest;
+  }
+}
+
+function firstStop(text: string, stops: readonly string[]): number {
+  let first = -1;
+  for (const stop of stops) {
+    const index = text.indexOf(stop);
+    if (index >= 0 && (first < 0 || index < first)) first = index;
+  }
+  return first;
+}
+
+/** Length of the longest tail of the text that begins a stop string. */
+function longestOpenPrefix(text: string, stops: readonly string[]): number {
+  let longest = 0;
+  for (const stop of stops) {
+    for (let n = Math.min(stop.length - 1, text.length); n > longest; n--) {
+      if (text.endsWith(stop.slice(0, n))) longest = n;
+    }
+  }
+  return longest;
+}
