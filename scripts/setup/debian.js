@@ -1,0 +1,69 @@
+/**
+ * What comes from Debian and not from npm: a compiler, and programs that a measurement is held
+ * against. `--with NAME` installs one as root and otherwise says in one line what to install.
+ */
+import { spawnSync } from 'node:child_process';
+import { say } from './progress.js';
+
+/** @typedef {{ package: string, purpose: string, probe: [string, ...string[]] }} Need */
+
+export const NEEDS = /** @type {Record<string, Need>} */ ({
+  compiler: {
+    package: 'g++',
+    purpose: 'native kernels',
+    probe: ['sh', '-c', 'command -v c++ || command -v g++ || command -v clang++'],
+  },
+  xz: {
+    package: 'xz-utils',
+    purpose: 'the compression that a trained model is compared with',
+    probe: ['xz', '--version'],
+  },
+  torch: {
+    package: 'python3-torch',
+    purpose: 'the same training run in PyTorch',
+    // Debian's own interpreter: a python3 found earlier in PATH does not see Debian's packages.
+    probe: ['/usr/bin/python3', '-c', 'import torch'],
+  },
+});
+
+/** @param {string} name a key of NEEDS @returns {boolean} whether it works on this machine */
+export function isHere(name) {
+  const probe = NEEDS[name]?.probe;
+  if (!probe) throw new Error(`no such need: ${name}`);
+  const [program, ...args] = probe;
+  return spawnSync(program, args, { stdio: 'ignore' }).status === 0;
+}
+
+/**
+ * @param {readonly string[]} names keys of NEEDS
+ * @returns {string[]} the names that are still missing afterwards
+ */
+export function installNeeds(names) {
+  const unknown = names.find((name) => !NEEDS[name]);
+  if (unknown !== undefined) {
+    throw new Error(`--with ${unknown}: choose from ${Object.keys(NEEDS).join(', ')}`);
+  }
+  const missing = names.filter((name) => !isHere(name));
+  const packages = missing.map((name) => /** @type {Need} */ (NEEDS[name]).package);
+  if (packages.length > 0 && process.getuid?.() === 0) apt(packages);
+  return missing.filter((name) => {
+    if (isHere(name)) return false;
+    const need = /** @type {Need} */ (NEEDS[name]);
+    say(
+      `${name} is not here (${need.purpose}): install the Debian package ${need.package} as root`,
+    );
+    return true;
+  });
+}
+
+/** @param {readonly string[]} packages */
+function apt(packages) {
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  /** @param {string[]} args */
+  const aptGet = (args) =>
+    spawnSync('apt-get', args, { env, stdio: ['ignore', 'ignore', 'inherit'] }).status === 0;
+  const install = ['install', '-y', '--no-install-recommends', ...packages];
+  say(`installing the Debian packages ${packages.join(' ')} …`);
+  // A machine's first install often has no package lists, or old ones.
+  if (!aptGet(install) && aptGet(['update'])) aptGet(install);
+}

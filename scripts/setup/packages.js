@@ -1,0 +1,103 @@
+/**
+ * npm packages: are those of package-lock.json here, and if not, bring them.
+ *
+ * npm leaves `node_modules/.package-lock.json`, written when an install has ended well; it is
+ * compared with package-lock.json entry by entry, so an install made by hand counts too and one that
+ * was interrupted does not. Install scripts are never run: nothing here may need one (npm 12 blocks
+ * them).
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { withProgress } from './progress.js';
+
+/** @typedef {{ version?: string, link?: boolean, optional?: boolean, os?: string[],
+ *    cpu?: string[], libc?: string[] }} LockEntry */
+
+/** @param {string} root @returns {Promise<void>} */
+export async function installPackages(root) {
+  const wanted = wantedPackages(root);
+  const isFresh = !existsSync(join(root, 'node_modules', '.package-lock.json'));
+  const here = () => wanted.filter(([path]) => existsSync(join(root, path, 'package.json'))).length;
+  await withProgress(
+    `${isFresh ? 'installing' : 'updating'} ${wanted.length} packages`,
+    () => `${here()} of ${wanted.length}`,
+    // An update leaves in place what other running processes may be using; `ci` empties the folder.
+    () => npm(root, isFresh ? ['ci'] : ['install', '--no-save']),
+  );
+}
+
+/**
+ * @param {string} root
+ * @returns {string[]} what is missing or of another version, as `path (reason)`
+ */
+export function stalePackages(root) {
+  /** @type {Record<string, LockEntry>} */
+  const here = readLock(join(root, 'node_modules', '.package-lock.json'));
+  return wantedPackages(root).flatMap(([path, entry]) => {
+    const version = here[path]?.version;
+    if (version === undefined) return [`${path} (missing)`];
+    if (version !== entry.version) return [`${path} (${version}, not ${entry.version})`];
+    return existsSync(join(root, path, 'package.json')) ? [] : [`${path} (removed)`];
+  });
+}
+
+/**
+ * The lock's entries that belong on this platform.
+ *
+ * @param {string} root
+ * @returns {[string, LockEntry][]}
+ */
+function wantedPackages(root) {
+  return Object.entries(readLock(join(root, 'package-lock.json'))).filter(
+    ([path, entry]) => path !== '' && !entry.link && belongsHere(entry),
+  );
+}
+
+/** @param {LockEntry} entry */
+function belongsHere({ os = [process.platform], cpu = [process.arch], libc }) {
+  const fits = os.includes(process.platform) && cpu.includes(process.arch);
+  return fits && (!libc || libc.includes(cLibrary()));
+}
+
+/** As npm tells it: only a Node built for glibc reports a glibc. */
+function cLibrary() {
+  const report = /** @type {{ header: { glibcVersionRuntime?: string } }} */ (
+    process.report.getReport()
+  );
+  return report.header.glibcVersionRuntime ? 'glibc' : 'musl';
+}
+
+/** @param {string} file @returns {Record<string, LockEntry>} */
+function readLock(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages ?? {};
+  } catch {
+    return {};
+  }
+}
+
+/** @param {string} root @param {string[]} command @returns {Promise<void>} */
+function npm(root, command) {
+  const args = [
+    ...command,
+    '--ignore-scripts',
+    '--include=dev',
+    '--include=optional',
+    '--no-audit',
+    '--no-fund',
+    '--prefer-offline',
+    '--loglevel=error',
+  ];
+  const own = process.env.npm_execpath;
+  const child = own?.endsWith('.js')
+    ? spawn(process.execPath, [own, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
+    : spawn('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
+  child.stdout.resume();
+  return new Promise((resolve, reject) => {
+    child.on('error', reject);
+    child.on('exit', (code) =>
+      code === 0 ? resolve() : reject(new Error(`npm ${command[0]} ended with ${code}`)),
+    );
+  });
+}
