@@ -1,0 +1,195 @@
+/**
+ * The command line: names, options, and the one place where errors end.
+ *
+ * Commands are loaded when they are called, so that `moebius --help` starts at once. Exit codes:
+ * 0 done, 1 the caller's mistake, 2 our own, 130 interrupted.
+ */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { MoebiusError } from '../base/errors.ts';
+import { describeError } from './output.ts';
+
+function packageVersion(): string {
+  for (const path of ['../../package.json', '../../../package.json']) {
+    try {
+      const text = readFileSync(new URL(path, import.meta.url), 'utf8');
+      const { name, version } = JSON.parse(text) as { name?: string; version?: string };
+      if (name === 'moebius' && version !== undefined) return version;
+    } catch {
+      // one level too low: the built form lies in dist/
+    }
+  }
+  return 'unknown';
+}
+
+/** A count: an integer of at least `min`, or an error that shows what was given. */
+export function integerOption(min: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < min) {
+      throw new InvalidArgumentError(`It is "${text}"; give an integer of at least ${min}.`);
+    }
+    return value;
+  };
+}
+
+/** A number within [min, max]. */
+export function numberOption(min: number, max: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) {
+      throw new InvalidArgumentError(`It is "${text}"; give a number from ${min} to ${max}.`);
+    }
+    return value;
+  };
+}
+
+/** Gathers a repeated option into a list. */
+export function listOption(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text];
+}
+
+export function createProgram(): Command {
+  const program = new Command('moebius')
+    .description('DeepSeek-V3, whole, in TypeScript: train it, talk to it, look inside.')
+    .version(packageVersion(), '-V, --version')
+    .showHelpAfterError('(moebius --help lists the commands)')
+    .showSuggestionAfterError()
+    .exitOverride();
+
+  program
+    .command('start')
+    .description('train the small default model on the embedded corpus, then talk with it')
+    .option('--set <a.b=c>', 'change a setting of the recipe', listOption)
+    .option('--out <dir>', 'the run’s folder')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/start.ts')).start(options));
+
+  program
+    .command('train')
+    .description('train a model: a recipe by name, or a YAML or JSON file of settings')
+    .argument('<recipe|file>', 'recipe name (see: moebius config recipes) or file')
+    .option('--set <a.b=c>', 'change a setting; repeat for more', listOption)
+    .option('--out <dir>', 'the run’s folder')
+    .option('--resume', 'go on from the run’s last checkpoint')
+    .option('--json', 'end with one line of JSON')
+    .action(async (recipe, options) =>
+      (await import('./commands/train.ts')).train(recipe, options),
+    );
+
+  program
+    .command('generate')
+    .description('continue a prompt with a checkpoint')
+    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .option('--prompt <text>', 'the text to continue', '')
+    .option('--max-tokens <n>', 'tokens to generate at most', integerOption(1), 128)
+    .option('--temperature <t>', '0 is greedy', numberOption(0, 100), 0.8)
+    .option('--top-k <n>', 'keep the n likeliest tokens; 0 keeps all', integerOption(0), 0)
+    .option('--top-p <p>', 'keep the likeliest tokens of mass p', numberOption(0, 1), 1)
+    .option('--min-p <p>', 'drop tokens below p times the likeliest', numberOption(0, 1), 0)
+    .option('--seed <n>', 'seed of the sampler', integerOption(0), 0)
+    .option('--stop <text>', 'end before this text; repeat for more', listOption)
+    .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
+    .option('--ignore-eos', 'go on past the end-of-sequence token')
+    .option('--kernels <name>', 'native or reference')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/generate.ts')).generate(options));
+
+  program
+    .command('chat')
+    .description('talk with a checkpoint on the terminal')
+    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .option('--system <text>', 'a system message')
+    .option('--max-tokens <n>', 'tokens per answer at most', integerOption(1), 256)
+    .option('--temperature <t>', '0 is greedy', numberOption(0, 100), 0.8)
+    .option('--top-p <p>', 'keep the likeliest tokens of mass p', numberOption(0, 1), 0.95)
+    .option('--seed <n>', 'seed of the sampler', integerOption(0), 0)
+    .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
+    .option('--kernels <name>', 'native or reference')
+    .action(async (options) => (await import('./commands/chat.ts')).chat(options));
+
+  program
+    .command('eval')
+    .description('bits per byte of a checkpoint on text')
+    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .option(
+      '--data <path>',
+      'text files or a folder; the embedded corpus’s held-out part if absent',
+    )
+    .option('--sequence-length <n>', 'tokens per sequence', integerOption(2))
+    .option('--max-tokens <n>', 'stop after about this many tokens', integerOption(1))
+    .option('--kernels <name>', 'native or reference')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/eval.ts')).evaluate(options));
+
+  program
+    .command('inspect')
+    .description('what a checkpoint, a config file or a preset is made of')
+    .argument('<target>', 'a checkpoint’s folder, a config.json, or a preset’s name')
+    .option('--context <n>', 'context length for FLOPs per token', integerOption(1), 4096)
+    .option('--tensors', 'list every tensor')
+    .option('--json', 'end with one line of JSON')
+    .action(async (target, options) =>
+      (await import('./commands/inspect.ts')).inspect(target, options),
+    );
+
+  program
+    .command('forward')
+    .description('run one batch and write every activation, and gradients, as safetensors')
+    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .requiredOption('--inputs <file>', 'JSON with input_ids [B][T]')
+    .requiredOption('--output <file>', 'the safetensors file to write')
+    .option('--options <file>', 'JSON with the loss’s coefficients under "options"')
+    .option('--gradients', 'also write grad.NAME of the total loss')
+    .option('--kernels <name>', 'native or reference')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/forward.ts')).forward(options));
+
+  program
+    .command('bench')
+    .description('measure speed, each figure as a share of this machine’s limits')
+    .argument('<what>', 'train, or kernels')
+    .option('--config <file>', 'a model config.json or a preset’s name', 'v3-mini')
+    .option('--batch <n>', 'sequences per step', integerOption(1), 8)
+    .option('--sequence-length <n>', 'tokens per sequence', integerOption(2), 512)
+    .option('--steps <n>', 'measured steps', integerOption(1), 5)
+    .option('--tiny', 'seconds instead of minutes: only shows that it runs')
+    .option('--kernels <name>', 'native or reference')
+    .option('--json', 'end with one line of JSON')
+    .action(async (what, options) => (await import('./commands/bench.ts')).bench(what, options));
+
+  program
+    .command('doctor')
+    .description('what this machine and this installation can do')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/doctor.ts')).doctor(options));
+
+  const config = program.command('config').description('look at settings without running them');
+  config
+    .command('print')
+    .description('every setting of a run, resolved, with what was derived and why')
+    .argument('<recipe|file>', 'recipe name or file')
+    .option('--set <a.b=c>', 'change a setting; repeat for more', listOption)
+    .option('--json', 'end with one line of JSON')
+    .action(async (recipe, options) =>
+      (await import('./commands/config.ts')).printConfig(recipe, options),
+    );
+  config
+    .command('recipes')
+    .description('recipes and model presets by name')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/config.ts')).printRecipes(options));
+  return program;
+}
+
+/** Runs one command line (what follows `moebius`) and gives the exit code; `bin/` calls it. */
+export async function main(args: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...args], { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    process.stderr.write(`${describeError(error)}\n`);
+    return error instanceof MoebiusError ? 1 : 2;
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * What every command prints: something for people, then, with `--json`, one line for programs.
+ *
+ * Tables go to standard output; progress goes to standard error, so that a pipe gets only results.
+ * With `--json` the JSON object is the last line of standard output, whatever came before it.
+ */
+import { MoebiusError } from '../base/errors.ts';
+
+export interface OutputOptions {
+  readonly json?: boolean;
+}
+
+export type Cell = string | number;
+
+/** Right-aligns numbers, left-aligns words; widths count what a terminal shows. */
+export function formatTable(
+  rows: readonly (readonly Cell[])[],
+  header?: readonly string[],
+): string {
+  const all = header === undefined ? rows : [header, ...rows];
+  const numColumns = Math.max(0, ...all.map((row) => row.length));
+  const widths = Array.from({ length: numColumns }, (_, i) =>
+    Math.max(0, ...all.map((row) => displayWidth(String(row[i] ?? '')))),
+  );
+  const line = (row: readonly Cell[]): string =>
+    widths
+      .map((width, i) => {
+        const text = String(row[i] ?? '');
+        const padding = ' '.repeat(width - displayWidth(text));
+        return isNumeric(row[i]) ? padding + text : text + padding;
+      })
+      .join('  ')
+      .trimEnd();
+  const rule = widths.map((width) => '─'.repeat(width)).join('  ');
+  const body = rows.map(line);
+  return (header === undefined ? body : [line(header), rule, ...body]).join('\n');
+}
+
+function isNumeric(cell: Cell | undefined): boolean {
+  return (
+    typeof cell === 'number' ||
+    (typeof cell === 'string' && /^[-+]?[\d.,]+( ?\S{1,6})?$/.test(cell))
+  );
+}
+
+/** Columns on a terminal: wide East Asian characters take two, combining marks none. */
+export function displayWidth(text: string): number {
+  let width = 0;
+  for (const character of text) {
+    if (/\p{Mark}/u.test(character)) continue;
+    width +=
+      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}]/u.test(
+        character,
+      )
+        ? 2
+        : 1;
+  }
+  return width;
+}
+
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Progress and notices. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+/** The command's result: a table for people, then one line of JSON if it was asked for. */
+export function printResult(
+  options: OutputOptions,
+  { table, json }: { table: string; json: Readonly<Record<string, unknown>> },
+): void {
+  if (table !== '') print(table);
+  if (options.json) print(JSON.stringify(json));
+}
+
+/** A caller's mistake as people see it: what, which values, what to do. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof MoebiusError)) {
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  }
+  const values = Object.entries(error.values).map(
+    ([name, value]) => `    ${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  const hint = error.hint === undefined ? [] : [`  ${error.hint}`];
+  return [`moebius: ${error.message} (${error.code})`, ...values, ...hint].join('\n');
+}
