@@ -1,0 +1,87 @@
+/**
+ * The truth: every operation as the plainest loop there is, sums in doubles, on host memory. Slow on
+ * purpose; the other backends are held to it (`contract.ts`), and goldens hold it to the paper.
+ */
+import { assert } from '../base/assert.ts';
+import { type Arena, ChunkArena } from '../tensor/arena.ts';
+import type { DType } from '../tensor/dtype.ts';
+import { hostArray, numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
+import type { Kernels } from './kernels.ts';
+import { attention } from './reference/attention.ts';
+import { elementwise } from './reference/elementwise.ts';
+import { ends } from './reference/ends.ts';
+import { fp8 } from './reference/fp8.ts';
+import { packed } from './reference/host.ts';
+import { norm } from './reference/norm.ts';
+import { optimiser } from './reference/optimiser.ts';
+import { products } from './reference/products.ts';
+import { routing } from './reference/routing.ts';
+import { checked } from './shapes.ts';
+
+export interface ReferenceOptions {
+  /** Fills fresh tensors with NaN (wild integers), so that reading what nobody wrote shows. */
+  readonly poison?: boolean;
+}
+
+export function createReferenceKernels(options: ReferenceOptions = {}): Kernels {
+  return {
+    name: 'reference',
+    createArena: () => {
+      const arena = new ChunkArena(hostMemory);
+      return options.poison ? poisoned(arena) : arena;
+    },
+    read: async (tensor) => packed(tensor),
+    write: (tensor, values) => {
+      assert(
+        values.length === numElements(tensor.shape),
+        `write of ${values.length} values to shape [${tensor.shape}]`,
+      );
+      const target = hostArray(tensor);
+      const width = numColumns(tensor);
+      for (let row = 0; row < numRows(tensor); row++) {
+        target.set(values.subarray(row * width, (row + 1) * width), row * tensor.rowStride);
+      }
+    },
+    ...checked({
+      ...elementwise,
+      ...products,
+      ...norm,
+      ...attention,
+      ...routing,
+      ...ends,
+      ...optimiser,
+      ...fp8,
+    }),
+  };
+}
+
+function hostMemory(byteLength: number): { byteLength: number; buffer: ArrayBuffer } {
+  return { byteLength, buffer: new ArrayBuffer(byteLength) };
+}
+
+/** All bits set is NaN in every float we have; −1 would pass for an ignored target. */
+function poisoned(arena: Arena): Arena {
+  return {
+    allocate: <D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> => {
+      const tensor = arena.allocate(dtype, shape);
+      const { buffer } = tensor.memory;
+      assert(buffer !== null, 'host memory');
+      const values = hostArray(tensor);
+      new Uint8Array(buffer, tensor.byteOffset, values.byteLength).fill(
+        dtype === 'i32' ? 0x81 : 0xff,
+      );
+      return tensor;
+    },
+    mark: () => arena.mark(),
+    release: (mark) => arena.release(mark),
+    get usedBytes() {
+      return arena.usedBytes;
+    },
+    get peakBytes() {
+      return arena.peakBytes;
+    },
+    get reservedBytes() {
+      return arena.reservedBytes;
+    },
+  };
+}
