@@ -55,4 +55,18 @@ export interface ModelConfig {
   readonly torchDtype: 'float32' | 'bfloat16' | 'float16';
   /** Block size of FP8 weights, when the checkpoint has them. */
   readonly fp8WeightBlock: readonly [number, number] | null;
+  /** `ue8m0`: the model was trained with power-of-two scales (V3.1); absent means float32. */
+  readonly fp8ScaleFormat?: 'ue8m0';
+}
+
+/**
+ * Whether a layer's MLP is a mixture of experts. MTP layers are counted on from
+ * `numHiddenLayers` and follow the same rule, hence are MoE in every published model.
+ */
+export function isMoeLayer(config: ModelConfig, layer: number): boolean {
+  return (
+    config.nRoutedExperts > 0 &&
+    layer >= config.firstKDenseReplace &&
+    layer % config.moeLayerFreq === 0
+  );
 }
