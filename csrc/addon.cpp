@@ -1,0 +1,278 @@
+// The binding to Node (N-API, raw): memory, and one entry `run` for every operation.
+//
+// JavaScript writes an operation's arguments into `arguments`, a Float64Array both sides share, and
+// calls run(number): 20 ns whatever the count, and no code here per operation. The first two
+// entries are the instruction set and the thread count, so that several Kernels objects with
+// different settings live side by side. Each JavaScript thread has its own arguments and scratch;
+// the pool is one for the process.
+#include <dlfcn.h>
+#include <node_api.h>
+
+#include <cerrno>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "arena.h"
+#include "kernels.h"
+#include "pool.h"
+#include "roofline.h"
+
+namespace moebius {
+namespace {
+
+constexpr size_t kMaxArguments = 512;
+
+struct Instance {
+  double* arguments = nullptr;
+  Scratch scratch;
+};
+
+const std::vector<const Isa*>& availableIsas() {
+  static const std::vector<const Isa*> isas = [] {
+    std::vector<const Isa*> list;  // best first
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    const bool hasAvx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                         __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
+    if (hasAvx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+      list.push_back(&kIsaAvx512);
+    }
+    if (hasAvx2) list.push_back(&kIsaAvx2);
+#endif
+    list.push_back(&kIsaBaseline);
+    return list;
+  }();
+  return isas;
+}
+
+napi_value fail(napi_env env, const char* message) {
+  napi_throw_error(env, nullptr, message);
+  return nullptr;
+}
+
+Instance& instanceOf(napi_env env) {
+  void* data = nullptr;
+  napi_get_instance_data(env, &data);
+  return *static_cast<Instance*>(data);
+}
+
+bool readArguments(napi_env env, napi_callback_info info, napi_value* values, size_t wanted) {
+  size_t count = wanted;
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  return count >= wanted;
+}
+
+// run(operation): the arguments lie in the shared array.
+napi_value run(napi_env env, napi_callback_info info) {
+  napi_value value;
+  uint32_t operation = 0;
+  if (!readArguments(env, info, &value, 1) ||
+      napi_get_value_uint32(env, value, &operation) != napi_ok || operation >= kNumOperations) {
+    return fail(env, "run: unknown operation");
+  }
+  Instance& instance = instanceOf(env);
+  const std::vector<const Isa*>& isas = availableIsas();
+  const size_t isa = size_t(instance.arguments[0]);
+  const int threads = int(instance.arguments[1]);
+  if (isa >= isas.size() || threads < 1 || threads > kMaxThreads) {
+    return fail(env, "run: no such instruction set or thread count");
+  }
+  Pool& pool = Pool::instance();
+  std::unique_lock<std::mutex> lock(pool.mutex(), std::defer_lock);
+  if (threads > 1) lock.lock();
+  const Context context = {
+      threads, &instance,
+      [](void*, int count, void (*task)(void*, int), void* data) {
+        Pool::instance().run(count, task, data);
+      },
+      [](void* host, size_t bytes) {
+        void* data = static_cast<Instance*>(host)->scratch.allocate(bytes);
+        if (data == nullptr) {
+          napi_fatal_error("moebius", NAPI_AUTO_LENGTH, "no memory for an operation's scratch",
+                           NAPI_AUTO_LENGTH);
+        }
+        return data;
+      }};
+  isas[isa]->operations[operation](context, instance.arguments + 2);
+  instance.scratch.reset();
+  return nullptr;
+}
+
+// An ArrayBuffer over pages of ours, which go back to the system when it is collected.
+napi_value wrapPages(napi_env env, Pages pages, size_t bytes) {
+  Pages* kept = new Pages(pages);
+  napi_value buffer;
+  const napi_status status = napi_create_external_arraybuffer(
+      env, pages.data, bytes,
+      [](napi_env, void*, void* hint) {
+        Pages* finished = static_cast<Pages*>(hint);
+        freePages(*finished);
+        delete finished;
+      },
+      kept, &buffer);
+  if (status != napi_ok) {
+    freePages(pages);
+    delete kept;
+    return fail(env, "this Node cannot make an ArrayBuffer of that size over memory of ours");
+  }
+  return buffer;
+}
+
+// allocate(byteLength): zeroed, 2 MiB aligned, on huge pages.
+napi_value allocate(napi_env env, napi_callback_info info) {
+  napi_value value;
+  double bytes = -1;
+  if (!readArguments(env, info, &value, 1) ||
+      napi_get_value_double(env, value, &bytes) != napi_ok || !(bytes >= 1 && bytes < 0x1p52)) {
+    return fail(env, "allocate: a positive number of bytes");
+  }
+  const Pages pages = allocatePages(size_t(bytes));
+  if (pages.data == nullptr) return fail(env, "allocate: the system has no more memory");
+  return wrapPages(env, pages, size_t(bytes));
+}
+
+// mapFile(path): the file's bytes as a read-only ArrayBuffer, also above 4 GiB.
+napi_value mapFileCall(napi_env env, napi_callback_info info) {
+  napi_value value;
+  size_t length = 0;
+  if (!readArguments(env, info, &value, 1) ||
+      napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+    return fail(env, "mapFile: a path");
+  }
+  std::string path(length, '\0');
+  napi_get_value_string_utf8(env, value, path.data(), length + 1, &length);
+  if (std::strlen(path.c_str()) != length) return fail(env, "mapFile: a path without NUL");
+  const Pages pages = mapFile(path.c_str());
+  if (pages.data == nullptr && errno != 0) {
+    return fail(env, ("mapFile: " + std::string(std::strerror(errno)) + ": " + path).c_str());
+  }
+  if (pages.data == nullptr) {
+    void* nothing = nullptr;
+    napi_value buffer;
+    napi_create_arraybuffer(env, 0, &nothing, &buffer);
+    return buffer;
+  }
+  return wrapPages(env, pages, pages.bytes);
+}
+
+// address(bytes: Uint8Array): where its first byte lies. A view, because N-API looks through views
+// on shared memory but not at a SharedArrayBuffer itself.
+napi_value address(napi_env env, napi_callback_info info) {
+  napi_value value;
+  bool isView = false;
+  void* data = nullptr;
+  if (!readArguments(env, info, &value, 1) ||
+      napi_is_typedarray(env, value, &isView) != napi_ok || !isView ||
+      napi_get_typedarray_info(env, value, nullptr, nullptr, &data, nullptr, nullptr) != napi_ok) {
+    return fail(env, "address: a typed array");
+  }
+  napi_value result;
+  napi_create_double(env, double(reinterpret_cast<uintptr_t>(data)), &result);
+  return result;
+}
+
+// measureRoofline(isa, threads, seconds): see roofline.h.
+napi_value measureRooflineCall(napi_env env, napi_callback_info info) {
+  napi_value values[3];
+  uint32_t isa = 0;
+  uint32_t threads = 0;
+  double seconds = 0;
+  if (!readArguments(env, info, values, 3) ||
+      napi_get_value_uint32(env, values[0], &isa) != napi_ok ||
+      napi_get_value_uint32(env, values[1], &threads) != napi_ok ||
+      napi_get_value_double(env, values[2], &seconds) != napi_ok || isa >= availableIsas().size() ||
+      threads < 1 || threads > kMaxThreads || !(seconds > 0)) {
+    return fail(env, "measureRoofline: instruction set, threads, seconds");
+  }
+  std::lock_guard<std::mutex> lock(Pool::instance().mutex());
+  const Roofline limits = measureRoofline(*availableIsas()[isa], int(threads), seconds);
+  napi_value result;
+  napi_create_object(env, &result);
+  const auto put = [&](const char* name, double number) {
+    napi_value property;
+    napi_create_double(env, number, &property);
+    napi_set_named_property(env, result, name, property);
+  };
+  put("flopsPerSecond", limits.flopsPerSecond);
+  put("readBytesPerSecond", limits.readBytesPerSecond);
+  put("copyBytesPerSecond", limits.copyBytesPerSecond);
+  return result;
+}
+
+napi_value stringsOf(napi_env env, const std::vector<const char*>& strings) {
+  napi_value array;
+  napi_create_array_with_length(env, strings.size(), &array);
+  for (size_t i = 0; i < strings.size(); i++) {
+    napi_value text;
+    napi_create_string_utf8(env, strings[i], NAPI_AUTO_LENGTH, &text);
+    napi_set_element(env, array, uint32_t(i), text);
+  }
+  return array;
+}
+
+// The pool's threads run this library's code for ever; without this, the end of the last
+// JavaScript worker that loaded it would unmap the code under them.
+void keepLoaded() {
+  Dl_info self;
+  if (dladdr(reinterpret_cast<void*>(&keepLoaded), &self) != 0 && self.dli_fname != nullptr) {
+    dlopen(self.dli_fname, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+  }
+}
+
+napi_value initialise(napi_env env, napi_value exports) {
+  keepLoaded();
+  Instance* instance = new Instance;
+  napi_set_instance_data(
+      env, instance, [](napi_env, void* data, void*) { delete static_cast<Instance*>(data); },
+      nullptr);
+
+  napi_value buffer;
+  napi_value view;
+  void* data = nullptr;
+  napi_create_arraybuffer(env, kMaxArguments * sizeof(double), &data, &buffer);
+  napi_create_typedarray(env, napi_float64_array, kMaxArguments, buffer, 0, &view);
+  instance->arguments = static_cast<double*>(data);
+  napi_set_named_property(env, exports, "arguments", view);
+
+  static const char* const kOperationNames[] = {
+#define OPERATION(name) #name,
+#include "operations.def"
+#undef OPERATION
+  };
+  std::vector<const char*> isaNames;
+  for (const Isa* isa : availableIsas()) isaNames.push_back(isa->name);
+  const std::vector<const char*> operations(kOperationNames, kOperationNames + kNumOperations);
+  napi_set_named_property(env, exports, "isas", stringsOf(env, isaNames));
+  napi_set_named_property(env, exports, "operations", stringsOf(env, operations));
+
+  napi_value number;
+  napi_create_int32(env, kAbiVersion, &number);
+  napi_set_named_property(env, exports, "abiVersion", number);
+  napi_create_int32(env, Pool::availableThreads(), &number);
+  napi_set_named_property(env, exports, "availableThreads", number);
+  napi_create_int32(env, kMaxThreads, &number);
+  napi_set_named_property(env, exports, "maxThreads", number);
+
+  const struct {
+    const char* name;
+    napi_callback function;
+  } functions[] = {{"run", run},
+                   {"allocate", allocate},
+                   {"mapFile", mapFileCall},
+                   {"address", address},
+                   {"measureRoofline", measureRooflineCall}};
+  for (const auto& entry : functions) {
+    napi_value function;
+    napi_create_function(env, entry.name, NAPI_AUTO_LENGTH, entry.function, nullptr, &function);
+    napi_set_named_property(env, exports, entry.name, function);
+  }
+  return exports;
+}
+
+}  // namespace
+}  // namespace moebius
+
+NAPI_MODULE_INIT() { return moebius::initialise(env, exports); }

@@ -1,0 +1,26 @@
+// All operations for one instruction set: the includer has set the compiler's target and defines
+//   MOEBIUS_ISA      the exported table,    MOEBIUS_ISA_NAME   what doctor prints,
+//   MOEBIUS_LANES    floats per vector (4, 8, 16).
+// A new operation adds its .inl here and its name to operations.def.
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors pass between functions of this unit only
+#pragma GCC diagnostic ignored "-Wunused-function"
+#include "operation.h"
+#include "simd.h"
+
+#include "elementwise.inl"
+#include "roofline.inl"
+
+namespace moebius {
+
+extern const Isa MOEBIUS_ISA;
+const Isa MOEBIUS_ISA = {MOEBIUS_ISA_NAME,
+                         MOEBIUS_LANES,
+                         {
+#define OPERATION(name) name,
+#include "operations.def"
+#undef OPERATION
+                         }};
+
+}  // namespace moebius

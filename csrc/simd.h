@@ -1,0 +1,114 @@
+// Portable vectors: MOEBIUS_LANES floats, written with the vector extensions of GCC and Clang, so
+// that one source gives SSE2, AVX2, AVX-512, NEON and WASM. No library: also exp, log and the
+// narrow formats are here. Included by each isa_*.cpp inside its own target.
+//
+//   vf  floats        vi  int32        vu  uint32        vh  uint16        vb  uint8
+//
+// Comparisons give vi masks (all ones or zero). Beware `vf{} + x`: it adds signed zeros; splat(x).
+#pragma once
+#include "operation.h"
+
+#define MOEBIUS_INLINE inline __attribute__((always_inline))
+
+namespace moebius {
+namespace {
+
+constexpr int kLanes = MOEBIUS_LANES;
+
+typedef float vf __attribute__((vector_size(4 * MOEBIUS_LANES)));
+typedef i32 vi __attribute__((vector_size(4 * MOEBIUS_LANES)));
+typedef u32 vu __attribute__((vector_size(4 * MOEBIUS_LANES)));
+typedef u16 vh __attribute__((vector_size(2 * MOEBIUS_LANES)));
+typedef u8 vb __attribute__((vector_size(MOEBIUS_LANES)));
+
+// Memory accesses of any alignment and of any declared type.
+MOEBIUS_INLINE vf load(const float* p) {
+  vf v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+MOEBIUS_INLINE void store(float* p, vf v) { __builtin_memcpy(p, &v, sizeof v); }
+MOEBIUS_INLINE vi load(const i32* p) {
+  vi v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+MOEBIUS_INLINE void store(i32* p, vi v) { __builtin_memcpy(p, &v, sizeof v); }
+MOEBIUS_INLINE vh load(const u16* p) {
+  vh v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+MOEBIUS_INLINE void store(u16* p, vh v) { __builtin_memcpy(p, &v, sizeof v); }
+MOEBIUS_INLINE vb load(const u8* p) {
+  vb v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+MOEBIUS_INLINE void store(u8* p, vb v) { __builtin_memcpy(p, &v, sizeof v); }
+
+// The first `count` < kLanes elements; the others are zero / untouched.
+template <class T>
+MOEBIUS_INLINE auto loadPart(const T* p, i64 count) {
+  T lanes[kLanes] = {};
+  for (i64 i = 0; i < count; i++) lanes[i] = p[i];
+  return load(static_cast<const T*>(lanes));
+}
+template <class T, class V>
+MOEBIUS_INLINE void storePart(T* p, V v, i64 count) {
+  T lanes[kLanes];
+  store(lanes, v);
+  for (i64 i = 0; i < count; i++) p[i] = lanes[i];
+}
+
+MOEBIUS_INLINE vf splat(float x) {
+#if MOEBIUS_LANES == 4
+  return vf{x, x, x, x};
+#elif MOEBIUS_LANES == 8
+  return vf{x, x, x, x, x, x, x, x};
+#else
+  return vf{x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x};
+#endif
+}
+MOEBIUS_INLINE vi splatInt(i32 x) { return vi{} + x; }
+MOEBIUS_INLINE vu splatUint(u32 x) { return vu{} + x; }
+MOEBIUS_INLINE vf zero() { return vf{}; }
+
+// a · b + c; fused where the machine can (-ffp-contract=fast), else rounded twice.
+MOEBIUS_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
+
+MOEBIUS_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
+MOEBIUS_INLINE vi select(vi mask, vi a, vi b) { return mask ? a : b; }
+MOEBIUS_INLINE vf vmin(vf a, vf b) { return a < b ? a : b; }
+MOEBIUS_INLINE vf vmax(vf a, vf b) { return a > b ? a : b; }
+MOEBIUS_INLINE vf bitsToFloat(vi v) { return (vf)v; }
+MOEBIUS_INLINE vf bitsToFloat(vu v) { return (vf)v; }
+MOEBIUS_INLINE vi floatToBits(vf v) { return (vi)v; }
+MOEBIUS_INLINE vf vabs(vf v) { return bitsToFloat(floatToBits(v) & 0x7fffffff); }
+MOEBIUS_INLINE vf toFloat(vi v) { return __builtin_convertvector(v, vf); }
+MOEBIUS_INLINE vi toInt(vf v) { return __builtin_convertvector(v, vi); }  // truncates
+MOEBIUS_INLINE vf vsqrt(vf v) {
+  for (int i = 0; i < kLanes; i++) v[i] = __builtin_sqrtf(v[i]);
+  return v;
+}
+
+// Reductions by halves: the same order for a given width, whatever came before.
+MOEBIUS_INLINE float sum(vf v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; i++) lanes[i] += lanes[i + width];
+  }
+  return lanes[0];
+}
+MOEBIUS_INLINE float maximum(vf v) {
+  float lanes[kLanes];
+  store(lanes, v);
+  for (int width = kLanes / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; i++) lanes[i] = maxOf(lanes[i], lanes[i + width]);
+  }
+  return lanes[0];
+}
+
+}  // namespace
+}  // namespace moebius

@@ -1,0 +1,149 @@
+/**
+ * The C++ backend: `csrc/` behind the `Kernels` interface, on the cores of this machine.
+ *
+ * The addon is passed in (`runtime/loadAddon.ts` finds it), because this room knows no Node. Tensors
+ * may lie in an arena of ours (huge pages), in any ArrayBuffer, or in a mapped file. Operations are
+ * done when they return.
+ */
+import { assert } from '../base/assert.ts';
+import { MoebiusError, nearestName } from '../base/errors.ts';
+import { ChunkArena } from '../tensor/arena.ts';
+import type { DType, HostArrays } from '../tensor/dtype.ts';
+import { hostArray, isContiguous, numColumns, numRows, type Tensor } from '../tensor/tensor.ts';
+import type { Kernels } from './kernels.ts';
+import { NativeCall, NativeMemory } from './native/call.ts';
+import { elementwiseKernels } from './native/elementwise.ts';
+
+/** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
+export const NATIVE_ABI_VERSION = 1;
+
+/** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
+export interface NativeAddon {
+  readonly abiVersion: number;
+  /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
+  readonly isas: readonly string[];
+  /** Names of operations; `run` takes the index. */
+  readonly operations: readonly string[];
+  /** Cores this process may use. */
+  readonly availableThreads: number;
+  readonly maxThreads: number;
+  /** Shared with `run`: instruction set, thread count, then the operation's arguments. */
+  readonly arguments: Float64Array;
+  run(operation: number): void;
+  /** Zeroed memory on huge pages, given back when the buffer is collected. */
+  allocate(byteLength: number): ArrayBuffer;
+  /** A file's bytes, read-only: writing to them ends the process. Throws what the system says. */
+  mapFile(path: string): ArrayBuffer;
+  /** Where a typed array's first byte lies. */
+  address(bytes: Uint8Array): number;
+  measureRoofline(isa: number, threads: number, seconds: number): Roofline;
+}
+
+/** What the machine can do at most, measured on the given threads. */
+export interface Roofline {
+  readonly flopsPerSecond: number;
+  readonly readBytesPerSecond: number;
+  /** Bytes read plus bytes written. */
+  readonly copyBytesPerSecond: number;
+}
+
+export interface NativeOptions {
+  /** One of `addon.isas`; the best by default. */
+  readonly isa?: string;
+  /** Threads an operation is split over, the caller included; every available core by default. */
+  readonly threads?: number;
+}
+
+export interface NativeSettings {
+  readonly isa: string;
+  readonly threads: number;
+}
+
+/** @throws kernels.unknownIsa, kernels.invalidThreads */
+export function createNativeKernels(addon: NativeAddon, options: NativeOptions = {}): Kernels {
+  const { isa, threads } = nativeSettings(addon, options);
+  const call = new NativeCall(addon, addon.isas.indexOf(isa), threads);
+  return {
+    name: 'native',
+    createArena: () => new ChunkArena((byteLength) => allocateMemory(addon, byteLength)),
+    read: async (tensor) => gather(tensor),
+    write: scatter,
+    ...elementwiseKernels(call),
+  } as unknown as Kernels; // until every family is here
+}
+
+/** The choices that `options` amount to on this machine. */
+export function nativeSettings(addon: NativeAddon, options: NativeOptions = {}): NativeSettings {
+  const best = addon.isas[0];
+  assert(best !== undefined, 'the addon names no instruction set');
+  const { isa = best, threads = addon.availableThreads } = options;
+  if (!addon.isas.includes(isa)) {
+    const nearest = nearestName(isa, addon.isas);
+    throw new MoebiusError('kernels.unknownIsa', `this machine cannot run instruction set ${isa}`, {
+      values: { isa, available: addon.isas },
+      hint: nearest === undefined ? `Take one of ${addon.isas.join(', ')}.` : `Take ${nearest}.`,
+    });
+  }
+  if (!Number.isInteger(threads) || threads < 1 || threads > addon.maxThreads) {
+    throw new MoebiusError('kernels.invalidThreads', `kernels cannot use ${threads} threads`, {
+      values: { threads },
+      hint: `Take a whole number from 1 to ${addon.maxThreads}.`,
+    });
+  }
+  return { isa, threads };
+}
+
+/** What `doctor` prints. */
+export interface NativeDescription extends NativeSettings {
+  readonly isas: readonly string[];
+  readonly availableThreads: number;
+  readonly abiVersion: number;
+  readonly numOperations: number;
+}
+
+export function describeNative(addon: NativeAddon, options: NativeOptions = {}): NativeDescription {
+  return {
+    ...nativeSettings(addon, options),
+    isas: addon.isas,
+    availableThreads: addon.availableThreads,
+    abiVersion: addon.abiVersion,
+    numOperations: addon.operations.length,
+  };
+}
+
+/** Measures this machine with the instruction set and threads the kernels would use. */
+export function measureRoofline(
+  addon: NativeAddon,
+  options: NativeOptions & { readonly seconds?: number } = {},
+): Roofline {
+  const { isa, threads } = nativeSettings(addon, options);
+  return addon.measureRoofline(addon.isas.indexOf(isa), threads, options.seconds ?? 0.5);
+}
+
+function allocateMemory(addon: NativeAddon, byteLength: number): NativeMemory {
+  const buffer = addon.allocate(byteLength);
+  return new NativeMemory(buffer, addon.address(new Uint8Array(buffer)));
+}
+
+/** The elements as a contiguous copy. */
+function gather<D extends DType>(tensor: Tensor<D>): HostArrays[D] {
+  const all = hostArray(tensor);
+  if (isContiguous(tensor)) return all.slice() as HostArrays[D];
+  const [rows, columns] = [numRows(tensor), numColumns(tensor)];
+  const packed = all.slice(0, 0).constructor as new (length: number) => HostArrays[D];
+  const result = new packed(rows * columns);
+  for (let row = 0; row < rows; row++) {
+    const start = row * tensor.rowStride;
+    result.set(all.subarray(start, start + columns), row * columns);
+  }
+  return result;
+}
+
+function scatter<D extends DType>(tensor: Tensor<D>, values: HostArrays[D]): void {
+  const [rows, columns] = [numRows(tensor), numColumns(tensor)];
+  assert(values.length === rows * columns, `write of ${values.length} to [${tensor.shape}]`);
+  const all = hostArray(tensor);
+  for (let row = 0; row < rows; row++) {
+    all.set(values.subarray(row * columns, (row + 1) * columns), row * tensor.rowStride);
+  }
+}

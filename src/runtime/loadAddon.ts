@@ -1,0 +1,70 @@
+/**
+ * Finds the C++ kernels: the addon that set-up built in this package, or a reason why there is none.
+ *
+ * It is looked for upwards from this file, so that a checkout (`src/runtime`) and the published
+ * form (`dist/runtime`) find the same `build/Release/moebius.node`.
+ */
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { availableParallelism } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MoebiusError } from '../base/errors.ts';
+import { NATIVE_ABI_VERSION, type NativeAddon, type NativeOptions } from '../kernels/native.ts';
+
+export interface LoadAddonOptions {
+  /** The file to load instead of searching. */
+  readonly path?: string;
+}
+
+export type LoadedAddon =
+  | { readonly addon: NativeAddon; readonly path: string }
+  | { readonly reason: string };
+
+const ADDON = join('build', 'Release', 'moebius.node');
+
+export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
+  const path = options.path ?? findAddon(dirname(fileURLToPath(import.meta.url)));
+  if (path === undefined) return { reason: 'the C++ kernels are not built (npm run setup)' };
+  let addon: NativeAddon;
+  try {
+    addon = createRequire(import.meta.url)(path) as NativeAddon;
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { reason: `${path} does not load: ${message}` };
+  }
+  if (addon.abiVersion !== NATIVE_ABI_VERSION) {
+    const versions = `${addon.abiVersion} instead of ${NATIVE_ABI_VERSION}`;
+    return { reason: `${path} was built for another version of this code (${versions})` };
+  }
+  return { addon, path };
+}
+
+/**
+ * What the environment asks for: `MOEBIUS_ISA` and `MOEBIUS_THREADS`. Without them the best
+ * instruction set, and as many threads as the process may use (affinity and container quota).
+ *
+ * @throws runtime.invalidEnvironment
+ */
+export function nativeOptionsFromEnvironment(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): NativeOptions {
+  const { MOEBIUS_ISA: isa, MOEBIUS_THREADS: threads } = environment;
+  if (threads !== undefined && !/^[1-9]\d*$/.test(threads)) {
+    throw new MoebiusError('runtime.invalidEnvironment', `MOEBIUS_THREADS is ${threads}`, {
+      values: { MOEBIUS_THREADS: threads },
+      hint: 'Set it to a whole number from 1, or leave it out.',
+    });
+  }
+  return {
+    threads: threads === undefined ? availableParallelism() : Number(threads),
+    ...(isa === undefined || isa === '' ? {} : { isa }),
+  };
+}
+
+function findAddon(start: string): string | undefined {
+  for (let folder = start; ; folder = dirname(folder)) {
+    if (existsSync(join(folder, ADDON))) return join(folder, ADDON);
+    if (existsSync(join(folder, 'package.json')) || folder === dirname(folder)) return undefined;
+  }
+}
