@@ -13,14 +13,17 @@ void rooflineFma(const Context& context, const double* raw) {
   onEveryThread(context, [&](int thread) {
     // Twelve chains cover a latency of four to six cycles on two units, and fit in 16 registers.
     vf chains[kRooflineChains];
+    MOEBIUS_UNROLL
     for (int j = 0; j < kRooflineChains; j++) chains[j] = splat(float(j));
     vf x = splat(1.0000001f);
     vf y = splat(1e-9f);
     for (i64 i = 0; i < steps; i++) {
+      MOEBIUS_UNROLL
       for (int j = 0; j < kRooflineChains; j++) chains[j] = fma(chains[j], x, y);
-      asm volatile("" : : : "memory");
+      asm volatile("" : "+m"(*sums));  // one round at a time
     }
     vf total = chains[0];
+    MOEBIUS_UNROLL
     for (int j = 1; j < kRooflineChains; j++) total += chains[j];
     sums[thread * 16] = sum(total);
   });

@@ -9,6 +9,12 @@
 #include "operation.h"
 
 #define MOEBIUS_INLINE inline __attribute__((always_inline))
+// Before a loop of constant length whose variables must stay in registers.
+#if defined(__clang__)
+#define MOEBIUS_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define MOEBIUS_UNROLL _Pragma("GCC unroll 32")
+#endif
 
 namespace moebius {
 namespace {

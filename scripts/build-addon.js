@@ -13,18 +13,19 @@
  * The package brings these sources too: `runtime/loadAddon.ts` calls `ensureAddon` at the first use
  * of native kernels, in a checkout and in an installed package alike.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism, homedir } from 'node:os';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runChild } from './setup/child.js';
 import { withLock } from './setup/lock.js';
 import { say, withProgress } from './setup/progress.js';
 
 const FLAGS = [
-  ...['-std=c++17', '-O3', '-fPIC', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden'],
+  ...['-std=c++20', '-O3', '-fPIC', '-fno-exceptions', '-fno-rtti', '-fvisibility=hidden'],
   // A multiply and an add may fuse: the reference holds within the golden tolerances either way.
   ...['-Wall', '-Wextra', '-ffp-contract=fast', '-fno-math-errno', '-pthread'],
 ];
@@ -237,7 +238,9 @@ function describe(compiler, recipe) {
 async function compileTo(path, compiler, args) {
   const unfinished = `${path}.${process.pid}`;
   try {
-    await run(compiler.command, [...args, '-o', unfinished]);
+    const [program = '', ...words] = compiler.command;
+    const warnings = await runChild(program, [...words, ...args, '-o', unfinished]);
+    if (warnings) process.stderr.write(warnings);
     fs.renameSync(unfinished, path);
   } finally {
     fs.rmSync(unfinished, { force: true });
@@ -263,29 +266,6 @@ async function eachOf(items, atOnce, work) {
   // All have stopped before an error is told, so that nothing writes after the lock is given back.
   const results = await Promise.allSettled(takers);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
-}
-
-/** @param {readonly string[]} command @param {readonly string[]} args @returns {Promise<void>} */
-function run(command, args) {
-  const [program = '', ...words] = command;
-  const child = spawn(program, [...words, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let said = '';
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text) => {
-      said += text;
-    });
-  }
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('close', (code) => {
-      if (code === 0) {
-        if (said) process.stderr.write(said);
-        resolve();
-      } else {
-        reject(new Error(said.trim() || `${program} ended with ${code}`));
-      }
-    });
-  });
 }
 
 /**
