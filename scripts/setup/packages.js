@@ -6,15 +6,19 @@
  * was interrupted does not. Install scripts are never run: nothing here may need one (npm 12 blocks
  * them).
  */
-import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { runChild } from './child.js';
 import { withProgress } from './progress.js';
 
 /** @typedef {{ version?: string, link?: boolean, optional?: boolean, os?: string[],
  *    cpu?: string[], libc?: string[] }} LockEntry */
 
-/** @param {string} root @returns {Promise<void>} */
+/**
+ * @param {string} root
+ * @returns {Promise<void>}
+ * @throws {Error} with npm's own words
+ */
 export async function installPackages(root) {
   const wanted = wantedPackages(root);
   const isFresh = !existsSync(join(root, 'node_modules', '.package-lock.json'));
@@ -77,7 +81,7 @@ function readLock(file) {
   }
 }
 
-/** @param {string} root @param {string[]} command @returns {Promise<void>} */
+/** @param {string} root @param {string[]} command @returns {Promise<string>} */
 function npm(root, command) {
   const args = [
     ...command,
@@ -90,14 +94,7 @@ function npm(root, command) {
     '--loglevel=error',
   ];
   const own = process.env.npm_execpath;
-  const child = own?.endsWith('.js')
-    ? spawn(process.execPath, [own, ...args], { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] })
-    : spawn('npm', args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'] });
-  child.stdout.resume();
-  return new Promise((resolve, reject) => {
-    child.on('error', reject);
-    child.on('exit', (code) =>
-      code === 0 ? resolve() : reject(new Error(`npm ${command[0]} ended with ${code}`)),
-    );
-  });
+  return own?.endsWith('.js')
+    ? runChild(process.execPath, [own, ...args], root)
+    : runChild('npm', args, root);
 }
