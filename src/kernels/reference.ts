@@ -5,13 +5,13 @@
 import { assert } from '../base/assert.ts';
 import { type Arena, ChunkArena } from '../tensor/arena.ts';
 import type { DType } from '../tensor/dtype.ts';
-import { hostArray, numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
+import { packRows, unpackRows } from '../tensor/hostRows.ts';
+import { hostArray, type Tensor } from '../tensor/tensor.ts';
 import type { Kernels } from './kernels.ts';
 import { attention } from './reference/attention.ts';
 import { elementwise } from './reference/elementwise.ts';
 import { ends } from './reference/ends.ts';
 import { fp8 } from './reference/fp8.ts';
-import { packed } from './reference/host.ts';
 import { norm } from './reference/norm.ts';
 import { optimiser } from './reference/optimiser.ts';
 import { products } from './reference/products.ts';
@@ -30,18 +30,8 @@ export function createReferenceKernels(options: ReferenceOptions = {}): Kernels 
       const arena = new ChunkArena(hostMemory);
       return options.poison ? poisoned(arena) : arena;
     },
-    read: async (tensor) => packed(tensor),
-    write: (tensor, values) => {
-      assert(
-        values.length === numElements(tensor.shape),
-        `write of ${values.length} values to shape [${tensor.shape}]`,
-      );
-      const target = hostArray(tensor);
-      const width = numColumns(tensor);
-      for (let row = 0; row < numRows(tensor); row++) {
-        target.set(values.subarray(row * width, (row + 1) * width), row * tensor.rowStride);
-      }
-    },
+    read: async (tensor) => packRows(tensor),
+    write: unpackRows,
     ...checked({
       ...elementwise,
       ...products,

@@ -1,5 +1,6 @@
 /** Elementwise operations and sums, row by row so that strided views need no copy. */
 import type { DType } from '../../tensor/dtype.ts';
+import { encodeSmallFloat } from '../../tensor/fp8.ts';
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from '../../tensor/halfFloat.ts';
 import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Operations } from '../shapes.ts';
@@ -120,6 +121,14 @@ function decode(dtype: DType, code: number): number {
 }
 
 function encode(dtype: DType, value: number): number {
-  if (dtype === 'bf16') return encodeBf16(value);
-  return dtype === 'f16' ? encodeF16(value) : value;
+  switch (dtype) {
+    case 'bf16':
+      return encodeBf16(value);
+    case 'f16':
+      return encodeF16(value);
+    case 'f8e4m3':
+      return encodeSmallFloat('e4m3', value);
+    default:
+      return value;
+  }
 }

@@ -9,16 +9,17 @@ import {
   quantizeTile1x128,
   smallFloatTable,
 } from '../../tensor/fp8.ts';
-import { hostArray, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
+import { packRows, unpackRows } from '../../tensor/hostRows.ts';
+import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Operations } from '../shapes.ts';
-import { dequantized, packed } from './host.ts';
+import { dequantized } from './host.ts';
 
 type Fp8 = Pick<Operations, 'quantizeFp8' | 'dequantizeFp8' | 'fp8Matmul'>;
 
 export const fp8: Fp8 = {
   quantizeFp8: ({ codes, scales, x, tile, scaleFormat }) => {
     const quantize = tile === '1x128' ? quantizeTile1x128 : quantizeBlock128x128;
-    const values = packed(x);
+    const values = packRows(x);
     const columns = numColumns(x);
     // Blocks never span matrices, so a stack of them is quantised one by one.
     const rows = tile === '1x128' ? numRows(x) : at(x.shape, x.shape.length - 2);
@@ -31,12 +32,12 @@ export const fp8: Fp8 = {
       quantizedCodes.set(result.codes, from);
       quantizedScales.push(...result.scales);
     }
-    scatter(codes, quantizedCodes);
-    scatter(scales, Float32Array.from(quantizedScales));
+    unpackRows(codes, quantizedCodes);
+    unpackRows(scales, Float32Array.from(quantizedScales));
   },
 
   dequantizeFp8: ({ out, codes, scales, tile }) => {
-    scatter(out, dequantized(codes, scales, tile === '1x128' ? 1 : FP8_BLOCK));
+    unpackRows(out, dequantized(codes, scales, tile === '1x128' ? 1 : FP8_BLOCK));
   },
 
   fp8Matmul: ({ out, a, aScales, b, bScales }) => {
@@ -61,12 +62,3 @@ export const fp8: Fp8 = {
     }
   },
 };
-
-/** Writes packed elements into the rows of a tensor. */
-function scatter(tensor: Tensor, elements: ArrayLike<number>): void {
-  const values = hostArray(tensor);
-  const width = numColumns(tensor);
-  for (let i = 0; i < elements.length; i++) {
-    values[Math.floor(i / width) * tensor.rowStride + (i % width)] = at(elements, i);
-  }
-}

@@ -3,10 +3,10 @@
  * of a matrix starts at `r * rowStride` of that array.
  */
 import { at } from '../../base/assert.ts';
-import type { HostArrays } from '../../tensor/dtype.ts';
 import { dequantizeBlocks, FP8_BLOCK } from '../../tensor/fp8.ts';
 import { decodeBf16Array, decodeF16Array } from '../../tensor/halfFloat.ts';
-import { hostArray, isContiguous, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
+import { packRows } from '../../tensor/hostRows.ts';
+import { hostArray, numColumns, type Tensor } from '../../tensor/tensor.ts';
 import type { Weight } from '../kernels.ts';
 
 /** A matrix for a product: row r is at `offset + r * stride`. */
@@ -20,19 +20,6 @@ export function hostMatrix(tensor: Tensor<'f32'>): HostMatrix {
   return { values: hostArray(tensor), offset: 0, stride: tensor.rowStride };
 }
 
-/** The elements of a tensor without the gaps between its rows: a copy. */
-export function packed<D extends keyof HostArrays>(tensor: Tensor<D>): HostArrays[D] {
-  const strided = hostArray(tensor);
-  const [rows, width] = [numRows(tensor), numColumns(tensor)];
-  if (isContiguous(tensor)) return strided.slice() as HostArrays[D];
-  const result = new (strided.constructor as new (length: number) => HostArrays[D])(rows * width);
-  for (let row = 0; row < rows; row++) {
-    const from = row * tensor.rowStride;
-    result.set(strided.subarray(from, from + width), row * width);
-  }
-  return result;
-}
-
 /** The float32 matrix that a weight stands for; all dims but the last flatten to rows. */
 export function weightMatrix(weight: Weight): HostMatrix {
   const { values, scales } = weight;
@@ -42,13 +29,13 @@ export function weightMatrix(weight: Weight): HostMatrix {
     case 'f32':
       return hostMatrix(values as Tensor<'f32'>);
     case 'bf16': {
-      const codes = packed(values as Tensor<'bf16'>);
+      const codes = packRows(values as Tensor<'bf16'>);
       const decoded = new Float32Array(codes.length);
       decodeBf16Array(decoded, codes);
       return { values: decoded, offset: 0, stride: width };
     }
     case 'f16': {
-      const codes = packed(values as Tensor<'f16'>);
+      const codes = packRows(values as Tensor<'f16'>);
       const decoded = new Float32Array(codes.length);
       decodeF16Array(decoded, codes);
       return { values: decoded, offset: 0, stride: width };
@@ -71,7 +58,7 @@ export function dequantized(
   scales: Tensor<'f32'>,
   tileRows: number,
 ): Float32Array {
-  const [source, scale] = [packed(codes), packed(scales)];
+  const [source, scale] = [packRows(codes), packRows(scales)];
   const shape = {
     rows: codes.shape.length < 2 ? 1 : at(codes.shape, codes.shape.length - 2),
     columns: numColumns(codes),
