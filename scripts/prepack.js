@@ -1,6 +1,6 @@
 /**
- * Writes dist/, the form in which the package is published: JavaScript with `.d.ts` beside it, since
- * Node runs no TypeScript below node_modules. npm calls it before it packs.
+ * Writes dist/, the form in which the package is published: JavaScript with `.d.ts` beside it,
+ * since Node runs no TypeScript below node_modules. npm calls it before it packs.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';

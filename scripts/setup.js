@@ -5,8 +5,9 @@
  *     node scripts/setup.js [--with NAME,NAME] [--strict] [--run FILE ARGS…]
  *
  * It installs the packages of package-lock.json and builds the native kernels when they are missing
- * or stale, and runs FILE under the Node that npm has installed. `--with` also brings what comes from
- * Debian (setup/debian.js); with `--strict`, as CI uses it, whatever could not be had is an error.
+ * or stale, and runs FILE under the Node that npm has installed. `--with` also brings what comes
+ * from Debian (setup/debian.js); with `--strict`, as CI uses it, whatever could not be had is an
+ * error.
  */
 import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';

@@ -1,5 +1,6 @@
 /**
- * Runs the tests: every src/**\/*.test.ts and tests/**\/*.test.ts, each file in a process of its own.
+ * Runs the tests: every src/**\/*.test.ts and tests/**\/*.test.ts, each file in a process of its
+ * own.
  *
  *     npm test                          # all but tests/long
  *     npm test -- model gate            # only files whose path has one of these words

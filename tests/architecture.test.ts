@@ -97,7 +97,7 @@ test('parseWalks: takes paths from sections about walks and writes braces out', 
   assert.deepEqual(walks, ['a/b.ts', 'c/d.ts', 'c/e.ts', 'csrc/']);
 });
 
-test('tableComplaints: refuses an import of the same floor, of no room, and a room on two rows', () => {
+test('tableComplaints: refuses imports of the same floor and of no room, and a room twice', () => {
   const text = table.replace('| base shell |', '| moon sun |') + table.split('\n')[3];
   assert.deepEqual(tableComplaints(parseRooms(text)), [
     'moon may not import moon: it is not on a lower floor',
@@ -106,7 +106,7 @@ test('tableComplaints: refuses an import of the same floor, of no room, and a ro
   ]);
 });
 
-test('presenceComplaints: refuses an unknown room, a missing one, and one that is not planned', () => {
+test('presenceComplaints: refuses rooms that are unknown, missing or not planned', () => {
   const files = ['src/base/a.ts', 'src/chat/b.ts', 'src/moon/c.ts', 'src/sun/d.ts', 'src/index.ts'];
   assert.deepEqual(
     presenceComplaints(
@@ -115,8 +115,8 @@ test('presenceComplaints: refuses an unknown room, a missing one, and one that i
     ),
     [
       'src/sun is not a room of ARCHITECTURE.md',
-      'shell is "here" in ARCHITECTURE.md, and on disk it is not so',
-      'moon is "planned" in ARCHITECTURE.md, and on disk it is not so',
+      'ARCHITECTURE.md has shell as "here"; on disk it is not',
+      'ARCHITECTURE.md has moon as "planned"; on disk it is not',
     ],
   );
 });
@@ -185,7 +185,7 @@ test('fileComplaints: leaves names of the file alone: properties, keys, words in
   assert.deepEqual(complaints('src/chat/x.ts', text), []);
 });
 
-test('fileComplaints: holds a test beside its file to the floors, and lets it use tests/support', () => {
+test('fileComplaints: holds a test to the floors, and lets it use tests/support', () => {
   const text = "import '../shell/a.ts';\nimport '../../tests/support/b.ts';\nimport 'fast-check';";
   assert.deepEqual(complaints('src/chat/x.test.ts', text), ['1 chat may not import shell']);
 });

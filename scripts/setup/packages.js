@@ -2,9 +2,9 @@
  * npm packages: are those of package-lock.json here, and if not, bring them.
  *
  * npm leaves `node_modules/.package-lock.json`, written when an install has ended well; it is
- * compared with package-lock.json entry by entry, so an install made by hand counts too and one that
- * was interrupted does not. Install scripts are never run: nothing here may need one (npm 12 blocks
- * them).
+ * compared with package-lock.json entry by entry, so an install made by hand counts too and one
+ * that was interrupted does not. Install scripts are never run: nothing here may need one (npm 12
+ * blocks them).
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,8 +1,8 @@
 /**
  * Progress of the set-up, on the error stream so that a command's own output stays clean.
  *
- * On a terminal one line is rewritten; elsewhere (a log, CI) a line is added when work starts, every
- * ten seconds while it lasts, and when it ends.
+ * On a terminal one line is rewritten; elsewhere (a log, CI) a line is added when work starts,
+ * every ten seconds while it lasts, and when it ends.
  */
 const isTerminal = process.stderr.isTTY === true;
 

@@ -94,16 +94,14 @@ export function presenceComplaints(
   const onDisk = new Set(
     files.filter((file) => file.path !== ENTRY).map((file) => roomOf(file.path)),
   );
-  const known = new Map(rooms.map((room) => [room.name, room]));
+  const known = new Set(rooms.map((room) => room.name));
+  const unknown = [...onDisk].filter((name) => !known.has(name));
+  const wrong = rooms.filter((room) => onDisk.has(room.name) !== (room.state === 'here'));
   return [
-    ...[...onDisk]
-      .filter((name) => !known.has(name))
-      .map((name) => `src/${name} is not a room of ARCHITECTURE.md`),
-    ...rooms
-      .filter((room) => onDisk.has(room.name) !== (room.state === 'here'))
-      .map(
-        (room) => `${room.name} is "${room.state}" in ARCHITECTURE.md, and on disk it is not so`,
-      ),
+    ...unknown.map((name) => `src/${name} is not a room of ARCHITECTURE.md`),
+    ...wrong.map(
+      ({ name, state }) => `ARCHITECTURE.md has ${name} as "${state}"; on disk it is not`,
+    ),
   ];
 }
 
@@ -178,34 +176,31 @@ function packageComplaint(
 }
 
 /**
- * Globals that reach out of the program: Node itself, clocks, dice, timers, the network, the screen.
- * A name after a dot or before a colon is a property and somebody else's.
+ * Globals that reach out of the program: Node itself, clocks, dice, timers, the network, the
+ * screen. A name after a dot or before a colon is a property and somebody else's.
  */
-const WORLDLY = new RegExp(
-  [
-    '(?<![.\\w$#])(?:Date|performance|process|Buffer|global|globalThis|require|console|fetch|crypto',
-    '|setTimeout|setInterval|setImmediate|clearTimeout|clearInterval|WebSocket|Worker',
-    '|Math\\.random|AbortSignal\\.timeout|import\\.meta\\.(?:dirname|filename))(?![\\w$])',
-  ].join(''),
-  'g',
-);
+const WORLDLY = [
+  'Date performance process Buffer global globalThis require console fetch crypto WebSocket Worker',
+  'setTimeout setInterval setImmediate clearTimeout clearInterval',
+  'Math.random AbortSignal.timeout import.meta.dirname import.meta.filename',
+]
+  .join(' ')
+  .replaceAll('.', '\\.')
+  .replaceAll(' ', '|');
+
+const WORLDLY_NAME = new RegExp(`(?<![.\\w$#])(?:${WORLDLY})(?![\\w$])`, 'g');
 
 function worldlyNames(code: string): { name: string; line: number }[] {
-  return [...code.matchAll(WORLDLY)]
+  return [...code.matchAll(WORLDLY_NAME)]
     .filter((match) => !isKey(code, match.index, match.index + match[0].length))
     .map((match) => ({ name: match[0], line: lineAt(code, match.index) }));
 }
 
 /** `{ process: … }`, `(process: T)` and `process?: T` name something of the file's own. */
 function isKey(code: string, start: number, end: number): boolean {
-  return (
-    /^\s*\??:/.test(code.slice(end, end + 20)) &&
-    /[{,;(]\s*$|^\s*(?:readonly\s+)?$/.test(lineBefore(code, start))
-  );
-}
-
-function lineBefore(code: string, index: number): string {
-  return code.slice(code.lastIndexOf('\n', index - 1) + 1, index);
+  const before = code.slice(code.lastIndexOf('\n', start - 1) + 1, start);
+  const opens = /[{,;(]\s*$/.test(before) || /^\s*(?:readonly\s+)?$/.test(before);
+  return opens && /^\s*\??:/.test(code.slice(end, end + 20));
 }
 
 /** Files that import one another in a circle, types included, as `a → b → a`. */
