@@ -1,9 +1,9 @@
 /**
- * Every tensor of a published checkpoint, from the config alone: names verbatim, shapes `[out, in]`,
- * dtypes as stored. For DeepSeek-V3 these are the 91,991 tensors of the release.
+ * Every tensor of a published checkpoint, from the config alone: names verbatim, shapes
+ * `[out, in]`, dtypes as stored. For DeepSeek-V3 these are the 91,991 tensors of the release.
  *
  *     model.layers.L.self_attn.…      q_a_proj, q_a_layernorm, q_b_proj (or q_proj), kv_a_…, o_proj
- *     model.layers.L.mlp.…            gate_proj, up_proj, down_proj; or gate, experts.E, shared_experts
+ *     model.layers.L.mlp.…            gate_proj, up_proj, down_proj; or gate, experts.E.…, shared_…
  *     NAME_scale_inv                  one float32 per block of an FP8 weight
  *     model.layers.N+k.…              MTP module k: enorm, hnorm, eh_proj, a block, shared_head
  */

@@ -145,9 +145,10 @@ async function readHeaderLength(source: ByteSource): Promise<number> {
   const room = byteLength - LENGTH_BYTES;
   if (length > BigInt(Math.min(room, MAX_HEADER_BYTES))) {
     const isShort = length <= BigInt(MAX_HEADER_BYTES);
+    const why = isShort ? `but ${room} follow` : `more than ${MAX_HEADER_BYTES}`;
     throw new MoebiusError(
       isShort ? 'checkpoint.truncated' : 'checkpoint.headerLength',
-      `${source.name} announces a header of ${length} bytes, ${isShort ? `but ${room} follow` : `more than ${MAX_HEADER_BYTES}`}`,
+      `${source.name} announces a header of ${length} bytes, ${why}`,
       {
         values: { headerBytes: length.toString(), byteLength, limit: MAX_HEADER_BYTES },
         hint: 'Download or copy the file again; it is cut, or no safetensors file.',

@@ -178,7 +178,7 @@ async function readIndex(folder: ByteFolder): Promise<ReadonlyMap<string, string
     if (typeof file === 'string' && SHARD_NAME.test(file) && !file.includes('..')) continue;
     throw new MoebiusError(
       'checkpoint.unsafePath',
-      `${source.name} puts "${tensor}" into ${JSON.stringify(file)}, which is no shard of the folder`,
+      `${source.name} puts "${tensor}" into ${JSON.stringify(file)}, no shard of the folder`,
       {
         values: { tensor, file },
         hint: 'Trust the file only if you know its source; shards have plain names.',

@@ -2,7 +2,7 @@
  * What follows from a model's numbers alone: parameters, cache bytes, FLOPs. Pure sums, held to the
  * published figures by tests here and to the meta kernels and the checkpoint's tensors elsewhere.
  *
- * Letters: H hidden, h heads, n nope, p rope, v value dim, c KV latent, q query latent, V vocabulary.
+ * Letters: H hidden, h heads, n nope dim, p rope dim, v value dim, c KV latent, q query latent.
  */
 import { isMoeLayer, type ModelConfig } from './modelConfig.ts';
 

@@ -168,7 +168,7 @@ function parseModelType(
     `${source}: model_type ${JSON.stringify(name)} is not an architecture this software computes`,
     {
       values: { model_type: name, known },
-      hint: `Use one of ${known.join(', ')}; set model_type to deepseek_v3 if the model is one.${nested}`,
+      hint: `Use one of ${known.join(', ')}; if the model is a V3 by another name, say so.${nested}`,
     },
   );
 }
@@ -215,7 +215,7 @@ function refuseUnsupported(
     if (value === undefined || value === null || value === needed) continue;
     throw new MoebiusError(
       'config.unsupported',
-      `${source}: ${key} is ${JSON.stringify(value)}, but only ${JSON.stringify(needed)} is computed`,
+      `${source}: ${key} is ${JSON.stringify(value)}; only ${JSON.stringify(needed)} is computed`,
       {
         values: { key, value, supported: needed },
         hint: `Use a model whose ${key} is ${JSON.stringify(needed)}.`,

@@ -1,6 +1,8 @@
+/** Small floats against their definition (every code, every tie) and against the golden casts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { goldenTensor, goldenTensors, maxError } from '../../tests/support/golden.ts';
 import {
   decodeE4m3,
   dequantizeBlocks,
@@ -173,4 +175,91 @@ test('Quantising: E5M6 tiles with power-of-two scales keep 6 bits of mantissa', 
 test('E4M3 by its usual names: 0.1 is 0x1d, 0x1d is 0.1015625', () => {
   assert.equal(encodeE4m3(0.1), 0x1d);
   assert.equal(decodeE4m3(0x1d), 0.1015625);
+});
+
+const golden = await goldenTensors('fp8/fp8.safetensors');
+const floats = (name: string): Float32Array => {
+  const { values } = goldenTensor(golden, name);
+  assert(values instanceof Float32Array);
+  return values;
+};
+const shapeOf = (name: string): [rows: number, columns: number] => {
+  const [rows = 0, columns = 0] = goldenTensor(golden, name).shape;
+  return [rows, columns];
+};
+
+test('Golden FP8: every cast and every code agree exactly', () => {
+  const codes = goldenTensor(golden, 'cast.code').values;
+  for (const [i, value] of floats('cast.x').entries()) {
+    assert.equal(encodeE4m3(value), codes[i], `the code of ${value}`);
+  }
+  // As plain arrays: typed ones compare NaN as unequal.
+  assert.deepEqual([...smallFloatTable('e4m3')], [...floats('decode.table')]);
+});
+
+test('Golden FP8: activation tiles agree exactly, codes and scales', () => {
+  for (const name of ['act0', 'act1']) {
+    const [rows, columns] = shapeOf(`${name}.x`);
+    for (const [scale, suffix] of [
+      ['f32', ''],
+      ['ue8m0', '_ue8m0'],
+    ] as const) {
+      const values = floats(`${name}.x`);
+      const { codes, scales } = quantizeTile1x128({ values, rows, columns, scale });
+      assert.deepEqual(codes, goldenTensor(golden, `${name}.code${suffix}`).values);
+      assert.deepEqual(scales, floats(`${name}.scale${suffix}`));
+    }
+  }
+});
+
+test('Golden FP8: weight blocks agree exactly, a partial one among them', () => {
+  const [rows, columns] = shapeOf('w.x');
+  const [, width] = shapeOf('w.code');
+  for (const [scale, suffix] of [
+    ['f32', ''],
+    ['ue8m0', '_ue8m0'],
+  ] as const) {
+    const quantized = quantizeBlock128x128({ values: floats('w.x'), rows, columns, scale });
+    const codes = goldenTensor(golden, `w.code${suffix}`).values;
+    const scales = floats(`w.scale_inv${suffix}`);
+    const across = Math.ceil(width / 128);
+    for (let row = 0; row < rows; row++) {
+      assert.deepEqual(
+        quantized.codes.subarray(row * columns, (row + 1) * columns),
+        codes.subarray(row * width, row * width + columns),
+      );
+      const block = Math.floor(row / 128);
+      const ours = Math.ceil(columns / 128);
+      assert.equal(quantized.scales[block * ours], scales[block * across]);
+    }
+  }
+});
+
+test('Golden FP8: the product of dequantised activations and weights agrees', () => {
+  for (const suffix of ['', '_ue8m0']) {
+    const dequantized = (name: string, scale: string, blockRows: number): Float32Array => {
+      const [rows, columns] = shapeOf(`${name}.code${suffix}`);
+      const codes = goldenTensor(golden, `${name}.code${suffix}`).values;
+      assert(codes instanceof Uint8Array);
+      const out = new Float32Array(rows * columns);
+      const shape = { rows, columns, blockRows, blockColumns: 128 };
+      dequantizeBlocks({ out, codes, scales: floats(`${name}.${scale}${suffix}`), shape });
+      return out;
+    };
+    const [a, b] = [dequantized('act0', 'scale', 1), dequantized('w', 'scale_inv', 128)];
+    const [numRows, width] = shapeOf('act0.code');
+    const [numColumns] = shapeOf('w.code');
+    const expected = floats(`gemm.out${suffix}`);
+    const actual = expected.map((_, i) => {
+      const [row, column] = [Math.floor(i / numColumns), i % numColumns];
+      let sum = 0;
+      for (let k = 0; k < width; k++) {
+        sum += (a[row * width + k] ?? 0) * (b[column * width + k] ?? 0);
+      }
+      return sum;
+    });
+    assert.equal(expected.length, numRows * numColumns);
+    const largest = maxError(expected, new Float32Array(expected.length));
+    assert(maxError(actual, expected) <= 1e-6 * largest);
+  }
 });

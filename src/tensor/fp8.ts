@@ -1,11 +1,11 @@
 /**
  * Small floats and their block scales: E4M3 and E5M2 (8 bits), E5M6 (12 bits).
  *
- *     code = sign | exponent | mantissa        value = (−1)^sign · 2^(exponent − bias) · 1.mantissa
+ *     code = sign | exponent | mantissa      value = ± 2^(exponent − bias) · 1.mantissa
  *
  * E4M3 is the "fn" kind: no infinities, largest value 448, NaN only where all bits are set. The two
- * E5 kinds keep IEEE's top exponent for infinities and NaN. Casts round to nearest even and saturate
- * (DeepSeek-V3 report 3.3): overflow and infinities become the largest finite value.
+ * E5 kinds keep IEEE's top exponent for infinities and NaN. Casts round to nearest even and
+ * saturate (DeepSeek-V3 report 3.3): overflow and infinities become the largest finite value.
  *
  * A block shares one float32 scale that *multiplies* on the way back (`weight_scale_inv`, despite
  * its name): activations in tiles of 1 × 128, weights in blocks of 128 × 128. UE8M0 scales are
