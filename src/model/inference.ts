@@ -1,0 +1,208 @@
+/**
+ * Serving passes: no gradients, and attention over paged caches of latents.
+ *
+ * Prompts attend the plain way, with keys and values projected up for every position. Cached rows
+ * use the absorbed form (DeepSeek-V2 report, 2.1.2): the up-projections move to the query and to the
+ * output, so a step reads C + P numbers per cached token instead of H · (N + V).
+ *
+ *     qa = UKᵀ q_nope      score = qa · c + q_pe · k_pe      o = UV · Σ p c      [UK; UV] = Wkvb per head
+ *
+ * Legend: T rows, H heads, N nope dim, P rope dim, V value dim, C latent rank.
+ */
+import { assert, at } from '../base/assert.ts';
+import type { F32, I32 } from '../kernels/kernels.ts';
+import { columns, numRows, reshape, slices } from '../tensor/tensor.ts';
+import type { BlockWeights } from './block.ts';
+import { allocateF32, type Rows, type Shared, type StepContext } from './context.ts';
+import { embeddingForward, gatherRows } from './embedding.ts';
+import { linearForward } from './linear.ts';
+import { type MlaWeights, outputForward, type Projected, projectForward } from './mla.ts';
+import type { Model } from './model.ts';
+import { combineForward, dispatchForward, expertsForward } from './moe.ts';
+import { joinForward } from './mtp.ts';
+import { normForward } from './rmsNorm.ts';
+import type { LatentCaches, ServingRows } from './servingRows.ts';
+
+/** States of every row, after the last norm and before it: what a head and an MTP module read. */
+export interface States {
+  readonly postNorm: F32;
+  readonly preNorm: F32;
+}
+
+/** Runs new rows through the main model, appending to its caches. */
+export function runRows(
+  context: StepContext,
+  model: Model,
+  args: { rows: ServingRows; caches: LatentCaches },
+): States {
+  const { rows, caches } = args;
+  const { end, embedding, shared } = model;
+  assert(end !== null && embedding !== null, 'serving runs the whole model');
+  const preNorm = allocateF32(context, rows.count, shared.config.hiddenSize);
+  const postNorm = allocateF32(context, ...preNorm.shape);
+  const mark = context.arena.mark();
+  const x = embeddingForward(context, embedding, rows.ids);
+  context.kernels.copy({ out: preNorm, x });
+  for (const block of model.blocks) blockRows(context, shared, block, { x: preNorm, rows, caches });
+  context.arena.release(mark);
+  normForward(context, end.norm, { x: preNorm, eps: end.eps, out: postNorm });
+  return { postNorm, preNorm };
+}
+
+/**
+ * Runs MTP module `depth` over rows it has not seen, appending to its cache.
+ *
+ * @param rows their ids are the tokens `depth` places on: for depth 1 what was sampled or drafted
+ *   behind each position; positions and blocks are those of the states they continue
+ * @param previous states of the depth before at the same rows (0: the main model)
+ */
+export function draftRows(
+  context: StepContext,
+  model: Model,
+  args: { depth: number; previous: States; rows: ServingRows; caches: LatentCaches },
+): States {
+  const { depth, rows, caches } = args;
+  const { shared } = model;
+  const module = at(model.mtp, depth - 1);
+  const previous = args.previous[context.options.mtpHidden];
+  const preNorm = allocateF32(context, rows.count, shared.config.hiddenSize);
+  const postNorm = allocateF32(context, ...preNorm.shape);
+  const mark = context.arena.mark();
+  const { x } = joinForward(context, shared, module, { previous, ids: rows.ids });
+  context.kernels.copy({ out: preNorm, x });
+  blockRows(context, shared, module.block, { x: preNorm, rows, caches });
+  context.arena.release(mark);
+  normForward(context, module.end.norm, { x: preNorm, eps: module.end.eps, out: postNorm });
+  return { postNorm, preNorm };
+}
+
+/** Logits of chosen rows, `[n, vocabulary]`; the head is shared by the model and its modules. */
+export function logitsOfRows(
+  context: StepContext,
+  model: Model,
+  args: { states: States; rows: I32 },
+): F32 {
+  assert(model.end !== null, 'serving runs the whole model');
+  const chosen = gatherRows(context, args.states.postNorm, args.rows);
+  return linearForward(context, model.end.head, chosen);
+}
+
+/** States of chosen rows, as an MTP module continues them. */
+export function statesOfRows(context: StepContext, states: States, rows: I32): States {
+  return {
+    postNorm: gatherRows(context, states.postNorm, rows),
+    preNorm: gatherRows(context, states.preNorm, rows),
+  };
+}
+
+/** One block, in place. */
+function blockRows(
+  context: StepContext,
+  shared: Shared,
+  block: BlockWeights,
+  args: { x: F32; rows: ServingRows; caches: LatentCaches },
+): void {
+  const { x, rows, caches } = args;
+  const mark = context.arena.mark();
+  const cache = caches.layers.get(block.layer);
+  assert(cache !== undefined, `layer ${block.layer} has a cache`);
+  const y = attendRows(context, shared, block.attention, { x, rows, cache });
+  const feedForward = block.feedForward;
+  const dispatched = dispatchForward(context, shared, feedForward, {
+    y,
+    rows: rowsOf(rows),
+    balance: null,
+  });
+  const experts = expertsForward(context, feedForward, dispatched);
+  const { out } = combineForward(context, feedForward, { dispatched, experts });
+  context.kernels.copy({ out: x, x: out });
+  context.arena.release(mark);
+}
+
+function attendRows(
+  context: StepContext,
+  shared: Shared,
+  weights: MlaWeights,
+  args: { x: F32; rows: ServingRows; cache: F32 },
+): F32 {
+  const { x, rows, cache } = args;
+  const { kernels } = context;
+  const { numAttentionHeads: H, vHeadDim: V } = shared.config;
+  const out = allocateF32(context, ...x.shape);
+  const projected = projectForward(context, shared, weights, { x, positions: rows.positions });
+  const { latent, kPe_TP } = projected;
+  kernels.appendCache({ cache, latent_TC: latent.out, kPe_TP, slots_T: rows.slots });
+  const heads = allocateF32(context, rows.count, H, V);
+  const numPromptRows = at(rows.prompts, rows.prompts.length - 1);
+  if (numPromptRows > 0) {
+    attendPrompts(context, shared, weights, { projected, rows, heads });
+  }
+  if (rows.cached !== null) {
+    const part = { projected, cached: rows.cached, first: numPromptRows, cache, heads };
+    attendCached(context, shared, weights, part);
+  }
+  outputForward(context, weights, { out, x, heads });
+  return out;
+}
+
+function attendPrompts(
+  context: StepContext,
+  shared: Shared,
+  weights: MlaWeights,
+  args: { projected: Projected; rows: ServingRows; heads: F32 },
+): void {
+  const { projected, rows, heads } = args;
+  const { numAttentionHeads: H, qkNopeHeadDim: N, vHeadDim: V } = shared.config;
+  const T = at(rows.prompts, rows.prompts.length - 1);
+  const kv = linearForward(context, weights.kv, slices(projected.latent.out, 0, T));
+  context.kernels.mlaAttention({
+    out_THV: slices(heads, 0, T),
+    logSumExp_TH: allocateF32(context, T, H),
+    q_THD: slices(projected.q_THD, 0, T),
+    kv_THD: reshape(kv, [T, H, N + V]),
+    kPe_TP: slices(projected.kPe_TP, 0, T),
+    sequences: rows.prompts,
+    scale: shared.softmaxScale,
+  });
+}
+
+function attendCached(
+  context: StepContext,
+  shared: Shared,
+  weights: MlaWeights,
+  args: {
+    projected: Projected;
+    cached: NonNullable<ServingRows['cached']>;
+    first: number;
+    cache: F32;
+    heads: F32;
+  },
+): void {
+  const { projected, cached, first, cache } = args;
+  const { kernels } = context;
+  const { config } = shared;
+  const { numAttentionHeads: H, qkNopeHeadDim: N, qkRopeHeadDim: P, vHeadDim: V } = config;
+  const end = numRows(projected.latent.out);
+  const q_THD = slices(projected.q_THD, first, end);
+  const heads = slices(args.heads, first, end);
+  const absorbed_THC = allocateF32(context, end - first, H, config.kvLoraRank);
+  const latents_THC = allocateF32(context, end - first, H, config.kvLoraRank);
+  const up = { b: weights.kv.weight, rowsPerHead: N + V };
+  const keys = { ...up, firstRow: 0, numRows: N, layout: 'nn' as const };
+  const values = { ...up, firstRow: N, numRows: V, layout: 'nt' as const };
+  kernels.headMatmul({ out: absorbed_THC, a: columns(q_THD, 0, N), ...keys });
+  kernels.absorbedAttention({
+    out_THC: latents_THC,
+    q_THC: absorbed_THC,
+    qPe_THP: columns(q_THD, N, N + P),
+    cache,
+    ...cached,
+    scale: shared.softmaxScale,
+  });
+  kernels.headMatmul({ out: heads, a: latents_THC, ...values });
+}
+
+/** The feed-forward half looks at rows one by one: sequences matter to no part of it here. */
+function rowsOf(rows: ServingRows): Rows {
+  return { count: rows.count, positions: rows.positions, sequences: [0, rows.count] };
+}
