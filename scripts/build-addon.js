@@ -36,69 +36,65 @@ const LINK_FLAGS = ['-shared', '-pthread'].concat(
 
 /**
  * @typedef {{ command: string[], version: string }} Compiler
- * @typedef {{ name: string, path: string, object: string }} Unit
- * @typedef {{ key: string, units: Unit[], include: string }} Recipe
+ * @typedef {{ name: string, path: string, key: string }} Unit
+ * @typedef {{ key: string, units: Unit[], include: string }} Recipe what the sources ask for
+ * @typedef {{ key: string, compiler: string, flags: string[], units: string[] }} Note left beside
+ *   an addon: the recipe it was built by
  * @typedef {{ kind: 'ready', path: string, isNew: boolean, compiler: string }
  *   | { kind: 'unavailable', reason: string, hint: string }} Addon `reason` is a sentence
  */
 
 /**
- * The addon of these very sources, built now if it is not there yet.
+ * The addon of these very sources, built now if it is not there yet. One that was built elsewhere
+ * and brought along serves on a machine without a compiler.
  *
  * @param {{ root: string, force?: boolean }} options `root` is the package's folder
  * @returns {Promise<Addon>}
  */
 export async function ensureAddon({ root, force = false }) {
-  if (unitNames(root).length === 0) {
-    return unavailable('This checkout has no C++ sources yet.', 'Use the reference kernels.');
+  const include = nodeApiHeaders(root);
+  if (!include) {
+    return unavailable('The npm package node-api-headers is missing.', 'Run npm install.');
+  }
+  const recipe = readRecipe(root, include);
+  if (recipe.units.length === 0) {
+    return unavailable('This package has no C++ sources.', 'Use the reference kernels.');
   }
   const compiler = findCompiler();
+  const folder = outputFolder(root, recipe);
+  const there = force ? undefined : builtAddon(folder, recipe, compiler);
+  if (there) return there;
   if (!compiler) {
     return unavailable(
       'No C++ compiler was found ($CXX, c++, g++, clang++).',
       'Install one (Debian: apt-get install g++) or use the reference kernels.',
     );
   }
-  const include = nodeApiHeaders(root);
-  if (!include) {
-    return unavailable('The npm package node-api-headers is missing.', 'Run npm install.');
-  }
-  const recipe = readRecipe(root, compiler, include);
-  const folder = outputFolder(root, recipe.key);
-  const path = join(folder, 'moebius.node');
-  const ready = (/** @type {boolean} */ isNew) =>
-    /** @type {const} */ ({ kind: 'ready', path, isNew, compiler: compiler.version });
-  if (!force && builtKey(folder) === recipe.key) return ready(false);
-  const lock = join(folder, 'build.lock');
   const wait = (/** @type {string} */ holder) =>
     say(`waiting for process ${holder}, which builds the kernels`);
-  return withLock(
-    lock,
-    async () => {
-      // Whoever held the lock before us may have built this very thing.
-      if (!force && builtKey(folder) === recipe.key) return ready(false);
-      try {
-        await build(folder, compiler, recipe, force);
-        return ready(true);
-      } catch (error) {
-        return unavailable(
-          `${compiler.command.join(' ')} could not build the native kernels.`,
-          error instanceof Error ? error.message : String(error),
-        );
-      }
-    },
-    wait,
-  );
+  const work = async () => {
+    // Whoever held the lock before us may have built this very thing.
+    const made = force ? undefined : builtAddon(folder, recipe, compiler);
+    if (made) return made;
+    try {
+      await build(root, folder, compiler, recipe, force);
+    } catch (error) {
+      const reason = `${compiler.command.join(' ')} could not build the native kernels.`;
+      return unavailable(reason, error instanceof Error ? error.message : String(error));
+    }
+    return ready(folder, true, compiler.version);
+  };
+  return withLock(join(folder, 'build.lock'), work, wait);
+}
+
+/** @param {string} folder @param {boolean} isNew @param {string} compiler @returns {Addon} */
+function ready(folder, isNew, compiler) {
+  return { kind: 'ready', path: join(folder, 'moebius.node'), isNew, compiler };
 }
 
 /** @param {string} reason @param {string} hint @returns {Addon} */
 function unavailable(reason, hint) {
   return { kind: 'unavailable', reason, hint };
-}
-
-/** @param {string} root @returns {string[]} */
-function unitNames(root) {
-  return filesBelow(join(root, 'csrc')).filter((name) => isUnit(name));
 }
 
 /** @param {string} name relative to csrc */
@@ -139,40 +135,40 @@ function nodeApiHeaders(root) {
 }
 
 /**
- * Names every object, and the whole, by the hash of all that goes into it.
+ * Names every unit, and the whole, by the hash of all that goes into it but the compiler.
  *
- * @param {string} root @param {Compiler} compiler @param {string} include
+ * @param {string} root @param {string} include
  * @returns {Recipe}
  */
-function readRecipe(root, compiler, include) {
+function readRecipe(root, include) {
   const folder = join(root, 'csrc');
   const names = filesBelow(folder);
+  const read = (/** @type {string} */ name) => fs.readFileSync(join(folder, name));
   const shared = createHash('sha256');
-  shared.update(JSON.stringify([compiler, FLAGS, process.platform, process.arch]));
+  shared.update(JSON.stringify([FLAGS, LINK_FLAGS, process.platform, process.arch]));
   shared.update(fs.readFileSync(join(dirname(include), 'package.json')));
-  for (const name of names.filter((each) => !isUnit(each))) {
-    shared.update(`\0${name}\0`).update(fs.readFileSync(join(folder, name)));
+  for (const name of names.filter((each) => !isUnit(each) && !each.endsWith('.md'))) {
+    shared.update(`\0${name}\0`).update(read(name));
   }
   const common = shared.digest('hex');
   const units = names.filter(isUnit).map((name) => {
-    const path = join(folder, name);
-    const key = createHash('sha256').update(common).update(fs.readFileSync(path)).digest('hex');
-    return { name, path, object: `${basename(name, '.cpp')}-${key.slice(0, 16)}.o` };
+    const key = createHash('sha256').update(common).update(read(name)).digest('hex');
+    return { name, path: join(folder, name), key };
   });
-  const whole = JSON.stringify([LINK_FLAGS, ...units.map((unit) => unit.object)]);
-  return { key: createHash('sha256').update(whole).digest('hex'), units, include };
+  const whole = JSON.stringify(units.map(({ name, key }) => [name, key]));
+  return { key: createHash('sha256').update(common).update(whole).digest('hex'), units, include };
 }
 
 /**
  * Beside the sources where that may be written; an installed package may belong to another user.
  *
- * @param {string} root @param {string} key
+ * @param {string} root @param {Recipe} recipe
  */
-function outputFolder(root, key) {
+function outputFolder(root, recipe) {
   const own = join(root, 'build', 'Release');
-  if (builtKey(own) === key || isWritable(own)) return own;
+  if (readNote(own)?.key === recipe.key || isWritable(own)) return own;
   const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache');
-  return join(cache, 'moebius', key.slice(0, 16));
+  return join(cache, 'moebius', recipe.key.slice(0, 16), 'Release');
 }
 
 /** @param {string} folder that may have to be made */
@@ -186,49 +182,66 @@ function isWritable(folder) {
   }
 }
 
-/** @param {string} folder @returns {string | undefined} the key of the addon that lies there */
-function builtKey(folder) {
+/** @param {string} folder @returns {Note | undefined} of the addon that lies there */
+function readNote(folder) {
   try {
-    const { key } = JSON.parse(fs.readFileSync(join(folder, 'moebius.json'), 'utf8'));
-    return fs.existsSync(join(folder, 'moebius.node')) ? key : undefined;
+    const note = JSON.parse(fs.readFileSync(join(folder, 'moebius.json'), 'utf8'));
+    return fs.existsSync(join(folder, 'moebius.node')) ? note : undefined;
   } catch {
     return undefined;
   }
 }
 
 /**
- * @param {string} folder @param {Compiler} compiler @param {Recipe} recipe
+ * @param {string} folder @param {Recipe} recipe @param {Compiler | undefined} compiler
+ * @returns {Addon | undefined} what lies there, when it is of these sources and this compiler
+ */
+function builtAddon(folder, recipe, compiler) {
+  const note = readNote(folder);
+  const isCurrent = note?.key === recipe.key && (!compiler || note.compiler === compiler.version);
+  return note && isCurrent ? ready(folder, false, note.compiler) : undefined;
+}
+
+/**
+ * @param {string} root @param {string} folder @param {Compiler} compiler @param {Recipe} recipe
  * @param {boolean} force
  */
-async function build(folder, compiler, recipe, force) {
+async function build(root, folder, compiler, recipe, force) {
   const objects = join(dirname(folder), 'objects');
   fs.mkdirSync(objects, { recursive: true });
-  const missing = recipe.units.filter(
-    (unit) => force || !fs.existsSync(join(objects, unit.object)),
-  );
+  const salt = createHash('sha256').update(JSON.stringify(compiler));
+  const parts = recipe.units.map((unit) => {
+    const key = salt.copy().update(unit.key).digest('hex').slice(0, 16);
+    return { ...unit, object: join(objects, `${basename(unit.name, '.cpp')}-${key}.o`) };
+  });
+  const missing = parts.filter(({ object }) => force || !fs.existsSync(object));
+  const title = `building the native kernels (${compiler.command.join(' ')})`;
   let done = 0;
   await withProgress(
-    `building the native kernels (${compiler.command.join(' ')})`,
+    title,
     () => `${done} of ${missing.length} files`,
     async () => {
-      await eachOf(missing, availableParallelism(), async (unit) => {
-        const flags = [...FLAGS, `-I${recipe.include}`, '-c', unit.path];
-        await compileTo(join(objects, unit.object), compiler, flags);
+      await eachOf(missing, availableParallelism(), async ({ path, object }) => {
+        await compileTo(object, compiler, [...FLAGS, `-I${recipe.include}`, '-c', path]);
         done++;
       });
-      const parts = recipe.units.map((unit) => join(objects, unit.object));
+      if (readRecipe(root, recipe.include).key !== recipe.key) {
+        for (const { object } of missing) fs.rmSync(object, { force: true });
+        throw new Error('The sources changed while they were compiled: build again.');
+      }
       fs.rmSync(join(folder, 'moebius.json'), { force: true });
-      await compileTo(join(folder, 'moebius.node'), compiler, [...LINK_FLAGS, ...parts]);
+      const all = parts.map(({ object }) => object);
+      await compileTo(join(folder, 'moebius.node'), compiler, [...LINK_FLAGS, ...all]);
       writeWhole(join(folder, 'moebius.json'), describe(compiler, recipe));
     },
   );
-  forgetOldObjects(objects, recipe);
+  forgetOldObjects(objects, new Set(parts.map(({ object }) => basename(object))));
 }
 
-/** @param {Compiler} compiler @param {Recipe} recipe */
+/** @param {Compiler} compiler @param {Recipe} recipe @returns {Note} */
 function describe(compiler, recipe) {
   const units = recipe.units.map((unit) => unit.name);
-  return JSON.stringify({ key: recipe.key, compiler: compiler.version, flags: FLAGS, units });
+  return { key: recipe.key, compiler: compiler.version, flags: FLAGS, units };
 }
 
 /**
@@ -249,9 +262,9 @@ async function compileTo(path, compiler, args) {
   }
 }
 
-/** @param {string} path @param {string} text */
-function writeWhole(path, text) {
-  fs.writeFileSync(`${path}.${process.pid}`, text);
+/** @param {string} path @param {Note} note */
+function writeWhole(path, note) {
+  fs.writeFileSync(`${path}.${process.pid}`, JSON.stringify(note));
   fs.renameSync(`${path}.${process.pid}`, path);
 }
 
@@ -274,10 +287,9 @@ async function eachOf(items, atOnce, work) {
  * Objects of an hour ago that this build does not use: going back and forth between two states of
  * the sources stays quick, and the folder stays small.
  *
- * @param {string} folder @param {Recipe} recipe
+ * @param {string} folder @param {ReadonlySet<string>} used
  */
-function forgetOldObjects(folder, recipe) {
-  const used = new Set(recipe.units.map((unit) => unit.object));
+function forgetOldObjects(folder, used) {
   for (const name of fs.readdirSync(folder)) {
     const path = join(folder, name);
     const age = Date.now() - (fs.statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now());
@@ -285,7 +297,8 @@ function forgetOldObjects(folder, recipe) {
   }
 }
 
-if (process.argv[1] && fs.realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+const program = process.argv[1] ?? '';
+if (fs.existsSync(program) && fs.realpathSync(program) === fileURLToPath(import.meta.url)) {
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const addon = await ensureAddon({ root, force: process.argv.includes('--force') });
   if (addon.kind === 'unavailable') {

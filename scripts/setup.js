@@ -46,7 +46,8 @@ async function setUp({ needs, isStrict }) {
   await ensurePackages();
   const addon = await ensureAddon({ root: packageRoot });
   if (addon.kind === 'ready') return true;
-  say(`no native kernels, the slow reference kernels serve. ${addon.reason} ${addon.hint}`);
+  say(`${addon.reason} ${addon.hint}`);
+  say('the native kernels of an earlier build serve, if there was one, else the slow reference');
   return !isStrict;
 }
 

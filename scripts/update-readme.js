@@ -22,8 +22,7 @@ const KEPT = /** @type {Record<string, { head: number, tail: number }>} */ ({
 for (const arg of process.argv.slice(2)) {
   const [name = '', file] = arg.split('=');
   const kept = KEPT[name];
-  if (!kept || !file)
-    throw new Error(`give ${Object.keys(KEPT).join('=FILE or ')}=FILE, not ${arg}`);
+  if (!kept || !file) throw new Error(`${arg}: give start=FILE or test=FILE`);
   const lines = shorten(readable(readFileSync(file, 'utf8')), kept);
   const block = `\`\`\`text\n${lines.join('\n')}\n\`\`\``;
   for (const readme of ['README.md', 'README.zh-CN.md']) replaceBlock(readme, name, block);

@@ -79,7 +79,7 @@ test('CHANGELOG.md: tells of this version', () => {
 test('documents: every npm command they show is a script of package.json', () => {
   const builtIn = ['start', 'test', 'install', 'pack', 'ci'];
   const unknown = documents.flatMap(({ path, text }) =>
-    [...text.matchAll(/\bnpm (?:run )?([a-z][\w:-]*)/g)]
+    [...codeOf(text).matchAll(/\bnpm (?:run )?([a-z][\w:-]*)/g)]
       .map((match) => match[1] ?? '')
       .filter((name) => !builtIn.includes(name) && manifest.scripts[name] === undefined)
       .map((name) => `${path}: npm run ${name}`),
@@ -87,10 +87,15 @@ test('documents: every npm command they show is a script of package.json', () =>
   assert.deepEqual(unknown, []);
 });
 
+/** What a document shows as code: its blocks and its spans between backticks. */
+function codeOf(markdown: string): string {
+  return (markdown.match(/^ *```[\s\S]*?^ *```|`[^`\n]+`/gm) ?? []).join('\n');
+}
+
 test('documents: every command of moebius they show exists', () => {
   const commandLine = readProjectFile('src/cli/main.ts');
   const unknown = documents.flatMap(({ path, text }) =>
-    [...text.matchAll(/\bnpx moebius ([a-z]+)/g)]
+    [...codeOf(text).matchAll(/\bmoebius ([a-z]+)/g)]
       .map((match) => match[1] ?? '')
       .filter((name) => !commandLine.includes(`command('${name}`))
       .map((name) => `${path}: npx moebius ${name}`),
