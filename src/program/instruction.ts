@@ -102,8 +102,8 @@ export interface CheckpointRequest {
 
 export interface Fault {
   readonly what: 'nan' | 'infinity';
-  /** Where it was first seen: in a loss, an activation or a gradient. */
-  readonly where: 'loss' | 'gradient' | 'parameter';
+  /** Where it comes from: the weights themselves, a pass forward, its loss, or a pass backward. */
+  readonly where: 'parameter' | 'activation' | 'loss' | 'gradient';
   /** Layer index, or null outside of layers. */
   readonly layer: number | null;
   /** Tensor as checkpoints name it. */
