@@ -7,12 +7,11 @@ import type { Clock } from '../base/clock.ts';
 import { MoebiusError } from '../base/errors.ts';
 import type { RunResult } from '../executor/executor.ts';
 import { oneRank } from '../kernels/collectives.ts';
-import type { Kernels } from '../kernels/kernels.ts';
 import type { LossOptions } from '../model/context.ts';
 import { type LossReport, lossReport, type PassSettings, readRecord } from '../model/loss.ts';
 import type { TokenBatch } from '../model/microBatch.ts';
 import { createRoutingCounts, type Model, moeLayers, zeroCounts } from '../model/model.ts';
-import { parameterNamed, trainedTensors, zeroGradients } from '../model/parameters.ts';
+import { f32Values, parameterNamed, trainedTensors, zeroGradients } from '../model/parameters.ts';
 import { StageRunner } from '../model/stageRunner.ts';
 import { adamwStep } from '../optim/adamw.ts';
 import { updateAverage } from '../optim/ema.ts';
@@ -216,14 +215,14 @@ export class TrainingRank {
       assert(all !== null, 'MoE layers have counts');
       const buffer = biasOf(state, layer);
       if (speed !== 0 && buffer.tensors.length > 0) {
-        const bias_E = buffer.weight.values as Parameters<Kernels['updateRouterBias']>[0]['bias_E'];
+        const bias_E = f32Values(buffer);
         kernels.updateRouterBias({ bias_E, counts_E: entry(all, index), speed });
       }
       const width = loads.length / layers.length;
       routing.push({
         layer,
         tokensPerExpert: [...loads.subarray(index * width, (index + 1) * width)],
-        bias: [...((await kernels.read(buffer.weight.values)) as Float32Array)],
+        bias: [...(await kernels.read(f32Values(buffer)))],
       });
     }
     if (state.average !== null) this.#copyBiases();
