@@ -2,7 +2,7 @@
  * Makes a fresh clone ready and then runs a command, so that `npm start` and `npm test` may be the
  * very first thing anybody types. Plain JavaScript for Node 20: nothing is installed yet.
  *
- *     node scripts/setup.js [--with NAME,NAME] [--strict] [--run FILE ARGS…]
+ *     node scripts/setup.js [--with NAME,NAME] [--strict] [--no-native] [--run FILE ARGS…]
  *
  * It installs the packages of package-lock.json and builds the native kernels when they are missing
  * or stale, and runs FILE under the Node that npm has installed. `--with` also brings what comes
@@ -18,11 +18,18 @@ import { withLock } from './setup/lock.js';
 import { installPackages, stalePackages } from './setup/packages.js';
 import { say } from './setup/progress.js';
 
-/** @typedef {{ needs: string[], isStrict: boolean, command: string[] }} Options */
+/** @typedef {{ needs: string[], isStrict: boolean, hasNative: boolean, command: string[] }} Options */
+
+const KNOWN = '--with, --strict, --no-native and --run';
 
 /** @param {readonly string[]} args @returns {Options} */
 function parse(args) {
-  const options = /** @type {Options} */ ({ needs: [], isStrict: false, command: [] });
+  const options = /** @type {Options} */ ({
+    needs: [],
+    isStrict: false,
+    hasNative: true,
+    command: [],
+  });
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg === '--run') {
@@ -32,18 +39,21 @@ function parse(args) {
       options.needs.push(...(args[++index] ?? '').split(','));
     } else if (arg === '--strict') {
       options.isStrict = true;
+    } else if (arg === '--no-native') {
+      options.hasNative = false;
     } else {
-      throw new Error(`unknown option ${arg}; known are --with, --strict and --run`);
+      throw new Error(`unknown option ${arg}; known are ${KNOWN}`);
     }
   }
   return options;
 }
 
 /** @param {Options} options @returns {Promise<boolean>} whether the command may run */
-async function setUp({ needs, isStrict }) {
+async function setUp({ needs, isStrict, hasNative }) {
   const missing = installNeeds(needs);
   if (missing.length > 0 && isStrict) return false;
   await ensurePackages();
+  if (!hasNative) return true;
   const addon = await ensureAddon({ root: packageRoot });
   if (addon.kind === 'ready') return true;
   say(`${addon.reason} ${addon.hint}`);

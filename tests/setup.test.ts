@@ -104,7 +104,10 @@ test('setup: refuses an unknown option and an unknown need by name', async () =>
   const setup = join(projectRoot, 'scripts', 'setup.js');
   const option = await runProgram(process.execPath, [setup, '--wiht', 'xz']);
   assert.equal(option.code, 1);
-  assert.match(option.stderr, /unknown option --wiht; known are --with, --strict and --run/);
+  assert.match(
+    option.stderr,
+    /unknown option --wiht; known are --with, --strict, --no-native and --run/,
+  );
   const need = await runProgram(process.execPath, [setup, '--with', 'cobol']);
   assert.equal(need.code, 1);
   assert.match(need.stderr, /--with cobol: choose from compiler, xz, torch/);

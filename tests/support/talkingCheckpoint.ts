@@ -1,0 +1,59 @@
+/**
+ * A checkpoint folder of a few kilobytes that a stranger's program can load and talk with: the
+ * smallest V3 model with experts and an MTP module, random weights, and a tokenizer of single bytes.
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Random } from '../../src/base/random.ts';
+import { checkpointTensors } from '../../src/checkpoint/parameterNames.ts';
+import { writeCheckpoint } from '../../src/checkpoint/shards.ts';
+import { tensorsToWrite } from '../../src/checkpoint/weights.ts';
+import type { ModelConfig } from '../../src/config/modelConfig.ts';
+import { v3Mini } from '../../src/config/presets/small.ts';
+import { serializeModelConfig } from '../../src/config/serializeModelConfig.ts';
+import { createFileSink } from '../../src/runtime/files.ts';
+import { BYTE_TO_CODE } from '../../src/tokenizer/byteAlphabet.ts';
+
+const END_OF_TEXT = 256;
+
+const config: ModelConfig = {
+  ...v3Mini,
+  ...{ vocabSize: END_OF_TEXT + 1, bosTokenId: END_OF_TEXT, eosTokenId: END_OF_TEXT },
+  ...{ hiddenSize: 32, numHiddenLayers: 2, numAttentionHeads: 2, intermediateSize: 48 },
+  ...{ nRoutedExperts: 8, moeIntermediateSize: 16, kvLoraRank: 16, qLoraRank: 24 },
+};
+
+/** @returns the folder it was given, with config, weights and tokenizer in it */
+export async function writeTalkingCheckpoint(folder: string): Promise<string> {
+  const shapes = new Map([...checkpointTensors(config)].map(({ name, shape }) => [name, shape]));
+  const values = (name: string): Float32Array => {
+    const shape = shapes.get(name) ?? [];
+    const out = new Float32Array(shape.reduce((product, dim) => product * dim, 1));
+    if (name.endsWith('bias')) return out;
+    // A stream for each name: the copies that MTP modules carry must equal their originals.
+    const random = new Random(2024, name);
+    return shape.length === 1 ? out.fill(1) : out.map(() => 0.05 * random.normal());
+  };
+  await writeCheckpoint(tensorsToWrite(config, values), {
+    create: (file) => createFileSink(join(folder, file), 'new'),
+  });
+  await writeFile(join(folder, 'config.json'), JSON.stringify(serializeModelConfig(config)));
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer()));
+  return folder;
+}
+
+function byteTokenizer(): object {
+  const bytes = Array.from(BYTE_TO_CODE, (code, byte) => [String.fromCharCode(code), byte]);
+  const end = { id: END_OF_TEXT, content: '<|end|>', special: true };
+  const settings = { add_prefix_space: false, trim_offsets: false, use_regex: false };
+  const byteLevel = { type: 'ByteLevel', ...settings };
+  return {
+    version: '1.0',
+    added_tokens: [{ ...end, single_word: false, lstrip: false, rstrip: false, normalized: false }],
+    normalizer: null,
+    pre_tokenizer: byteLevel,
+    post_processor: null,
+    decoder: byteLevel,
+    model: { type: 'BPE', vocab: Object.fromEntries(bytes), merges: [] },
+  };
+}
