@@ -168,7 +168,7 @@ function parseModelType(
     `${source}: model_type ${JSON.stringify(name)} is not an architecture this software computes`,
     {
       values: { model_type: name, known },
-      hint: `Use one of ${known.join(', ')}; if the model is a V3 by another name, say so.${nested}`,
+      hint: `Use ${known.join(', ')}; a V3 by another name is deepseek_v3.${nested}`,
     },
   );
 }
