@@ -1,9 +1,11 @@
 /**
- * Finds the C++ kernels: the addon that set-up built in this package, or a reason why there is none.
+ * Finds the C++ kernels: the addon in this package, or a reason why there is none.
  *
  * It is looked for upwards from this file, so that a checkout (`src/runtime`) and the published
- * form (`dist/runtime`) find the same `build/Release/moebius.node`.
+ * form (`dist/src/runtime`) find the same `build/Release/moebius.node`. Set-up builds it in a
+ * checkout; an installed package brings the sources, and the first use builds it from them.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
@@ -25,7 +27,9 @@ const ADDON = join('build', 'Release', 'moebius.node');
 
 export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
   const path = options.path ?? findAddon(dirname(fileURLToPath(import.meta.url)));
-  if (path === undefined) return { reason: 'the C++ kernels are not built (npm run setup)' };
+  if (path === undefined) {
+    return { reason: 'the C++ kernels could not be built (npm run build:native says why)' };
+  }
   let addon: NativeAddon;
   try {
     addon = createRequire(import.meta.url)(path) as NativeAddon;
@@ -63,8 +67,19 @@ export function nativeOptionsFromEnvironment(
 }
 
 function findAddon(start: string): string | undefined {
-  for (let folder = start; ; folder = dirname(folder)) {
+  for (let folder = start; folder !== dirname(folder); folder = dirname(folder)) {
     if (existsSync(join(folder, ADDON))) return join(folder, ADDON);
-    if (existsSync(join(folder, 'package.json')) || folder === dirname(folder)) return undefined;
+    if (existsSync(join(folder, 'package.json'))) return buildAddon(folder);
   }
+  return undefined;
+}
+
+/** Progress and compiler errors go to the screen; the path, wherever it could be written, to us. */
+function buildAddon(root: string): string | undefined {
+  const { status, stdout } = spawnSync(
+    process.execPath,
+    [join(root, 'scripts', 'build-addon.js'), '--print'],
+    { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  return status === 0 ? stdout.trim() : undefined;
 }
