@@ -16,7 +16,7 @@ import {
   type RawTensor,
   refuseNonFinite,
 } from './convert.ts';
-import { checkpointTensors, SCALE_SUFFIX } from './parameterNames.ts';
+import { checkpointTensors, SCALE_SUFFIX, type WeightDType } from './parameterNames.ts';
 import type { StoredTensor, TensorToWrite } from './safetensors.ts';
 import { type Checkpoint, noTensor, openCheckpoint } from './shards.ts';
 import { storedNames, tensorDType } from './storedDType.ts';
@@ -26,6 +26,8 @@ export interface Weights extends Verification {
   readonly config: ModelConfig;
   has(name: string): boolean;
   shapeOf(name: string): readonly number[];
+  /** What `rawTensor` gives, without reading it. */
+  dtypeOf(name: string): WeightDType;
   /** The values as float32, FP8 dequantised: a new array. */
   readTensor(name: string): Promise<Float32Array>;
   /** The same into memory of the caller's, of exactly as many elements. */
@@ -70,6 +72,7 @@ export async function openWeights(
     config,
     has: (name) => checkpoint.tensors.has(name),
     shapeOf: (name) => tensorOf(checkpoint, name).shape,
+    dtypeOf: (name) => weightDType(tensorOf(checkpoint, name)),
     readTensor,
     readInto,
     rawTensor,
@@ -117,18 +120,22 @@ async function readRaw(
   name: string,
   config: ModelConfig,
 ): Promise<RawTensor> {
-  const { shape, dtype: stored } = tensorOf(checkpoint, name);
-  const dtype = tensorDType(stored);
-  if (dtype === undefined || dtype === 'i32') {
-    throw new MoebiusError('checkpoint.dtype', `"${name}" is ${stored}, which is no weight`, {
-      values: { name, dtype: stored },
-      hint: 'Ask for a weight: F32, BF16, F16 or F8_E4M3.',
-    });
-  }
+  const tensor = tensorOf(checkpoint, name);
+  const { shape } = tensor;
+  const dtype = weightDType(tensor);
   const bytes = await checkpoint.bytes(name);
   if (dtype !== 'f8e4m3') return { name, dtype, shape, bytes, scales: null, block: null };
   const scales = float32Array(await checkpoint.bytes(name + SCALE_SUFFIX));
   return { name, dtype, shape, bytes, scales, block: config.fp8WeightBlock };
+}
+
+function weightDType({ name, dtype: stored }: StoredTensor): WeightDType {
+  const dtype = tensorDType(stored);
+  if (dtype !== undefined && dtype !== 'i32') return dtype;
+  throw new MoebiusError('checkpoint.dtype', `"${name}" is ${stored}, which is no weight`, {
+    values: { name, dtype: stored },
+    hint: 'Ask for a weight: F32, BF16, F16 or F8_E4M3.',
+  });
 }
 
 function tensorOf(checkpoint: Checkpoint, name: string): StoredTensor {
