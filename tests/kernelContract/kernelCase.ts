@@ -1,0 +1,83 @@
+/**
+ * A case of the contract: a sentence, the shapes it holds for, and how one of them is laid out.
+ * fast-check draws shapes (edge sizes often), from a fixed seed, and shrinks what fails.
+ */
+import fc from 'fast-check';
+import { assert, at } from '../../src/base/assert.ts';
+import type { Kernels, Layout } from '../../src/kernels/kernels.ts';
+import { isSame, type WeightDType, Workbench } from './workbench.ts';
+
+export interface KernelCase {
+  /** A sentence with the operation first. */
+  readonly name: string;
+  readonly verify: (kernels: Kernels) => Promise<void>;
+}
+
+export function kernelCase<Shape>(args: {
+  readonly name: string;
+  readonly shapes: fc.Arbitrary<Shape>;
+  readonly lay: (bench: Workbench, shape: NoInfer<Shape>) => void;
+  readonly runs?: number;
+  /** Shapes that are tried besides the drawn ones: those that cross a block of a fast kernel. */
+  readonly always?: readonly NoInfer<Shape>[];
+}): KernelCase {
+  const { name, shapes, lay, runs = 25, always = [] } = args;
+  const verify = async (kernels: Kernels): Promise<void> => {
+    const arena = kernels.createArena('contract');
+    const base = arena.mark();
+    const once = async (shape: Shape, seed: number, isStrided: boolean): Promise<void> => {
+      const outputs = [];
+      for (const compares of [true, false]) {
+        const bench = new Workbench({ kernels, arena, seed, isStrided });
+        lay(bench, shape);
+        outputs.push(await bench.finish({ compares }));
+        arena.release(base);
+      }
+      const [first, second] = [at(outputs, 0), at(outputs, 1)];
+      first.forEach((values, i) => {
+        assert(isSame(values, at(second, i)), `output ${i} differs from run to run`);
+      });
+    };
+    const property = fc.asyncProperty(shapes, fc.nat(), fc.boolean(), once);
+    const examples = always.flatMap((shape): [Shape, number, boolean][] => [
+      [shape, 1, false],
+      [shape, 2, true],
+    ]);
+    await fc.assert(property, { seed: 20250801, numRuns: runs + examples.length, examples });
+  };
+  return { name, verify };
+}
+
+/** Sizes around the widths of vectors and tiles, and any other. */
+export function size(max: number): fc.Arbitrary<number> {
+  const edges = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129];
+  const fitting = edges.filter((edge) => edge <= max);
+  return fc.oneof(fc.constantFrom(...fitting), fc.integer({ min: 1, max }));
+}
+
+/** The same, and none. */
+export function sizeOrNone(max: number): fc.Arbitrary<number> {
+  return fc.oneof({ weight: 1, arbitrary: fc.constant(0) }, { weight: 9, arbitrary: size(max) });
+}
+
+export const layouts: fc.Arbitrary<Layout> = fc.constantFrom('nt', 'nn', 'tn');
+
+export const weightDTypes: fc.Arbitrary<WeightDType> = fc.constantFrom(
+  'f32',
+  'bf16',
+  'f16',
+  'f8e4m3',
+);
+
+/** Row offsets of sequences; empty ones too. */
+export function sequenceOffsets(args: {
+  readonly maxCount: number;
+  readonly maxLength: number;
+}): fc.Arbitrary<number[]> {
+  const lengths = fc.array(sizeOrNone(args.maxLength), { minLength: 1, maxLength: args.maxCount });
+  return lengths.map((all) => {
+    const offsets = [0];
+    for (const length of all) offsets.push(at(offsets, offsets.length - 1) + length);
+    return offsets;
+  });
+}

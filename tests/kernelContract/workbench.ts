@@ -1,0 +1,244 @@
+/**
+ * Where one case of the contract is laid out: tensors with known numbers, and what must come out.
+ *
+ * A case is built twice from the same seed. The first time its outputs are compared with an oracle;
+ * the second time they must have the same bits. Both times inputs and the gaps between strided rows
+ * must be untouched, and every output starts as NaN, so that an element left unwritten shows.
+ *
+ * Nothing here is bound to Node: a browser can run the cases too.
+ */
+import { assert, at } from '../../src/base/assert.ts';
+import { Random } from '../../src/base/random.ts';
+import type { F32, I32, Kernels, Weight } from '../../src/kernels/kernels.ts';
+import type { Arena } from '../../src/tensor/arena.ts';
+import type { DType, HostArray, HostArrays } from '../../src/tensor/dtype.ts';
+import { encodeSmallFloat, FP8_BLOCK, smallFloatTable } from '../../src/tensor/fp8.ts';
+import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from '../../src/tensor/halfFloat.ts';
+import { columns, numElements, type Tensor } from '../../src/tensor/tensor.ts';
+import type { Expectation } from './oracle.ts';
+
+export type WeightDType = Weight['values']['dtype'];
+
+/** A tensor and the numbers that were put into it. */
+export interface Operand<D extends DType> {
+  readonly tensor: Tensor<D>;
+  readonly values: HostArrays[D];
+}
+
+export interface WeightOperand {
+  readonly weight: Weight;
+  /** What the weight stands for, scales multiplied in. */
+  readonly values: Float64Array;
+}
+
+/** Asked only when the case is compared. */
+export type Oracle = () => Expectation | Promise<Expectation>;
+
+interface Laid {
+  readonly name: string;
+  /** The tensor with its gaps and margins. */
+  readonly whole: Tensor;
+  readonly view: Tensor;
+  readonly before: HostArray;
+  readonly isInput: boolean;
+}
+
+/** Far from anything computed; exact in every dtype. */
+const SENTINEL = 96;
+
+export class Workbench {
+  readonly kernels: Kernels;
+  readonly random: Random;
+  readonly #arena: Arena;
+  readonly #isStrided: boolean;
+  readonly #laid: Laid[] = [];
+  readonly #expected: { readonly tensor: Tensor; readonly oracle: Oracle }[] = [];
+
+  constructor(args: { kernels: Kernels; arena: Arena; seed: number; isStrided: boolean }) {
+    this.kernels = args.kernels;
+    this.#arena = args.arena;
+    this.random = new Random(args.seed);
+    this.#isStrided = args.isStrided;
+  }
+
+  /** Standard normal numbers, or the ones given. */
+  floats(shape: readonly number[], values?: ArrayLike<number>): Operand<'f32'> {
+    return this.#operand('f32', shape, Float32Array.from(values ?? this.normal(shape)), true);
+  }
+
+  ints(shape: readonly number[], values: ArrayLike<number>): Operand<'i32'> {
+    return this.#operand('i32', shape, Int32Array.from(values), true);
+  }
+
+  /** Values as near as the dtype comes to them. */
+  codes<D extends DType>(dtype: D, shape: readonly number[], values: Float32Array): Operand<D> {
+    return this.#operand(dtype, shape, encode(dtype, values), true);
+  }
+
+  /** Raw codes. */
+  raw<D extends DType>(dtype: D, shape: readonly number[], values: HostArrays[D]): Operand<D> {
+    return this.#operand(dtype, shape, values, true);
+  }
+
+  /** A matrix `[rows, columns]`, or one per expert. */
+  weight(dtype: WeightDType, shape: readonly number[]): WeightOperand {
+    const width = at(shape, shape.length - 1);
+    const rows = at(shape, shape.length - 2);
+    if (dtype !== 'f8e4m3') {
+      const { tensor, values } = this.codes(dtype, shape, this.normal(shape));
+      return { weight: { values: tensor }, values: decode(dtype, values) };
+    }
+    const { tensor, values } = this.codes(dtype, shape, this.normal(shape));
+    const [down, across] = [Math.ceil(rows / FP8_BLOCK), Math.ceil(width / FP8_BLOCK)];
+    const grid = [...shape.slice(0, -2), down, across];
+    const factors = Float32Array.from({ length: numElements(grid) }, () => this.random.uniform());
+    const scales = this.floats(grid, factors);
+    const decoded = decode(dtype, values);
+    for (let i = 0; i < decoded.length; i++) {
+      const [column, row] = [i % width, Math.floor(i / width) % rows];
+      const matrix = Math.floor(i / (width * rows));
+      const block = Math.floor(row / FP8_BLOCK) * across + Math.floor(column / FP8_BLOCK);
+      decoded[i] = at(decoded, i) * at(factors, matrix * down * across + block);
+    }
+    return { weight: { values: tensor, scales: scales.tensor }, values: decoded };
+  }
+
+  /** To be written in full. */
+  output(shape: readonly number[]): F32 {
+    const poison = new Float32Array(numElements(shape)).fill(Number.NaN);
+    return this.#operand('f32', shape, poison, false).tensor;
+  }
+
+  outputInts(shape: readonly number[]): I32 {
+    const poison = new Int32Array(numElements(shape)).fill(-0x7f7f7f7f);
+    return this.#operand('i32', shape, poison, false).tensor;
+  }
+
+  outputCodes<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
+    const poison = new Float32Array(numElements(shape)).fill(Number.NaN);
+    return this.#operand(dtype, shape, encode(dtype, poison), false).tensor;
+  }
+
+  /** To be added to, or changed in place. */
+  changed<D extends DType>(dtype: D, shape: readonly number[], values?: HostArrays[D]): Operand<D> {
+    return this.#operand(dtype, shape, values ?? encode(dtype, this.normal(shape)), false);
+  }
+
+  normal(shape: readonly number[]): Float32Array {
+    return Float32Array.from({ length: numElements(shape) }, () => this.random.normal());
+  }
+
+  /** What a tensor must hold in the end. Not asked the second time. */
+  expect(tensor: Tensor, oracle: Oracle): void {
+    this.#expected.push({ tensor, oracle });
+  }
+
+  /** Everything that the case may have changed, after checking all that it may not have. */
+  async finish({ compares }: { readonly compares: boolean }): Promise<HostArray[]> {
+    const outputs: HostArray[] = [];
+    for (const laid of this.#laid) {
+      const view = await this.kernels.read(laid.view);
+      await this.#checkGaps(laid);
+      if (laid.isInput) assert(isSame(view, laid.before), `${laid.name} was changed`);
+      else outputs.push(view);
+    }
+    if (compares) {
+      for (const { tensor, oracle } of this.#expected) {
+        const name = this.#laid.find(({ view }) => view === tensor)?.name ?? '';
+        compare(name, decode(tensor.dtype, await this.kernels.read(tensor)), await oracle());
+      }
+    }
+    return outputs;
+  }
+
+  #operand<D extends DType>(
+    dtype: D,
+    shape: readonly number[],
+    values: HostArrays[D],
+    isInput: boolean,
+  ): Operand<D> {
+    assert(values.length === numElements(shape), `${values.length} values for [${shape}]`);
+    const isPadded = this.#isStrided && shape.length > 1 && numElements(shape) > 0;
+    const width = at(shape, shape.length - 1);
+    const [left, right] = isPadded ? [this.random.integer(6), 1 + this.random.integer(9)] : [0, 0];
+    const wholeShape = [...shape.slice(0, -1), left + width + right];
+    const whole = this.#arena.allocate(dtype, wholeShape);
+    if (isPadded) this.kernels.fill({ out: whole, value: SENTINEL });
+    const view = columns(whole, left, left + width);
+    this.kernels.write(view as Tensor, values);
+    const name = `${isInput ? 'input' : 'output'} ${this.#laid.length} ${dtype}[${shape}]`;
+    this.#laid.push({ name, whole, view, before: values, isInput });
+    return { tensor: view, values };
+  }
+
+  async #checkGaps({ name, whole, view }: Laid): Promise<void> {
+    const width = at(whole.shape, whole.shape.length - 1);
+    const inside = at(view.shape, view.shape.length - 1);
+    if (width === inside) return;
+    const left = (view.byteOffset - whole.byteOffset) / elementBytes(whole.dtype);
+    const all = decode(whole.dtype, await this.kernels.read(whole));
+    for (let i = 0; i < all.length; i++) {
+      const column = i % width;
+      const isInside = column >= left && column < left + inside;
+      assert(isInside || all[i] === SENTINEL, `the gap of ${name} was written at ${i}`);
+    }
+  }
+}
+
+export function encode<D extends DType>(dtype: D, values: Float32Array): HostArrays[D] {
+  return encodeAny(dtype, values) as HostArrays[D];
+}
+
+function encodeAny(dtype: DType, values: Float32Array): HostArray {
+  switch (dtype) {
+    case 'f32':
+      return values.slice();
+    case 'bf16':
+      return Uint16Array.from(values, encodeBf16);
+    case 'f16':
+      return Uint16Array.from(values, encodeF16);
+    case 'f8e4m3':
+      return Uint8Array.from(values, (value) => encodeSmallFloat('e4m3', value));
+    case 'i32':
+      return Int32Array.from(values);
+    default:
+      return dtype satisfies never;
+  }
+}
+
+export function decode(dtype: DType, codes: HostArray): Float64Array {
+  switch (dtype) {
+    case 'bf16':
+      return Float64Array.from(codes, decodeBf16);
+    case 'f16':
+      return Float64Array.from(codes, decodeF16);
+    case 'f8e4m3':
+      return Float64Array.from(codes, (code) => at(smallFloatTable('e4m3'), code));
+    case 'f32':
+    case 'i32':
+      return Float64Array.from(codes);
+    default:
+      return dtype satisfies never;
+  }
+}
+
+function elementBytes(dtype: DType): number {
+  return encode(dtype, new Float32Array(1)).BYTES_PER_ELEMENT;
+}
+
+/** Bit by bit, so that −0 is not 0; any NaN is any other. */
+export function isSame(a: HostArray, b: HostArray): boolean {
+  return a.length === b.length && a.every((value: number, i: number) => Object.is(value, b[i]));
+}
+
+function compare(name: string, actual: Float64Array, { values, bounds }: Expectation): void {
+  assert(actual.length === values.length, `${name}: the oracle gives ${values.length} values`);
+  for (let i = 0; i < actual.length; i++) {
+    const [got, wanted] = [at(actual, i), at(values, i)];
+    const bound = typeof bounds === 'number' ? bounds : at(bounds, i);
+    // NaN is near nothing, and a bound of 0 asks for equality.
+    const isNear = got === wanted || Math.abs(got - wanted) <= bound;
+    const isBothNaN = Number.isNaN(got) && Number.isNaN(wanted);
+    assert(isNear || isBothNaN, `${name} at ${i}: ${got} instead of ${wanted} ± ${bound}`);
+  }
+}
