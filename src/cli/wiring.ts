@@ -1,0 +1,81 @@
+/**
+ * The one place that chooses: which kernels, which executor, real or simulated. Everything above is
+ * handed interfaces and cannot tell.
+ */
+import { MoebiusError, nearestName } from '../base/errors.ts';
+import type { Kernels } from '../kernels/kernels.ts';
+import { createNativeKernels, describeNative, type NativeAddon } from '../kernels/native.ts';
+import { createReferenceKernels } from '../kernels/reference.ts';
+import type { MapFile } from '../runtime/files.ts';
+import { loadAddon, nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
+
+/** What computes, and what else the machine offers. */
+export interface Machine {
+  readonly kernels: Kernels;
+  /** "native avx2, 2 threads", "reference". */
+  readonly description: string;
+  readonly threads: number;
+  /** null for the reference kernels. */
+  readonly addon: NativeAddon | null;
+  readonly mapFile: MapFile | undefined;
+}
+
+export interface MachineOptions {
+  /** `native` where it is built, else `reference`, when left out. */
+  readonly kernels?: string | undefined;
+  readonly threads?: number | null | undefined;
+  /** Told why the slow kernels were taken. */
+  readonly note?: (text: string) => void;
+}
+
+const KERNELS = ['native', 'reference'];
+
+/**
+ * @throws kernels.unknown, kernels.notBuilt when native kernels were asked for and there are none
+ */
+export function openMachine(options: MachineOptions = {}): Machine {
+  const wanted = options.kernels ?? process.env.MOEBIUS_KERNELS;
+  if (wanted !== undefined && !KERNELS.includes(wanted)) {
+    throw new MoebiusError('kernels.unknown', `there are no kernels called "${wanted}"`, {
+      values: { kernels: wanted },
+      hint: `Take ${nearestName(wanted, KERNELS) ?? KERNELS.join(' or ')}.`,
+    });
+  }
+  if (wanted === 'reference') return referenceMachine();
+  const loaded = loadAddon();
+  if ('reason' in loaded) {
+    if (wanted === 'native') {
+      throw new MoebiusError('kernels.notBuilt', loaded.reason, {
+        hint: 'Install a C++ compiler (g++ or clang++) and run: npm run build:native',
+      });
+    }
+    options.note?.(`${loaded.reason}; going on with the slow reference kernels`);
+    return referenceMachine();
+  }
+  const environment = nativeOptionsFromEnvironment();
+  const threads = options.threads ?? environment.threads;
+  const native = { ...environment, ...(threads === undefined ? {} : { threads }) };
+  const { addon } = loaded;
+  const description = describeNative(addon, native);
+  return {
+    kernels: createNativeKernels(addon, native),
+    description: `native ${description.isa}, ${count(description.threads, 'thread')}`,
+    threads: description.threads,
+    addon,
+    mapFile: (path) => addon.mapFile(path),
+  };
+}
+
+function referenceMachine(): Machine {
+  return {
+    kernels: createReferenceKernels(),
+    description: 'reference',
+    threads: 1,
+    addon: null,
+    mapFile: undefined,
+  };
+}
+
+function count(value: number, noun: string): string {
+  return `${value} ${noun}${value === 1 ? '' : 's'}`;
+}
