@@ -56,8 +56,7 @@ async function setUp({ needs, isStrict, hasNative }) {
   if (!hasNative) return true;
   const addon = await ensureAddon({ root: packageRoot });
   if (addon.kind === 'ready') return true;
-  say(`${addon.reason} ${addon.hint}`);
-  say('the native kernels of an earlier build serve, if there was one, else the slow reference');
+  say(`${addon.reason} ${addon.hint} An earlier build serves, or else the slow reference kernels.`);
   return !isStrict;
 }
 
