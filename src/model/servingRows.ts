@@ -135,14 +135,15 @@ function checkSequence(
 ): void {
   const end = firstPosition + ids.length;
   assert(ids.length > 0 && firstPosition >= 0, 'a sequence runs one token or more');
+  if (end > maxPositions) {
+    throw new MoebiusError('input.tooLong', `a sequence reaches position ${end - 1}`, {
+      values: { positions: end, maxPositions },
+      hint: `Keep prompt and output within ${maxPositions} tokens.`,
+    });
+  }
   assert(blocks.length * caches.blockSize >= end, `${blocks.length} blocks for ${end} positions`);
   assert(
     blocks.every((block) => block >= 0 && block < caches.numBlocks),
     `blocks [${blocks}] of ${caches.numBlocks}`,
   );
-  if (end <= maxPositions) return;
-  throw new MoebiusError('input.tooLong', `a sequence reaches position ${end - 1}`, {
-    values: { positions: end, maxPositions },
-    hint: `Keep prompt and output within ${maxPositions} tokens.`,
-  });
 }
