@@ -31,10 +31,11 @@ export interface GeneratedToken {
   readonly logProbability: number;
   /** Whether an MTP module had drafted it. */
   readonly isDrafted: boolean;
+  /** Counts so far, this token included. */
+  readonly counts: GenerationCounts;
 }
 
-export interface GenerationSummary {
-  readonly finishReason: 'end' | 'length' | 'stopped';
+export interface GenerationCounts {
   readonly numTokens: number;
   /** Passes of the main model after the prompt's. */
   readonly numPasses: number;
@@ -42,8 +43,12 @@ export interface GenerationSummary {
   readonly numAccepted: number;
 }
 
+export interface GenerationSummary extends GenerationCounts {
+  readonly finishReason: 'end' | 'length' | 'stopped';
+}
+
 /** Share of drafts that stood; 0 where none were made. */
-export function acceptanceRate(summary: GenerationSummary): number {
+export function acceptanceRate(summary: GenerationCounts): number {
   return summary.numDrafted === 0 ? 0 : summary.numAccepted / summary.numDrafted;
 }
 
@@ -87,7 +92,7 @@ export async function* generateTokens(
       for (const [i, token] of step.tokens.entries()) {
         if (endIds.has(token.id)) return { finishReason: 'end', ...count };
         count.numTokens++;
-        yield { ...token, isDrafted: i < step.numAccepted };
+        yield { ...token, isDrafted: i < step.numAccepted, counts: { ...count } };
         if (count.numTokens >= room) return { finishReason: 'length', ...count };
       }
       position += ids.length - drafts.length + step.numAccepted;
