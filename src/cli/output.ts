@@ -12,7 +12,7 @@ export interface OutputOptions {
 
 export type Cell = string | number;
 
-/** Right-aligns numbers, left-aligns words; widths count what a terminal shows. */
+/** Aligns columns of numbers right and others left; widths count what a terminal shows. */
 export function formatTable(
   rows: readonly (readonly Cell[])[],
   header?: readonly string[],
@@ -22,12 +22,13 @@ export function formatTable(
   const widths = Array.from({ length: numColumns }, (_, i) =>
     Math.max(0, ...all.map((row) => displayWidth(String(row[i] ?? '')))),
   );
+  const isNumbers = widths.map((_, i) => rows.every((row) => isNumeric(row[i])));
   const line = (row: readonly Cell[]): string =>
     widths
       .map((width, i) => {
         const text = String(row[i] ?? '');
         const padding = ' '.repeat(width - displayWidth(text));
-        return isNumeric(row[i]) ? padding + text : text + padding;
+        return isNumbers[i] === true ? padding + text : text + padding;
       })
       .join('  ')
       .trimEnd();
@@ -36,11 +37,10 @@ export function formatTable(
   return (header === undefined ? body : [line(header), rule, ...body]).join('\n');
 }
 
+/** A number, perhaps with a unit behind it; an empty cell does not decide. */
 function isNumeric(cell: Cell | undefined): boolean {
-  return (
-    typeof cell === 'number' ||
-    (typeof cell === 'string' && /^[-+]?[\d.,]+( ?\S{1,6})?$/.test(cell))
-  );
+  if (typeof cell === 'number' || cell === undefined || cell === '') return true;
+  return /^[-+–]?[\d.,]*( ?[%\p{L}/×]{1,8})?$/u.test(cell) && /\d|–/.test(cell);
 }
 
 /** Columns on a terminal: wide East Asian characters take two, combining marks none. */
