@@ -44,7 +44,9 @@ export function sampleToken(logits: Float32Array, rule: SamplingRule, position: 
     keepLargest(weights, (_, mass) => mass >= enough);
   }
   // The most likely token weighs 1.
-  if (minP > 0) for (const [id, weight] of weights.entries()) if (weight < minP) weights[id] = 0;
+  if (minP > 0) {
+    for (let id = 0; id < weights.length; id++) if (at(weights, id) < minP) weights[id] = 0;
+  }
   return raceWinner(weights, seedAt(rule.seed, position));
 }
 
@@ -69,22 +71,39 @@ export function logProbability(logits: Float32Array, id: number): number {
   return at(logits, id) - largest - Math.log(sum);
 }
 
-/** Zeroes all but the largest weights, as many as it takes; ties go to the lower id. */
+/**
+ * Zeroes all but the largest weights, as many as it takes; ties go to the lower id.
+ *
+ * Only those above a cutoff are sorted, lowered until they suffice: of a large vocabulary a text
+ * leaves few tokens likely.
+ */
 function keepLargest(
   weights: Float64Array,
   isEnough: (kept: number, mass: number) => boolean,
 ): void {
-  const sorted = weights.toSorted();
+  let cutoff = 1;
   let [kept, mass] = [0, 0];
-  for (let i = sorted.length - 1; i >= 0; i--) {
+  while (cutoff > 0 && !isEnough(kept, mass)) {
+    // 2⁻⁴, 2⁻¹², 2⁻²⁸ … and after nine rounds 0, which keeps all.
+    cutoff *= cutoff / 16;
+    [kept, mass] = [0, 0];
+    for (const weight of weights) {
+      if (weight < cutoff) continue;
+      kept++;
+      mass += weight;
+    }
+  }
+  const sorted = weights.filter((weight) => weight >= cutoff).sort();
+  [kept, mass] = [0, 0];
+  for (let i = sorted.length - 1; i >= 0 && !isEnough(kept, mass); i--) {
     kept++;
     mass += at(sorted, i);
-    if (isEnough(kept, mass)) break;
   }
   const smallest = at(sorted, sorted.length - kept);
   let ties = kept;
-  for (const weight of weights) if (weight > smallest) ties--;
-  for (const [id, weight] of weights.entries()) {
+  for (const weight of sorted) if (weight > smallest) ties--;
+  for (let id = 0; id < weights.length; id++) {
+    const weight = at(weights, id);
     if (weight > smallest) continue;
     if (weight === smallest && ties > 0) ties--;
     else weights[id] = 0;
