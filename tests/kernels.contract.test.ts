@@ -7,12 +7,17 @@ import { createMetaKernels } from '../src/kernels/meta.ts';
 import { createNativeKernels } from '../src/kernels/native.ts';
 import { createReferenceKernels } from '../src/kernels/reference.ts';
 import { loadAddon } from '../src/runtime/loadAddon.ts';
-import { kernelContract, kernelRefusals } from './kernelContract/kernelContract.ts';
+import {
+  type Implementation,
+  kernelContract,
+  kernelRefusals,
+} from './kernelContract/kernelContract.ts';
 
-kernelContract('reference', () => createReferenceKernels({ poison: true }));
-
-kernelRefusals('meta', () => createMetaKernels().kernels);
-
+const reference = {
+  name: 'reference',
+  makeKernels: () => createReferenceKernels({ poison: true }),
+};
+const native: Implementation[] = [];
 const loaded = loadAddon();
 if ('reason' in loaded) {
   test('native', { skip: loaded.reason }, () => {});
@@ -20,8 +25,13 @@ if ('reason' in loaded) {
   const { addon } = loaded;
   for (const isa of addon.isas) {
     for (const threads of [1, 2]) {
-      const name = `native ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`;
-      kernelContract(name, () => createNativeKernels(addon, { isa, threads }));
+      native.push({
+        name: `native ${isa}, ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+        makeKernels: () => createNativeKernels(addon, { isa, threads }),
+      });
     }
   }
 }
+
+kernelContract([reference, ...native]);
+kernelRefusals({ name: 'meta', makeKernels: () => createMetaKernels().kernels });

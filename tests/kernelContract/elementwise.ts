@@ -272,7 +272,7 @@ async function writesAndReads(kernels: Kernels): Promise<void> {
 async function keepsTensorsApart(kernels: Kernels): Promise<void> {
   const arena = kernels.createArena('memory');
   const kept = [1, 5, 64, 1000].map((length) => arena.allocate('f32', [length]));
-  kept.forEach((out, i) => kernels.fill({ out, value: i }));
+  for (const [value, out] of kept.entries()) kernels.fill({ out, value });
   const [mark, used] = [arena.mark(), arena.usedBytes];
   for (let round = 0; round < 3; round++) {
     for (const length of [7, 300_000, 2])

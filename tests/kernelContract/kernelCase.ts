@@ -5,12 +5,13 @@
 import fc from 'fast-check';
 import { assert, at } from '../../src/base/assert.ts';
 import type { Kernels, Layout } from '../../src/kernels/kernels.ts';
-import { isSame, type WeightDType, Workbench } from './workbench.ts';
+import { isSame, type OracleMemory, type WeightDType, Workbench } from './workbench.ts';
 
 export interface KernelCase {
   /** A sentence with the operation first. */
   readonly name: string;
-  readonly verify: (kernels: Kernels) => Promise<void>;
+  /** @param memory answers of oracles to the same case on other kernels */
+  readonly verify: (kernels: Kernels, memory: OracleMemory) => Promise<void>;
 }
 
 export function kernelCase<Shape>(args: {
@@ -22,13 +23,14 @@ export function kernelCase<Shape>(args: {
   readonly always?: readonly NoInfer<Shape>[];
 }): KernelCase {
   const { name, shapes, lay, runs = 25, always = [] } = args;
-  const verify = async (kernels: Kernels): Promise<void> => {
+  const verify = async (kernels: Kernels, memory: OracleMemory): Promise<void> => {
     const arena = kernels.createArena('contract');
     const base = arena.mark();
     const once = async (shape: Shape, seed: number, isStrided: boolean): Promise<void> => {
       const outputs = [];
       for (const compares of [true, false]) {
-        const bench = new Workbench({ kernels, arena, seed, isStrided });
+        const key = `${JSON.stringify(shape)} ${seed} ${isStrided}`;
+        const bench = new Workbench({ kernels, arena, seed, isStrided, memory, key });
         lay(bench, shape);
         outputs.push(await bench.finish({ compares }));
         arena.release(base);

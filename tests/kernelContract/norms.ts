@@ -8,40 +8,46 @@ const EPS = 1e-6;
 const matrices = fc.record({ rows: sizeOrNone(12), width: size(140) });
 
 /** 1 / sqrt(mean(x²) + eps) of one row, and its float32 error: half that of the sum of squares. */
-function reciprocalRms(x: ArrayLike<number>, row: number, width: number): number {
+function reciprocalRms(
+  x: ArrayLike<number>,
+  { row, width, eps = EPS }: { row: number; width: number; eps?: number },
+): number {
   let squares = 0;
   for (let i = 0; i < width; i++) squares += at(x, row * width + i) ** 2;
-  return 1 / Math.sqrt(squares / width + EPS);
-}
-
-function reciprocals(x: ArrayLike<number>, rows: number, width: number): Expectation {
-  const value = (row: number): number => reciprocalRms(x, row, width);
-  return each({ count: rows, roundings: width / 2 + 8, value });
+  return 1 / Math.sqrt(squares / width + eps);
 }
 
 export const normCases: readonly KernelCase[] = [
   kernelCase({
     name: 'rmsNorm: x · rsqrt(mean(x²) + eps) · gain, the factor kept if asked',
-    shapes: fc.record({ rows: sizeOrNone(12), width: size(140), isKept: fc.boolean() }),
-    always: [{ rows: 2, width: 1100, isKept: true }],
-    lay: (bench, { rows, width, isKept }) => {
+    shapes: fc.record({
+      rows: sizeOrNone(12),
+      width: size(140),
+      isKept: fc.boolean(),
+      eps: fc.constantFrom(EPS, 0.3),
+    }),
+    always: [{ rows: 2, width: 1100, isKept: true, eps: EPS }],
+    lay: (bench, { rows, width, isKept, eps }) => {
       const x = bench.floats([rows, width]);
       const gain = bench.floats([width]);
       const out = bench.output([rows, width]);
       const kept = isKept ? { reciprocalRms_T: bench.output([rows]) } : {};
-      bench.kernels.rmsNorm({ out, x: x.tensor, gain: gain.tensor, eps: EPS, ...kept });
+      bench.kernels.rmsNorm({ out, x: x.tensor, gain: gain.tensor, eps, ...kept });
       bench.expect(out, () =>
         each({
           count: rows * width,
           roundings: width / 2 + 16,
           value: (i) => {
             const scaled = at(x.values, i) * at(gain.values, i % width);
-            return scaled * reciprocalRms(x.values, Math.floor(i / width), width);
+            return scaled * reciprocalRms(x.values, { row: Math.floor(i / width), width, eps });
           },
         }),
       );
       const tensor = kept.reciprocalRms_T;
-      if (tensor) bench.expect(tensor, () => reciprocals(x.values, rows, width));
+      if (tensor) {
+        const value = (row: number): number => reciprocalRms(x.values, { row, width, eps });
+        bench.expect(tensor, () => each({ count: rows, roundings: width / 2 + 8, value }));
+      }
     },
   }),
   kernelCase({
@@ -64,7 +70,7 @@ export const normCases: readonly KernelCase[] = [
       const gain = bench.floats([width]);
       const dOut = bench.floats([rows, width]);
       const rms = Float32Array.from({ length: rows }, (_, row) =>
-        reciprocalRms(x.values, row, width),
+        reciprocalRms(x.values, { row, width }),
       );
       const before = accumulate ? bench.changed('f32', [rows, width]) : undefined;
       const dX = before?.tensor ?? bench.output([rows, width]);
@@ -80,7 +86,7 @@ export const normCases: readonly KernelCase[] = [
         const values = new Float64Array(rows * width);
         for (let row = 0; row < rows; row++) {
           const loss = (inputs: Float64Array): number => {
-            const factor = reciprocalRms(inputs, 0, width);
+            const factor = reciprocalRms(inputs, { row: 0, width });
             let total = 0;
             for (let i = 0; i < width; i++) {
               const gradientOfOut = at(dOut.values, row * width + i);
@@ -90,7 +96,7 @@ export const normCases: readonly KernelCase[] = [
           };
           const inputs = Float64Array.from(x.values.subarray(row * width, (row + 1) * width));
           // A narrow row may be nearly zero, where the norm bends within any fixed step.
-          const h = 1e-3 / reciprocalRms(inputs, 0, width);
+          const h = 1e-3 / reciprocalRms(inputs, { row: 0, width });
           values.set(gradient(loss, inputs, h), row * width);
         }
         // dX = r (g dy − x r² mean(x g dy)): the two parts cancel, their sizes do not.

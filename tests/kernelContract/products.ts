@@ -22,7 +22,7 @@ export const productCases: readonly KernelCase[] = [
       dtype: weightDTypes,
       accumulate: fc.boolean(),
     }),
-    runs: 80,
+    runs: 50,
     // Past 256 of depth, 144 of rows and 1,024 of columns, where packed panels end.
     always: [
       { m: 150, n: 50, k: 300, layout: 'nt', dtype: 'f32', accumulate: false },
@@ -64,7 +64,7 @@ export const productCases: readonly KernelCase[] = [
       dtype: weightDTypes,
       accumulate: fc.boolean(),
     }),
-    runs: 60,
+    runs: 40,
     always: [
       { groups: [0, 0], outer: 3, inner: 5, layout: 'tn', dtype: 'f32', accumulate: false },
       { groups: [0, 0], outer: 3, inner: 5, layout: 'nt', dtype: 'f32', accumulate: false },

@@ -49,7 +49,7 @@ export const routingCases: readonly KernelCase[] = [
   kernelCase({
     name: 'routeTopK: the rule’s experts, ties to the lower index, weights without the bias',
     shapes: rules,
-    runs: 80,
+    runs: 50,
     always: [V3],
     lay: (bench, { tokens, numExperts, rule }) => {
       const { logits, bias } = layGate(bench, { tokens, numExperts, rule });
