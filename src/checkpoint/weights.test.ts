@@ -330,6 +330,12 @@ test('Weights: FP8 needs its scales, and only FP8 may have them', async () => {
     code: 'checkpoint.mismatch',
     message: /scale_inv.*is F8_E4M3/s,
   });
+  const narrow = await saved(fp8, (tensors) =>
+    tensors.map((tensor) =>
+      tensor.name === scale ? { ...tensor, dtype: 'BF16', bytes: () => new Uint8Array(2) } : tensor,
+    ),
+  );
+  await assert.rejects(openWeights(narrow, fp8), { message: new RegExp(`${scale} is BF16`) });
   const exact = valuesOf(fp8)(weight);
   const asFloat = (tensors: TensorToWrite[]): TensorToWrite[] =>
     tensors.map((tensor) =>
