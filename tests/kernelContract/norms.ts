@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { at } from '../../src/base/assert.ts';
 import { type KernelCase, kernelCase, size, sizeOrNone } from './kernelCase.ts';
-import { type Expectation, each, gradient, sums, UNIT } from './oracle.ts';
+import { each, gradient, sums, UNIT } from './oracle.ts';
 
 const EPS = 1e-6;
 const matrices = fc.record({ rows: sizeOrNone(12), width: size(140) });
