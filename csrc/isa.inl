@@ -12,6 +12,11 @@
 #include "elementwise.inl"
 #include "roofline.inl"
 
+#include "fp8Matmul.inl"
+#include "groupedMatmul.inl"
+#include "headMatmul.inl"
+#include "matmul.inl"
+
 namespace moebius {
 
 extern const Isa MOEBIUS_ISA;

@@ -90,11 +90,11 @@ class Args {
 };
 
 template <class T>
-T minOf(T a, T b) {
+constexpr T minOf(T a, T b) {
   return a < b ? a : b;
 }
 template <class T>
-T maxOf(T a, T b) {
+constexpr T maxOf(T a, T b) {
   return a > b ? a : b;
 }
 inline i64 bytesOf(DType dtype) {
@@ -108,7 +108,7 @@ inline void copyBytes(void* to, const void* from, i64 count) {
   for (; i + 64 <= count; i += 64) __builtin_memcpy(p + i, q + i, 64);
   for (; i < count; i++) p[i] = q[i];
 }
-inline i64 ceilDiv(i64 a, i64 b) { return (a + b - 1) / b; }
+constexpr i64 ceilDiv(i64 a, i64 b) { return (a + b - 1) / b; }
 
 // body(begin, end, thread) on at most `threads` ranges of [0, n), equal to within one unit of
 // `grain`: a range smaller than the grain is not worth waking a thread for (about 1 µs).

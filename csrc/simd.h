@@ -9,11 +9,14 @@
 #include "operation.h"
 
 #define MOEBIUS_INLINE inline __attribute__((always_inline))
+#define MOEBIUS_NOINLINE __attribute__((noinline))
 // Before a loop of constant length whose variables must stay in registers.
 #if defined(__clang__)
 #define MOEBIUS_UNROLL _Pragma("clang loop unroll(full)")
+#define MOEBIUS_UNROLL_BY_4 _Pragma("clang loop unroll_count(4)")
 #else
 #define MOEBIUS_UNROLL _Pragma("GCC unroll 32")
+#define MOEBIUS_UNROLL_BY_4 _Pragma("GCC unroll 4")
 #endif
 
 namespace moebius {
@@ -97,6 +100,48 @@ MOEBIUS_INLINE vf vsqrt(vf v) {
   for (int i = 0; i < kLanes; i++) v[i] = __builtin_sqrtf(v[i]);
   return v;
 }
+
+// Lane numbers as types, for shuffles whose indices are computed at compile time.
+template <int... I>
+struct LaneList {};
+#if MOEBIUS_LANES == 4
+using AllLanes = LaneList<0, 1, 2, 3>;
+#elif MOEBIUS_LANES == 8
+using AllLanes = LaneList<0, 1, 2, 3, 4, 5, 6, 7>;
+#else
+using AllLanes = LaneList<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
+#endif
+
+// Exchanges blocks of S lanes: a keeps its even blocks and takes b's even ones in between; b gets
+// the odd ones.
+template <int S, int... I>
+MOEBIUS_INLINE void exchangeBlocks(vf& a, vf& b, LaneList<I...>) {
+  const vf even = __builtin_shufflevector(a, b, (I & S ? kLanes + (I ^ S) : I)...);
+  const vf odd = __builtin_shufflevector(a, b, (I & S ? kLanes + I : I ^ S)...);
+  a = even;
+  b = odd;
+}
+template <int S>
+MOEBIUS_INLINE void exchangeStage(vf* rows) {
+  MOEBIUS_UNROLL
+  for (int i = 0; i < kLanes; i++) {
+    if ((i & S) == 0) exchangeBlocks<S>(rows[i], rows[i + S], AllLanes{});
+  }
+}
+// rows[i][j] ↔ rows[j][i], kLanes × kLanes, in registers.
+MOEBIUS_INLINE void transpose(vf* rows) {
+  exchangeStage<1>(rows);
+  exchangeStage<2>(rows);
+#if MOEBIUS_LANES >= 8
+  exchangeStage<4>(rows);
+#endif
+#if MOEBIUS_LANES >= 16
+  exchangeStage<8>(rows);
+#endif
+}
+
+MOEBIUS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+MOEBIUS_INLINE void prefetchWrite(const void* p) { __builtin_prefetch(p, 1, 3); }
 
 // Reductions by halves: the same order for a given width, whatever came before.
 MOEBIUS_INLINE float sum(vf v) {

@@ -8,11 +8,12 @@
 import { assert } from '../base/assert.ts';
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
-import type { DType, HostArrays } from '../tensor/dtype.ts';
-import { hostArray, isContiguous, numColumns, numRows, type Tensor } from '../tensor/tensor.ts';
+import { packRows, unpackRows } from '../tensor/hostRows.ts';
 import type { Kernels } from './kernels.ts';
 import { NativeCall, NativeMemory } from './native/call.ts';
 import { elementwiseKernels } from './native/elementwise.ts';
+import { productKernels } from './native/products.ts';
+import { checked, type Operations } from './shapes.ts';
 
 /** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
 export const NATIVE_ABI_VERSION = 1;
@@ -66,10 +67,13 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
   return {
     name: 'native',
     createArena: () => new ChunkArena((byteLength) => allocateMemory(addon, byteLength)),
-    read: async (tensor) => gather(tensor),
-    write: scatter,
-    ...elementwiseKernels(call),
-  } as unknown as Kernels; // until every family is here
+    read: async (tensor) => packRows(tensor),
+    write: unpackRows,
+    ...checked({
+      ...elementwiseKernels(call),
+      ...productKernels(call),
+    } as unknown as Operations), // until every family is here
+  };
 }
 
 /** The choices that `options` amount to on this machine. */
@@ -123,27 +127,4 @@ export function measureRoofline(
 function allocateMemory(addon: NativeAddon, byteLength: number): NativeMemory {
   const buffer = addon.allocate(byteLength);
   return new NativeMemory(buffer, addon.address(new Uint8Array(buffer)));
-}
-
-/** The elements as a contiguous copy. */
-function gather<D extends DType>(tensor: Tensor<D>): HostArrays[D] {
-  const all = hostArray(tensor);
-  if (isContiguous(tensor)) return all.slice() as HostArrays[D];
-  const [rows, columns] = [numRows(tensor), numColumns(tensor)];
-  const packed = all.slice(0, 0).constructor as new (length: number) => HostArrays[D];
-  const result = new packed(rows * columns);
-  for (let row = 0; row < rows; row++) {
-    const start = row * tensor.rowStride;
-    result.set(all.subarray(start, start + columns), row * columns);
-  }
-  return result;
-}
-
-function scatter<D extends DType>(tensor: Tensor<D>, values: HostArrays[D]): void {
-  const [rows, columns] = [numRows(tensor), numColumns(tensor)];
-  assert(values.length === rows * columns, `write of ${values.length} to [${tensor.shape}]`);
-  const all = hostArray(tensor);
-  for (let row = 0; row < rows; row++) {
-    all.set(values.subarray(row * columns, (row + 1) * columns), row * tensor.rowStride);
-  }
 }

@@ -1,0 +1,183 @@
+// Panels for the tiles of gemm.h: `width` consecutive indices for every k, one k after the other.
+//
+//   to[k · width + i] = source(first + i, k)      i < height ≤ width; lanes beyond are arbitrary
+//
+// Bytes: one read and one write of the block; about 0.3 cycles per element, so it must be used for a
+// dozen rows or more to be worth making.
+#pragma once
+#include "narrow.h"
+
+namespace moebius {
+namespace {
+
+// A tile is kTileRows × (kTileVectors · kLanes), as large as the registers allow: 28 + 3 of
+// AVX-512's 32, 12 + 3 of AVX2's and SSE2's 16, 24 + 5 of NEON's 32. Its width divides kFp8Block.
+#if MOEBIUS_LANES == 16
+constexpr int kTileRows = 14;
+constexpr int kTileVectors = 2;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 4;
+#else
+constexpr int kTileRows = 6;
+constexpr int kTileVectors = 2;
+#endif
+constexpr i64 kTileColumns = kTileVectors * kLanes;
+
+constexpr i64 kFp8Block = 128;  // rows and columns that share a scale
+static_assert(kFp8Block % kTileColumns == 0);
+
+// One factor of a product: element (index, k) for index < count, k < depth.
+struct Source {
+  const void* data;
+  i64 stride;   // elements from one stored row to the next
+  i64 count, depth;
+  bool alongK;  // stored rows run along k (else along the index)
+  DType dtype;
+  const float* scales;  // f8 only, or null: one per 128 × 128 block of the stored matrix
+  i64 scaleStride;
+  i64 firstRow;  // of the stored matrix, when data points into it: where scales are counted from
+};
+
+Source sourceOf(const AnyMatrix& m, bool alongK) {
+  const i64 count = alongK ? m.rows : m.columns;
+  return {m.data, m.stride, count, alongK ? m.columns : m.rows, alongK, m.dtype, nullptr, 0, 0};
+}
+Source sourceOf(const Weights& w, bool alongK) {
+  Source source = sourceOf(w.values, alongK);
+  source.scales = w.scales.data;
+  source.scaleStride = w.scales.stride;
+  return source;
+}
+Source sourceOf(const float* data, i64 stride, i64 count, i64 depth, bool alongK) {
+  return {data, stride, count, depth, alongK, DType::f32, nullptr, 0, 0};
+}
+
+// f8 codes that are meant as they are; F8 itself comes with scales.
+struct F8Code {
+  u8 code;
+};
+MOEBIUS_INLINE vf widen(const F8Code* p) { return floatFromF8(load(&p->code)); }
+MOEBIUS_INLINE vf widenPart(const F8Code* p, i64 n) { return floatFromF8(loadPart(&p->code, n)); }
+
+template <class T>
+constexpr bool isScaled = false;
+template <>
+constexpr bool isScaled<F8> = true;
+
+MOEBIUS_INLINE float scaleAt(const Source& s, i64 row, i64 column) {
+  return s.scales[(s.firstRow + row) / kFp8Block * s.scaleStride + column / kFp8Block];
+}
+
+// Stored rows along k: up to kLanes of them become lanes. Stores are whole vectors: where the panel is
+// narrower, the overhang is overwritten by the next k, and after the last one it lies behind.
+template <class T>
+MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 first, i64 rows,
+                                   i64 k, i64 depth) {
+  const T* data = static_cast<const T*>(s.data) + first * s.stride + k;
+  const i64 lastRow = (rows - 1) * s.stride;
+  for (i64 done = 0; done < depth; done += kLanes) {
+    const i64 count = minOf<i64>(kLanes, depth - done);
+    vf block[kLanes];
+    MOEBIUS_UNROLL
+    for (int r = 0; r < kLanes; r++) {
+      // Rows that are not there repeat the last one.
+      const T* row = data + minOf(r * s.stride, lastRow) + done;
+      block[r] = count == kLanes ? widen(row) : widenPart(row, count);
+      if constexpr (isScaled<T>) {
+        block[r] = block[r] * splat(scaleAt(s, first + minOf<i64>(r, rows - 1), k + done));
+      }
+    }
+    transpose(block);
+    float* out = to + done * width;
+    if (count == kLanes) {
+      MOEBIUS_UNROLL
+      for (int j = 0; j < kLanes; j++) store(out + j * width, block[j]);
+    } else {
+      for (i64 j = 0; j < count; j++) store(out + j * width, block[j]);
+    }
+  }
+}
+
+// Panels of a block: `height(p)` indices from `begin(p)` on, each `width(p)` wide when packed.
+//
+// Rows are cut evenly (to within one), not into full panels and a rest: 64 rows as 13 + 13 + 13 +
+// 13 + 12 keep the multipliers busier than 14 × 4 + 8. Columns fill whole vectors.
+struct RowPanels {
+  i64 rows, count;
+  explicit RowPanels(i64 rows) : rows(rows), count(ceilDiv(rows, kTileRows)) {}
+  i64 begin(i64 panel) const { return rows * panel / count; }
+  i64 height(i64 panel) const { return begin(panel + 1) - begin(panel); }
+  i64 width(i64 panel) const { return height(panel); }
+};
+struct ColumnPanels {
+  i64 columns, count;
+  explicit ColumnPanels(i64 columns) : columns(columns), count(ceilDiv(columns, kTileColumns)) {}
+  i64 begin(i64 panel) const { return panel * kTileColumns; }
+  i64 height(i64 panel) const { return minOf(kTileColumns, columns - begin(panel)); }
+  i64 width(i64 panel) const { return ceilDiv(height(panel), kLanes) * kLanes; }
+};
+
+// Stored rows along the index: each is read once, from left to right, and dealt out to all panels.
+// Vectors may run beyond a panel (what follows there is written later), but never beyond the last
+// stored element; after the last k it is a neighbour's, already written.
+template <class T, class Panels>
+MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, const Source& s, i64 first,
+                                 i64 k, i64 depth) {
+  const T* data = static_cast<const T*>(s.data) + k * s.stride + first;
+  // Elements from `data` to the end of the matrix.
+  i64 remaining = (s.depth - k - 1) * s.stride + s.count - first;
+  for (i64 d = 0; d < depth; d++, data += s.stride, remaining -= s.stride) {
+    for (i64 p = 0; p < panels.count; p++) {
+      const i64 begin = panels.begin(p);
+      const i64 width = panels.width(p);
+      float* out = to + begin * depth + d * width;
+      for (i64 i = begin; i < begin + width; i += kLanes, out += kLanes) {
+        vf values = i + kLanes <= remaining ? widen(data + i)
+                                            : widenPart(data + i, maxOf<i64>(remaining - i, 0));
+        if constexpr (isScaled<T>) values = values * splat(scaleAt(s, k + d, first + i));
+        if (d == depth - 1 && i + kLanes > begin + width) {
+          storePart(out, values, begin + width - i);
+        } else {
+          store(out, values);
+        }
+      }
+    }
+  }
+}
+
+// All panels of a block whose first index is `first`, one behind the other.
+template <class T, class Panels>
+MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source& s, i64 first,
+                                  i64 k, i64 depth) {
+  if (!s.alongK) return packStraight<T>(to, panels, s, first, k, depth);
+  for (i64 p = 0; p < panels.count; p++) {
+    const i64 begin = panels.begin(p);
+    const i64 rows = panels.height(p);
+    float* out = to + begin * depth;
+    // From the right, so that an overhang to the right is overwritten.
+    for (i64 g = (rows - 1) / kLanes * kLanes; g >= 0; g -= kLanes) {
+      packTransposed<T>(out + g, panels.width(p), s, first + begin + g,
+                        minOf<i64>(kLanes, rows - g), k, depth);
+    }
+  }
+}
+
+void packBlock(float* to, const RowPanels& panels, const Source& s, i64 first, i64 k, i64 depth) {
+  // Left factors are activations: f32, or codes for fp8Matmul.
+  if (s.dtype == DType::f32) return packBlockOf<float>(to, panels, s, first, k, depth);
+  packBlockOf<F8Code>(to, panels, s, first, k, depth);
+}
+
+void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first, i64 k,
+               i64 depth) {
+  if (s.dtype == DType::f8e4m3 && s.scales == nullptr) {
+    return packBlockOf<F8Code>(to, panels, s, first, k, depth);
+  }
+  forWeightType(s.dtype, [&]<class T>(const T*) {
+    packBlockOf<T>(to, panels, s, first, k, depth);
+  });
+}
+
+}  // namespace
+}  // namespace moebius
