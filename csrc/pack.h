@@ -119,8 +119,8 @@ struct ColumnPanels {
 };
 
 // Stored rows along the index: each is read once, from left to right, and dealt out to all panels.
-// Vectors may run beyond a panel (what follows there is written later), but never beyond the last
-// stored element; after the last k it is a neighbour's, already written.
+// Vectors are read beyond a panel's height, but never beyond the last stored element, and written
+// beyond its width where that is a later k's place, not the next panel's.
 template <class T, class Panels>
 MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, const Source& s, i64 first,
                                  i64 k, i64 depth) {
@@ -136,8 +136,9 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, const Source& 
         vf values = i + kLanes <= remaining ? widen(data + i)
                                             : widenPart(data + i, maxOf<i64>(remaining - i, 0));
         if constexpr (isScaled<T>) values = values * splat(scaleAt(s, k + d, first + i));
-        if (d == depth - 1 && i + kLanes > begin + width) {
-          storePart(out, values, begin + width - i);
+        const i64 left = (depth - d) * width - (i - begin);
+        if (left < kLanes) {
+          storePart(out, values, left);
         } else {
           store(out, values);
         }
