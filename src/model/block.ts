@@ -2,8 +2,9 @@
  * One transformer block as four parts: attention, dispatch, experts, combine.
  *
  * A pass is a generator that stops after every part, so whoever drives it decides what runs next:
- * `drain` runs one pass to its end; an executor that overlaps two micro-batches (DualPipe) steps two
- * of them in turn. Parts never wait: where a transfer is under way the pass has already stopped.
+ * `drain` runs one pass to its end; an executor that overlaps two micro-batches (DualPipe) steps
+ * two of them in turn. Parts never wait: where a transfer is under way the pass has already
+ * stopped.
  */
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { F32 } from '../kernels/kernels.ts';

@@ -4,9 +4,10 @@
  *     total = main + λ · mean over depths of mtp_k + α · Σ over MoE layers of balance_l
  *
  * main and mtp_k are means over the *valid* targets of the whole step (DeepSeek-V3 report, 2.2,
- * divides by T instead; the difference is a constant). An end, of the main model or of an MTP module, is
- * a norm and the shared head. Logits never exist whole: when training, the head's kernel takes the
- * loss, its gradient and the head's weight gradient from one chunk of logits after another.
+ * divides by T instead; the difference is a constant). An end, of the main model or of an MTP
+ * module, is a norm and the shared head. Logits never exist whole: when training, the head's kernel
+ * takes the loss, its gradient and the head's weight gradient from one chunk of logits after
+ * another.
  */
 import type { F32, I32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';

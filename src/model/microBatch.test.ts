@@ -34,7 +34,7 @@ test('Targets are one token on for the main head and k + 1 for depth k', () => {
   assert.deepEqual([...(two.mtpTargets[1] ?? [])], [13, -1, 23, -1]);
 });
 
-test('Depth k embeds the token k on, and continues the first T − k rows of the depth before', async () => {
+test('Depth k embeds the token k on and continues the first T − k rows before it', async () => {
   const { ids, rows, mtp } = upload(two);
   assert.deepEqual([...(await kernels.read(ids))], [10, 11, 12, 13, 20, 21, 22, 23]);
   assert.deepEqual([...(await kernels.read(rows.positions))], [0, 1, 2, 3, 0, 1, 2, 3]);

@@ -1,5 +1,6 @@
 /**
- * The SwiGLU network of a dense layer, and of the shared experts (one network of their joint width):
+ * The SwiGLU network of a dense layer, and of the shared experts (one network of their joint
+ * width):
  *
  *     out = Wdown · (silu(Wgate · x) ∘ Wup · x),  gate and up stacked in one matrix [2I, H]
  */

@@ -1,6 +1,6 @@
 /**
- * Multi-token prediction (DeepSeek-V3 report, 2.2): module k continues the state of depth k − 1 with
- * the token k places on, and predicts the one after that through the shared head.
+ * Multi-token prediction (DeepSeek-V3 report, 2.2): module k continues the state of depth k − 1
+ * with the token k places on, and predicts the one after that through the shared head.
  *
  *     x_i = Wproj · [enorm(Emb(t_{i+k})) ; hnorm(h_i)]  →  one block  →  shared_head.norm  →  head
  *

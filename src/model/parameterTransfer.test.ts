@@ -95,7 +95,7 @@ test('BF16 weights kept as stored and BF16 weights widened are the same numbers'
   }
 });
 
-test('FP8 weights kept with their scales and FP8 weights widened are the same numbers', async () => {
+test('FP8 weights kept with scales and FP8 weights widened are the same numbers', async () => {
   const config = { ...tinyV3, moeIntermediateSize: 128, hiddenSize: 160 };
   const codes = (index: number): number => ((index * 37) % 100) + (index % 2) * 128;
   const shapes = shapesOf(setOf(config));

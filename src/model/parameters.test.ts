@@ -36,7 +36,7 @@ async function valuesByName(set: ParameterSet): Promise<Map<string, Float32Array
   return values;
 }
 
-test('Fresh weights: matrices have the stated deviation, gains are 1, router biases 0', async () => {
+test('Fresh weights: matrices have the stated deviation, gains are 1, biases 0', async () => {
   const config = { ...tinyV3, vocabSize: 500, hiddenSize: 64, initializerRange: 0.05 };
   for (const [name, values] of await valuesByName(setOf(config))) {
     const mean = values.reduce((sum, value) => sum + value, 0) / values.length;

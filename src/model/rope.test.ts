@@ -74,7 +74,7 @@ for (const [name, expected] of Object.entries(golden)) {
   });
 }
 
-test('YaRN: mscales that differ stretch the rotation, equal ones and no YaRN leave it alone', () => {
+test('YaRN: mscales that differ stretch the rotation, equal ones do not', () => {
   const yarn = configOf(golden.v3 as GoldenRope).ropeScaling;
   assert(yarn !== null);
   const magnitude = (mscale: number): number => 0.1 * mscale * Math.log(yarn.factor) + 1;

@@ -1,9 +1,9 @@
 /**
  * Rotary position embedding with YaRN, as tables of cosines and sines.
  *
- * Adjacent pairs (2i, 2i+1) of the rope part form one complex number, turned by position · frequency
- * of pair i. YaRN (Peng et al., 2023) stretches a trained context by `factor`: fast pairs stay, slow
- * ones are divided by it, with a linear ramp in between; the softmax scale grows by m².
+ * Adjacent pairs (2i, 2i+1) of the rope part form one complex number, turned by position ·
+ * frequency of pair i. YaRN (Peng et al., 2023) stretches a trained context by `factor`: fast pairs
+ * stay, slow ones are divided by it, with a linear ramp in between; the softmax scale grows by m².
  *
  * Angles are taken in float64: in float32 they are off by 1.6e-3 at position 163,839.
  */

@@ -1,6 +1,7 @@
 /**
  * The gate of a MoE layer: which experts each token goes to, with which weights (DeepSeek-V3
- * report, 2.1.2), the sequence-wise balance loss on its affinities, and the order of rows by expert.
+ * report, 2.1.2), the sequence-wise balance loss on its affinities, and the order of rows by
+ * expert.
  *
  *     logits = Wg · x → scores → chosen ids and weights → counting sort → (offsets, slot, row)
  *

@@ -3,10 +3,10 @@
  *
  * Temperature, then top-k, top-p on what is left, and min-p relative to the most likely token. The
  * draw is a race: token i finishes at −ln(u_i) / w_i, the earliest wins, which happens with
- * probability w_i / Σ w. The uniforms u_i depend on the seed, the position and the token alone. So a
- * token does not depend on how many positions a step ran, speculation changes no output; and a draft
- * drawn by the same rule from a similar distribution meets the same u_i and mostly the same winner
- * (agreement at least (1 − d) / (1 + d) at total variation d).
+ * probability w_i / Σ w. The uniforms u_i depend on the seed, the position and the token alone. So
+ * a token does not depend on how many positions a step ran, speculation changes no output; and a
+ * draft drawn by the same rule from a similar distribution meets the same u_i and mostly the same
+ * winner (agreement at least (1 − d) / (1 + d) at total variation d).
  */
 import { at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';

@@ -1,9 +1,10 @@
 /**
  * The rows of one serving pass on the machine, and the paged caches they write to.
  *
- * A cache block holds `blockSize` positions of one sequence; a sequence's blocks are listed in order
- * of position, so position p lies in slot blocks[p / blockSize] · blockSize + p mod blockSize. Each
- * layer keeps the latent and the rotated rope key of a token, C + P numbers (V3: 576).
+ * A cache block holds `blockSize` positions of one sequence; a sequence's blocks are listed in
+ * order of position, so position p lies in slot blocks[p / blockSize] · blockSize + p mod
+ * blockSize. Each layer keeps the latent and the rotated rope key of a token, C + P numbers (V3:
+ * 576).
  *
  * Prompts that begin at position 0 come first, since they need no cache to attend to; every other
  * row (the rest of a long prompt, a decoded token, a draft) attends to what is cached.
@@ -15,7 +16,7 @@ import type { F32, I32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { checkIds } from './microBatch.ts';
 
-/** Tokens of one sequence at consecutive positions (`program/instruction.ts` has the same shape). */
+/** Tokens of one sequence at consecutive positions, in the shape of `program/instruction.ts`. */
 export interface SequenceRows {
   readonly ids: readonly number[];
   readonly firstPosition: number;

@@ -38,8 +38,8 @@ for (const [name, config] of Object.entries(tinyVariants)) {
 }
 
 /**
- * Central differences along the gradient mixed with a random direction, one tensor after another.
- * A step that changes the choice of an expert is halved: there the loss jumps. Losses carry rounding
+ * Central differences along the gradient mixed with a random direction, one tensor after another. A
+ * step that changes the choice of an expert is halved: there the loss jumps. Losses carry rounding
  * of about 1e-7, so steps of 2e-3 to 1e-4 leave up to 1e-3 of a derivative uncertain, and curvature
  * somewhat more: hence 1 %, where a missing path would cost tens.
  */

@@ -158,7 +158,7 @@ function* blocksForward(
 }
 
 /**
- * @param dHidden gradient of the stage's output; null on the last stage, which begins with the losses
+ * @param dHidden gradient of the stage's output; null on the last stage, which begins at the losses
  * @returns the gradient for the stage before (null on the first), and with weights 'later' what
  *   `stageBackwardWeight` needs
  */

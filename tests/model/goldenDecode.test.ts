@@ -1,7 +1,7 @@
 /**
  * Greedy decoding against an independent implementation: prompts run the plain way, every later
- * token in the absorbed form over a paged cache, drafts from the MTP module with a cache of its own.
- * The smallest gap between first and second logit is 1.9e-3; float32 noise is 1e-5.
+ * token in the absorbed form over a paged cache, drafts from the MTP module with a cache of its
+ * own. The smallest gap between first and second logit is 1.9e-3; float32 noise is 1e-5.
  */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -31,7 +31,7 @@ for (const kernels of kernelsUnderTest()) {
     const golden = goldenJson(`${folder}/decode.json`) as Run & { readonly runs?: readonly Run[] };
     const runs = golden.runs ?? [golden];
 
-    test(`${folder} on ${kernels.name} kernels: greedy decoding is golden`, async () => {
+    test(`${folder} on ${kernels.name}: greedy decoding is golden`, async () => {
       const loaded = await loadGoldenModel(kernels, folder);
       for (const { prompt, generated } of runs) {
         const actual = await decodeGreedy(loaded, prompt, generated.length);
@@ -41,7 +41,7 @@ for (const kernels of kernelsUnderTest()) {
 
     if (runs.every(({ mtp_draft }) => mtp_draft === undefined)) continue;
 
-    test(`${folder} on ${kernels.name} kernels: every MTP draft is golden`, async () => {
+    test(`${folder} on ${kernels.name}: every MTP draft is golden`, async () => {
       const loaded = await loadGoldenModel(kernels, folder);
       for (const { prompt, generated, mtp_draft = [] } of runs) {
         const { drafts } = await decodeGreedy(loaded, prompt, generated.length);
@@ -51,7 +51,7 @@ for (const kernels of kernelsUnderTest()) {
       }
     });
 
-    test(`${folder} on ${kernels.name} kernels: speculation changes no token, in golden passes`, async () => {
+    test(`${folder} on ${kernels.name}: speculation takes golden passes`, async () => {
       const loaded = await loadGoldenModel(kernels, folder);
       for (const { prompt, generated, spec_depth1 } of runs) {
         const actual = await decodeSpeculatively(loaded, prompt, generated.length);

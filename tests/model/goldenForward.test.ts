@@ -65,7 +65,7 @@ for (const kernels of kernelsUnderTest()) {
     const expected = goldenJson(`${folder}/expected.json`) as Expected;
     const ids = inputIds(folder);
 
-    test(`${folder} on ${kernels.name} kernels: every tensor, loss and gradient is golden`, async () => {
+    test(`${folder} on ${kernels.name}: tensors, losses and gradients are golden`, async () => {
       const golden = await goldenTensors(`${folder}/expected.safetensors`);
       const { captured, loaded } = await load(folder, {});
       const report = await runStep(loaded, [batchOf(loaded)]);
@@ -90,7 +90,7 @@ for (const kernels of kernelsUnderTest()) {
       }
     });
 
-    test(`${folder} on ${kernels.name} kernels: loads, MaxVio and bias updates are golden`, async () => {
+    test(`${folder} on ${kernels.name}: loads, MaxVio and bias updates are golden`, async () => {
       const { loaded } = await load(folder, {});
       await runStep(loaded, [batchOf(loaded)], 'none');
       for (const layer of expected.moe) {
@@ -107,7 +107,7 @@ for (const kernels of kernelsUnderTest()) {
       }
     });
 
-    test(`${folder} on ${kernels.name} kernels: both forms of the balance loss and its gradient`, async () => {
+    test(`${folder} on ${kernels.name}: both balance losses are golden`, async () => {
       const golden = await goldenTensors(`${folder}/expected.safetensors`);
       for (const form of ['paper', 'selected'] as const) {
         const { loaded } = await load(folder, { balanceForm: form });
@@ -140,7 +140,7 @@ for (const kernels of kernelsUnderTest()) {
 
     const { alt } = expected;
     if (alt !== undefined) {
-      test(`${folder} on ${kernels.name} kernels: MTP on states before the norm is golden`, async () => {
+      test(`${folder} on ${kernels.name}: MTP on states before the norm is golden`, async () => {
         const golden = await goldenTensors(`${folder}/expected.safetensors`);
         const { captured, loaded } = await load(folder, { mtpHidden: 'preNorm' });
         const report = await runStep(loaded, [batchOf(loaded)], 'none');
@@ -173,7 +173,7 @@ for (const kernels of kernelsUnderTest()) {
 
   for (const keepStored of [false, true]) {
     const kept = keepStored ? 'as stored' : 'widened to float32';
-    test(`v3-tiny-fp8 on ${kernels.name} kernels: forward with weights ${kept} is golden`, async () => {
+    test(`v3-tiny-fp8 on ${kernels.name}: forward with weights ${kept} is golden`, async () => {
       const golden = await goldenTensors('v3-tiny-fp8/expected.safetensors');
       const { captured, loaded } = await loadCapturing('v3-tiny-fp8', {}, keepStored);
       const batch = nextTokenBatch(inputIds('v3-tiny-fp8'), loaded.config.numNextnPredictLayers);

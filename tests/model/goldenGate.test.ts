@@ -25,7 +25,7 @@ const cases = goldenJson('gate-cases.json') as Readonly<Record<string, GateCase>
 
 for (const kernels of kernelsUnderTest()) {
   for (const [name, gate] of Object.entries(cases)) {
-    test(`Gate ${name} on ${kernels.name} kernels: experts exact, weights golden`, async () => {
+    test(`Gate ${name} on ${kernels.name}: experts exact, weights golden`, async () => {
       const golden = await goldenTensors('gate-cases.safetensors');
       const logits = goldenTensor(golden, `${name}.logits`);
       const [T = 0, E = 0] = logits.shape;

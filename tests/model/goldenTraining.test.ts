@@ -52,7 +52,7 @@ const FOLDERS = ['v3-tiny', 'v3-tiny-yarn', 'v2-tiny', 'v2-lite-tiny'].filter((f
 
 for (const kernels of kernelsUnderTest()) {
   for (const folder of FOLDERS) {
-    test(`${folder} on ${kernels.name} kernels: five AdamW steps are golden`, async () => {
+    test(`${folder} on ${kernels.name}: five AdamW steps are golden`, async () => {
       const golden = goldenJson(`${folder}/train.json`) as GoldenTraining;
       const { options } = goldenJson(`${folder}/expected.json`) as Options;
       const loaded = await loadGoldenModel(kernels, folder, {

@@ -3,7 +3,8 @@
  * moves by a fixed speed, down for experts above the mean load and up for those below it. The bias
  * steers selection only, so no gradient fights the language-model loss.
  *
- * Loads are (token, expert) choices over the *whole* batch of the step: all micro-batches, all ranks.
+ * Loads are (token, expert) choices over the *whole* batch of the step: all micro-batches, all
+ * ranks.
  */
 import { assert, at } from '../../base/assert.ts';
 
