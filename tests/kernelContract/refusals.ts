@@ -5,9 +5,8 @@
  */
 import { AssertionError, assert } from '../../src/base/assert.ts';
 import type { F32, Kernels, Operation, OperationArgs } from '../../src/kernels/kernels.ts';
-import type { Operations } from '../../src/kernels/shapes.ts';
 import { columns } from '../../src/tensor/tensor.ts';
-import { type Lay, layOn, validCalls } from './validCalls.ts';
+import { type Lay, layOn, runValidCall, validCalls } from './validCalls.ts';
 
 export interface Refusal {
   readonly name: string;
@@ -25,10 +24,9 @@ function refusal<O extends Operation>(
     name: `${operation} refuses ${what}`,
     operation,
     attempt: (kernels, isChanged) => {
-      const args: OperationArgs<O> = validCalls(kernels)[operation];
-      const operations: Operations = kernels;
-      const run: Operations[O] = operations[operation];
-      run(isChanged ? { ...args, ...change(args, layOn(kernels)) } : args);
+      const calls = validCalls(kernels);
+      const changes = isChanged ? change(calls[operation], layOn(kernels)) : {};
+      runValidCall(kernels, operation, calls, changes);
     },
   };
 }

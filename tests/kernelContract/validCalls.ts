@@ -10,10 +10,24 @@ import type {
   OperationArgs,
   RoutingRule,
 } from '../../src/kernels/kernels.ts';
+import type { Operations } from '../../src/kernels/shapes.ts';
 import type { DType } from '../../src/tensor/dtype.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 
 export type ValidCalls = { readonly [O in Operation]: OperationArgs<O> };
+
+/** Makes one of the calls, with some of its arguments changed if asked. */
+export function runValidCall<O extends Operation>(
+  kernels: Kernels,
+  operation: O,
+  calls: ValidCalls,
+  changes: Partial<OperationArgs<O>> = {},
+): void {
+  const operations: Operations = kernels;
+  const run: Operations[O] = operations[operation];
+  const args: OperationArgs<O> = calls[operation];
+  run({ ...args, ...changes });
+}
 
 export interface Lay {
   floats(...shape: readonly number[]): F32;
