@@ -6,6 +6,7 @@
  * allocates what outlives it, marks, and gives back the rest. Micro-batches that are interleaved
  * have an arena each.
  */
+import { assert } from '../base/assert.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { Collectives } from '../kernels/collectives.ts';
 import type { F32, I32, Kernels, RoutingRule } from '../kernels/kernels.ts';
@@ -67,7 +68,7 @@ export interface RoutingCounts {
 
 export function countsOfLayer(counts: RoutingCounts, layer: number): I32 {
   const index = counts.layers.indexOf(layer);
-  if (index < 0 || counts.all === null) throw new RangeError(`no counts for layer ${layer}`);
+  assert(index >= 0 && counts.all !== null, `no counts for layer ${layer}`);
   return entry(counts.all, index);
 }
 

@@ -54,7 +54,8 @@ export function runRows(
  *
  * @param rows their ids are the tokens `depth` places on: for depth 1 what was sampled or drafted
  *   behind each position; positions and blocks are those of the states they continue
- * @param previous states of the depth before at the same rows (0: the main model)
+ * @param previous states of the depth before (0: the main model) at the same positions, in the
+ *   order of `rows`: prompts first
  */
 export function draftRows(
   context: StepContext,

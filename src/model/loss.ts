@@ -9,6 +9,7 @@
  * takes the loss, its gradient and the head's weight gradient from one chunk of logits after
  * another.
  */
+import { assert } from '../base/assert.ts';
 import type { F32, I32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { elements } from '../tensor/tensor.ts';
@@ -60,7 +61,7 @@ export function createRecord(
 
 /** The losses of depth `depth` (0: main) as a view. */
 export function lossesOfDepth(record: PassRecord, depth: number): F32 {
-  if (record.losses === null) throw new RangeError('the stage has no head');
+  assert(record.losses !== null, 'the stage has no head');
   const first = record.lossRows.slice(0, depth).reduce((sum, count) => sum + count, 0);
   return elements(record.losses, first, first + (record.lossRows[depth] ?? 0));
 }
@@ -179,7 +180,7 @@ export function endBackwardInput(
 ): { dX: F32; deferred: EndDeferred } {
   const { saved, continued } = args;
   const { normed, dNormed } = saved;
-  if (dNormed === null) throw new RangeError('backward through a pass that was not training');
+  assert(dNormed !== null, 'backward through a pass that was not training');
   const dX = allocateF32(context, ...normed.x.shape);
   if (continued?.from === 'postNorm') addContinued(context, dNormed, continued);
   normBackwardInput(context, weights.norm, { normed, dOut: dNormed, dX });

@@ -3,6 +3,7 @@
  * stored where the parameter has the same dtype, and widens to f32 where it is f32; writing gives
  * float32 values. The checkpoint room checks names, shapes and copies before anything is read.
  */
+import { assert } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
 import type { F32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
@@ -115,7 +116,7 @@ export function copyParameters(
   for (const kind of ['parameters', 'buffers'] as const) {
     for (const [name, parameter] of out[kind]) {
       const source = from[kind].get(name);
-      if (source === undefined) throw new RangeError(`no parameter ${name} to copy from`);
+      assert(source !== undefined, `no parameter ${name} to copy from`);
       kernels.copy({ out: parameter.weight.values, x: source.weight.values });
     }
   }

@@ -8,6 +8,7 @@
  *
  * Moments may be BF16, which the report found to cost nothing (3.3.2).
  */
+import { assert } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
 import type { F32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
@@ -83,7 +84,7 @@ export function adamwStep(args: {
   const { weightDecay, ...rest } = settings;
   for (const { name, value, gradient, isDecayed } of parameters) {
     const moments = state.moments.get(name);
-    if (moments === undefined) throw new RangeError(`no moments for ${name}`);
+    assert(moments !== undefined, `no moments for ${name}`);
     kernels.adamw({
       parameter: value,
       gradient,

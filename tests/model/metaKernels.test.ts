@@ -62,7 +62,7 @@ for (const [name, config] of Object.entries(tinyVariants)) {
   });
 }
 
-test('Serving on meta kernels: a decode costs by its context, a prompt does not read the cache', () => {
+test('Serving on meta kernels: a decode costs by its context, a prompt not', () => {
   const meta = createMetaKernels();
   const { kernels } = meta;
   const arena = kernels.createArena('all');

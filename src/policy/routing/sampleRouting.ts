@@ -11,7 +11,7 @@ import type { Random } from '../../base/random.ts';
 import type { GateRule } from './gate.ts';
 
 /**
- * @param skew deviation of the experts' log-popularity: 0 spreads tokens evenly in expectation; at 1
+ * @param skew deviation of the experts' log-popularity: 0 spreads tokens evenly on average; at 1
  *   the busiest of 256 experts gets about eight times the mean (V3's rule, 4,096 tokens)
  * @returns `[numTokens × expertsPerToken]`, distinct within a token
  */
