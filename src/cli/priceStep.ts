@@ -11,9 +11,13 @@ import { wallSeconds } from '../program/span.ts';
 import { machineClock } from '../runtime/clock.ts';
 import { nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
 import { type MeasurableCall, measureOperations } from '../runtime/measureOperations.ts';
-import { createCostModel } from '../simulator/costModel.ts';
+import { type CostModel, createCostModel } from '../simulator/costModel.ts';
 import { SimulatedTrainingExecutor } from '../simulator/simulatedExecutor.ts';
-import { type SimulatedRankOptions, TracedRank } from '../simulator/traceTraining.ts';
+import {
+  type SimulatedRankOptions,
+  type TracedOperation,
+  TracedRank,
+} from '../simulator/traceTraining.ts';
 import type { Machine } from './wiring.ts';
 
 export interface StepPrediction {
@@ -22,10 +26,20 @@ export interface StepPrediction {
   readonly stateBytes: number;
   readonly activationBytes: number;
   readonly profile: MachineProfile;
+  /** What the step's operations come to, by operation, layout and types. */
+  readonly families: readonly FamilyWork[];
+}
+
+export interface FamilyWork {
+  readonly family: string;
+  readonly calls: number;
+  readonly seconds: number;
+  readonly flops: number;
+  readonly bytes: number;
 }
 
 /** Measures the machine by the operations of this very step, then prices the step. */
-export async function predictStep(
+export async function priceStep(
   config: TrainConfig,
   machine: Machine,
   programs: StepPrograms,
@@ -37,8 +51,10 @@ export async function predictStep(
     maxPositions: config.model.maxPositionEmbeddings,
     lossForm: { balanceForm: config.balance.form, mtpHidden: 'postNorm' },
   };
-  const profile = measureMachine(machine, callsOf(options, programs));
-  const simulated = new SimulatedTrainingExecutor({ ...options, cost: createCostModel(profile) });
+  const operations = operationsOf(options, programs);
+  const profile = measureMachine(machine, distinctCalls(operations));
+  const cost = createCostModel(profile);
+  const simulated = new SimulatedTrainingExecutor({ ...options, cost });
   const compute = await simulated.run(programs.compute);
   const apply = await simulated.run(programs.apply);
   return {
@@ -46,25 +62,44 @@ export async function predictStep(
     stateBytes: simulated.stateBytes,
     activationBytes: simulated.peakActivationBytes,
     profile,
+    families: byFamily(operations, cost),
   };
 }
 
-/** The distinct calls of a step. */
-function* callsOf(
+/** Every operation of a step. */
+function operationsOf(
   options: SimulatedRankOptions,
   programs: StepPrograms,
-): Generator<MeasurableCall> {
+): readonly TracedOperation[] {
   const rank = new TracedRank(options);
+  return [...programs.compute, ...programs.apply].flatMap(({ instructions }) =>
+    instructions.flatMap((instruction) => rank.trace(instruction)),
+  );
+}
+
+function* distinctCalls(operations: readonly TracedOperation[]): Generator<MeasurableCall> {
   const seen = new Set<string>();
-  for (const { instructions } of [...programs.compute, ...programs.apply]) {
-    for (const instruction of instructions) {
-      for (const { call, key, flops, bytes } of rank.trace(instruction)) {
-        if (call === null || seen.has(key)) continue;
-        seen.add(key);
-        yield { call, flops, bytes };
-      }
-    }
+  for (const { call, key, flops, bytes } of operations) {
+    if (call === null || seen.has(key)) continue;
+    seen.add(key);
+    yield { call, flops, bytes };
   }
+}
+
+function byFamily(operations: readonly TracedOperation[], cost: CostModel): FamilyWork[] {
+  const families = new Map<string, FamilyWork>();
+  for (const operation of operations) {
+    const { family, flops, bytes } = operation;
+    const sum = families.get(family) ?? { family, calls: 0, seconds: 0, flops: 0, bytes: 0 };
+    families.set(family, {
+      family,
+      calls: sum.calls + 1,
+      seconds: sum.seconds + cost.seconds(operation),
+      flops: sum.flops + flops,
+      bytes: sum.bytes + bytes,
+    });
+  }
+  return [...families.values()];
 }
 
 function measureMachine(machine: Machine, calls: Iterable<MeasurableCall>): MachineProfile {

@@ -1,0 +1,30 @@
+/** `moebius train`: a recipe or a file, a run, and its figures. */
+import { MoebiusError } from '../../base/errors.ts';
+import { formatTable, printResult } from '../output.ts';
+import { resolveTraining } from '../resolveTraining.ts';
+import { runJson, runRows, runTraining } from '../runTraining.ts';
+
+export interface TrainOptions {
+  readonly set?: readonly string[];
+  readonly out?: string;
+  readonly resume?: boolean;
+  readonly json?: boolean;
+}
+
+export async function train(recipeOrFile: string, options: TrainOptions): Promise<void> {
+  const { config, derived } = resolveTraining(recipeOrFile, options.set);
+  const directory = options.out ?? config.directory;
+  const run = await runTraining({
+    config: { ...config, directory },
+    derived,
+    resume: options.resume === true,
+  });
+  printResult(options, { table: formatTable(runRows(run)), json: runJson(run) });
+  const { end, incident } = run.summary;
+  if (end === 'requested') process.exitCode = 130;
+  if (end !== 'fault') return;
+  throw new MoebiusError('train.fault', `the guard stopped the run: ${incident?.what}`, {
+    values: { ...incident },
+    hint: 'Look at that tensor; or resume with --set guard.onFault=skip or =rollback.',
+  });
+}
