@@ -289,16 +289,17 @@ export class Tokenizer {
 
   /** A word the cache does not know: whole, or cut where no token crosses, or merged. */
   #encodeWord(bytes: Uint8Array, start: number, end: number, out: IntList): void {
-    const { ignoresMerges, unknownId } = this.#parts;
+    const { ignoresMerges, unknownId, splitter } = this.#parts;
     if (ignoresMerges) {
       const whole = this.#parts.vocabulary.idOf(spellBytes(bytes.subarray(start, end)));
       if (whole >= 0) {
         out.push(whole);
+        this.#cache.store({ bytes, start, end }, out, out.length - 1);
         return;
       }
-    } else if (end - start >= MIN_CUT_BYTES && unknownId === undefined) {
+    } else if (end - start >= MIN_CUT_BYTES && unknownId === undefined && !splitter.isSpelled) {
       // Parts share the cache with words, so both must come from merging alone; a run of unknown
-      // bytes that becomes one token must not be cut either.
+      // bytes that becomes one token must not be cut, and steps after ByteLevel may split characters.
       if (this.#encodeCut(bytes, start, end, out)) return;
     }
     this.#mergeBytes(bytes, start, end, out);

@@ -58,6 +58,11 @@ export class JsonBytes {
     return this.peek() === QUOTE;
   }
 
+  get isNumber(): boolean {
+    const byte = this.peek();
+    return byte === MINUS || (byte >= 0x30 && byte <= 0x39);
+  }
+
   /** Takes the end of an object or array, or what must stand before its next item. */
   #isDone(close: number, isFirst: boolean): boolean {
     const byte = this.peek();
@@ -136,8 +141,7 @@ export class JsonBytes {
       this.at = i;
       return value;
     }
-    const isNumber = first === MINUS || (first >= 0x30 && first <= 0x39);
-    const parsed = isNumber ? this.parse() : undefined;
+    const parsed = this.isNumber ? this.parse() : undefined;
     if (typeof parsed !== 'number') throw this.#fail('no number', start);
     return parsed;
   }

@@ -142,13 +142,12 @@ function checkModel(model: JsonObject): void {
 function readVocabulary(json: JsonBytes): Vocabulary {
   const vocabulary = new Vocabulary();
   json.members((token) => {
-    // The key stays valid: it lies in the file, or in a buffer that reading a number leaves alone.
+    // The key stays valid: it lies in the file, or in a buffer that reading an id leaves alone.
     const { bytes, start, end } = token;
-    const id = json.number();
-    const isValid = Number.isInteger(id) && id >= 0 && id <= MAX_TOKEN_ID;
-    if (!isValid || vocabulary.has(id)) {
-      const text = textOf({ bytes, start, end });
-      throw duplicateId(checkId(id, text), [vocabulary.token(id) ?? '', text]);
+    const id = json.isNumber ? json.number() : json.parse();
+    if (!isTokenId(id)) throw idOutOfRange(id, textOf({ bytes, start, end }));
+    if (vocabulary.has(id)) {
+      throw duplicateId(id, [vocabulary.token(id) ?? '', textOf({ bytes, start, end })]);
     }
     const other = vocabulary.add(id, bytes, start, end);
     if (other >= 0) throw secondId(textOf({ bytes, start, end }), [other, id]);
@@ -168,8 +167,9 @@ function readAddedTokens(value: unknown): AddedToken[] {
     }
     contents.add(content);
     const isSpecial = asFlag(token.special, `${path}.special`, false);
+    if (!isTokenId(token.id)) throw idOutOfRange(token.id, content);
     return {
-      id: checkId(token.id, content),
+      id: token.id,
       content,
       isSpecial,
       isNormalized: asFlag(token.normalized, `${path}.normalized`, !isSpecial),
@@ -280,11 +280,14 @@ function readUnknown(value: unknown, vocabulary: Vocabulary): number | undefined
   );
 }
 
-function checkId(value: unknown, token: string): number {
-  if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TOKEN_ID) {
-    return value;
-  }
-  throw new MoebiusError(
+function isTokenId(value: unknown): value is number {
+  return (
+    typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= MAX_TOKEN_ID
+  );
+}
+
+function idOutOfRange(value: unknown, token: string): MoebiusError {
+  return new MoebiusError(
     'tokenizer.idOutOfRange',
     `the token ${token} has the id ${String(value)}, which is no integer in 0 … ${MAX_TOKEN_ID}`,
     { values: { token, id: value }, hint: 'Check that the file was not damaged or cut.' },

@@ -34,7 +34,7 @@ export interface TrainBpeOptions {
 export type TrainBpeProgress =
   /** After each text: how much has been counted. */
   | { readonly kind: 'counting'; readonly numTexts: number; readonly numBytes: number }
-  /** After every 64 merges, and the last. */
+  /** After every 64 merges, and at the end. */
   | { readonly kind: 'merging'; readonly numTokens: number; readonly vocabSize: number };
 
 export interface TrainedBpe extends BpeVocabulary {
@@ -65,15 +65,15 @@ export function trainBpe(
   const tokens = new TokenTable(specialTokens.length);
   const corpus = new PairedCorpus(words, tokens.byteIds);
   const merges: [Uint8Array, Uint8Array][] = [];
+  const report = (): void => onProgress?.({ kind: 'merging', numTokens: tokens.size, vocabSize });
   while (tokens.size < vocabSize) {
     const pair = corpus.mostFrequent(minFrequency);
     if (pair === undefined) break;
     merges.push([tokens.bytes(pair.left), tokens.bytes(pair.right)]);
     corpus.merge(pair, tokens.join(pair.left, pair.right));
-    if (merges.length % 64 === 0 || tokens.size === vocabSize) {
-      onProgress?.({ kind: 'merging', numTokens: tokens.size, vocabSize });
-    }
+    if (merges.length % 64 === 0) report();
   }
+  report();
   return { specialTokens, merges, vocabSize: tokens.size };
 }
 

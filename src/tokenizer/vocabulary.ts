@@ -144,7 +144,8 @@ class BytePool {
   #ranges = new Int32Array(1024).fill(-1);
 
   has(id: number): boolean {
-    return this.lengthOf(id) >= 0;
+    // Ids come from callers: 1.5 would read the middle of an entry.
+    return id >>> 0 === id && this.lengthOf(id) >= 0;
   }
 
   startOf(id: number): number {
