@@ -42,6 +42,8 @@ export interface SimulatedRankOptions {
 /** An operation of the trace: what to price, and the call for whoever wants to make it for real. */
 export interface TracedOperation extends OperationWork {
   readonly kind: OperationRecord['kind'];
+  /** The part of `flops` that makes again what could have been kept; published counts leave it out. */
+  readonly recomputedFlops: number;
   readonly call: OperationCall | null;
 }
 
@@ -215,7 +217,12 @@ export class TracedRank {
 
 function traced(record: OperationRecord): TracedOperation {
   const { operation, args, kind, flops, recomputedFlops, bytesRead, bytesWritten } = record;
-  const work = { kind, flops: flops + recomputedFlops, bytes: bytesRead + bytesWritten };
+  const work = {
+    kind,
+    flops: flops + recomputedFlops,
+    recomputedFlops,
+    bytes: bytesRead + bytesWritten,
+  };
   if (args === undefined || isCollective(operation)) {
     return { key: operation, family: operation, call: null, ...work };
   }
