@@ -25,7 +25,8 @@ function batchFor(config: ModelConfig, sequences = 2, length = 7, seed = 1): Tok
 
 for (const [name, config] of Object.entries(tinyVariants)) {
   for (const mtpHidden of ['postNorm', 'preNorm'] as const) {
-    if (mtpHidden === 'preNorm' && config.numNextnPredictLayers === 0) continue;
+    // States before the norm change the chain of MTP modules and nothing else.
+    if (mtpHidden === 'preNorm' && config !== tinyV3) continue;
     test(`${name} (${mtpHidden}): every gradient is the derivative of the loss`, async () => {
       await checkDerivatives(config, {
         mtpHidden,
