@@ -12,7 +12,7 @@ import type { TrainConfig } from '../config/trainConfig.ts';
 import type { MicroBatch } from '../program/microBatch.ts';
 import { openCheckpointStore } from '../runtime/checkpointStore.ts';
 import { machineClock } from '../runtime/clock.ts';
-import { createFileSink, removeDrafts } from '../runtime/files.ts';
+import { createFileSink, recoverFolders } from '../runtime/files.ts';
 import type { TextGenerator } from '../serving/textGenerator.ts';
 import type { TrainingObserver, TrainingSummary } from '../training/events.ts';
 import { jsonLine, observeAll, tensorBoardObserver } from '../training/metrics.ts';
@@ -120,7 +120,9 @@ function wantedKernels(kernels: TrainConfig['machine']['kernels']): string | und
 async function openRunFolder(directory: string, resume: boolean): Promise<string | null> {
   const checkpoints = join(directory, CHECKPOINTS);
   mkdirSync(checkpoints, { recursive: true });
-  for (const draft of await removeDrafts(checkpoints)) note(`removed the unfinished ${draft}`);
+  const { removed, restored } = await recoverFolders(checkpoints);
+  for (const name of removed) note(`removed the unfinished ${name}`);
+  for (const name of restored) note(`put back ${name}, which was being replaced`);
   const names = readdirSync(checkpoints).filter((name) => !name.startsWith('.'));
   const folders = names.filter((name) => existsSync(join(checkpoints, name, 'trainer_state.json')));
   if (!resume) {

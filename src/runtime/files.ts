@@ -80,7 +80,7 @@ export async function openFolder(path: string, mapFile?: MapFile): Promise<ByteF
   return {
     name: path,
     list: async () => (await filesIn(path)).map((entry) => entry.name).sort(),
-    open: (file) => {
+    open: async (file) => {
       if (file !== basename(file) || file === '..' || file === '.' || file === '') {
         throw new MoebiusError('file.outside', `"${file}" points out of ${path}`, {
           values: { file },
@@ -122,6 +122,8 @@ export interface FolderDraft {
 }
 
 const DRAFT_PREFIX = '.draft-';
+/** An old folder while the new one takes its name; a prefix of its own, since names are anything. */
+const REPLACED_PREFIX = '.replaced-';
 
 /**
  * Writes a folder that appears whole or not at all; an existing one of that name is replaced.
@@ -134,7 +136,9 @@ export async function writeFolder(
 ): Promise<number> {
   const parent = dirname(path);
   await mkdir(parent, { recursive: true });
-  const draftPath = join(parent, `${DRAFT_PREFIX}${basename(path)}-${process.pid}`);
+  const hidden = (prefix: string): string =>
+    join(parent, `${prefix}${basename(path)}-${process.pid}`);
+  const draftPath = hidden(DRAFT_PREFIX);
   await rm(draftPath, { recursive: true, force: true });
   await mkdir(draftPath);
   let bytesWritten = 0;
@@ -158,12 +162,7 @@ export async function writeFolder(
       },
     });
     await syncFolder(draftPath);
-    const replaced = join(parent, `${DRAFT_PREFIX}old-${basename(path)}-${process.pid}`);
-    const isReplacing = existsSync(path);
-    if (isReplacing) await rename(path, replaced);
-    await rename(draftPath, path);
-    await syncFolder(parent);
-    if (isReplacing) await rm(replaced, { recursive: true, force: true });
+    await putInPlace(draftPath, { path, replaced: hidden(REPLACED_PREFIX) });
   } catch (error) {
     await rm(draftPath, { recursive: true, force: true });
     throw error;
@@ -171,12 +170,52 @@ export async function writeFolder(
   return bytesWritten;
 }
 
-/** Removes what a killed process left half-written beside `path`'s folders. */
-export async function removeDrafts(parent: string): Promise<readonly string[]> {
-  if (!existsSync(parent)) return [];
-  const drafts = (await readdir(parent)).filter((name) => name.startsWith(DRAFT_PREFIX));
-  for (const name of drafts) await rm(join(parent, name), { recursive: true, force: true });
-  return drafts;
+/** A folder cannot be renamed onto one that has files: for a moment the name stands for nothing. */
+async function putInPlace(
+  draftPath: string,
+  { path, replaced }: { path: string; replaced: string },
+): Promise<void> {
+  const isReplacing = existsSync(path);
+  if (isReplacing) {
+    await rm(replaced, { recursive: true, force: true });
+    await rename(path, replaced);
+  }
+  try {
+    await rename(draftPath, path);
+  } catch (error) {
+    if (isReplacing) await rename(replaced, path);
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  if (isReplacing) await rm(replaced, { recursive: true, force: true });
+}
+
+/** What `recoverFolders` found, by the names of the folders themselves. */
+export interface RecoveredFolders {
+  /** Half-written, hence removed. */
+  readonly removed: readonly string[];
+  /** Put back: the process was killed between taking the old one away and naming the new one. */
+  readonly restored: readonly string[];
+}
+
+/** Tidies up after a killed process: `parent`'s folders are whole again, old or new. */
+export async function recoverFolders(parent: string): Promise<RecoveredFolders> {
+  const removed: string[] = [];
+  const restored: string[] = [];
+  if (!existsSync(parent)) return { removed, restored };
+  for (const hidden of (await readdir(parent)).sort()) {
+    const [, prefix, name] = /^(\.draft-|\.replaced-)(.+)-\d+$/.exec(hidden) ?? [];
+    if (name === undefined) continue;
+    if (prefix === REPLACED_PREFIX && !existsSync(join(parent, name))) {
+      await rename(join(parent, hidden), join(parent, name));
+      restored.push(name);
+      continue;
+    }
+    await rm(join(parent, hidden), { recursive: true, force: true });
+    if (prefix === DRAFT_PREFIX) removed.push(name);
+  }
+  await syncFolder(parent);
+  return { removed, restored };
 }
 
 async function syncFolder(path: string): Promise<void> {
