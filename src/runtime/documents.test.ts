@@ -1,3 +1,4 @@
+/** Reading text from files: every accepted form, and every refusal with its place. */
 import assert from 'node:assert/strict';
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -2,8 +2,8 @@
  * The checkpoints of a run: what they are called, which stay, which is best. Writing one is an
  * instruction; listing and removing them is the store's, on whatever disk; deciding is done here.
  *
- * Only checkpoints that this run wrote are ever removed: what an earlier timeline left behind (a run
- * that was resumed from further back) is somebody's.
+ * Only checkpoints that this run wrote are ever removed: what an earlier timeline left behind (a
+ * run that was resumed from further back) is somebody's.
  */
 import type { TrainingExecutor } from '../executor/executor.ts';
 import { onRankZero } from '../policy/pipeline/singleRank.ts';

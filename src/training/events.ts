@@ -1,6 +1,6 @@
 /**
- * What a training run tells whoever watches: a status line, a metrics file, TensorBoard and a studio
- * are all observers of these. Plain data, in the order in which it happened.
+ * What a training run tells whoever watches: a status line, a metrics file, TensorBoard and a
+ * studio are all observers of these. Plain data, in the order in which it happened.
  */
 import type { Incident } from '../policy/guard/spikeGuard.ts';
 import type { LayerRouting } from '../program/instruction.ts';

@@ -1,3 +1,4 @@
+/** What watchers see of a run: JSON lines, curves, and the status line. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { smallRun, stepReports } from '../../tests/support/trainingFixture.ts';
@@ -109,7 +110,7 @@ test('statusLine: a wide line has everything a person asks for', async () => {
   assert.match(line, /3\.00 MiB · ETA 16\.9 s$/);
 });
 
-test('statusLine: it never exceeds the width, and drops whole numbers, the least urgent first', async () => {
+test('statusLine: it never exceeds the width, and drops whole numbers only', async () => {
   const { report } = await recorded();
   const whole = statusLine(report, 1000).split(' · ');
   for (let width = 20; width < 220; width++) {
@@ -123,7 +124,7 @@ test('statusLine: it never exceeds the width, and drops whole numbers, the least
   assert.equal(statusLine(report, 1), whole[0], 'the step stays');
 });
 
-test('statusLine: steps line up from the first to the hundred-thousandth, and dead experts show', async () => {
+test('statusLine: a hundred thousand steps line up, and dead experts show', async () => {
   const { report } = await recorded();
   const at = (step: number): string => statusLine({ ...report, step, numSteps: 100_000 }, 30);
   assert.equal(at(1), 'step      1/100000   0 %');

@@ -1,3 +1,4 @@
+/** Schedules of a run, from V3's shares, and the programs of a step. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

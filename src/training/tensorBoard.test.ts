@@ -1,3 +1,4 @@
+/** Event files, read back by a parser that shares nothing with the writer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,10 +1,11 @@
+/** The trainer on an executor one can follow by hand, faults and kills included. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { FIRST_BYTE_ID } from '../../tests/support/byteCodec.ts';
 import { MemoryDisk } from '../../tests/support/quadraticExecutor.ts';
 import {
   essence,
+  FIRST_BYTE_ID,
   POISON,
   smallConfig,
   smallRun,
@@ -20,7 +21,7 @@ function interventions(events: readonly TrainingEvent[]): readonly InterventionE
   return events.filter((event): event is InterventionEvent => event.kind === 'intervention');
 }
 
-test('Trainer: a run takes its steps, the loss falls, and the end is saved before it is judged', async () => {
+test('Trainer: the loss falls, and the end is saved before it is judged', async () => {
   const { trainer, executor, disk, events } = smallRun();
   const summary = await trainer.run();
   assert.equal(summary.end, 'finished');
@@ -63,7 +64,7 @@ test('Trainer: a report holds the step as it was', async () => {
   assert.equal(report.balance?.biasMax, 0.001);
 });
 
-test('Trainer: a checkpoint is written before the evaluation and the sample of its step', async () => {
+test('Trainer: a checkpoint comes before the evaluation and sample of its step', async () => {
   const config = smallConfig({ evaluation: { every: 5 }, sample: { every: 10 } });
   const { trainer, events, executor } = smallRun({ config });
   await trainer.run();
@@ -172,7 +173,7 @@ test('Trainer: the newest checkpoints and the best one stay', async () => {
   assert.deepEqual(disk.best, best);
 });
 
-test('Trainer: a checkpoint that an earlier timeline left is neither touched nor written over', async () => {
+test('Trainer: what an earlier timeline left is neither removed nor written over', async () => {
   const config = smallConfig({ steps: 8, checkpoint: { every: 2, keepLast: 9 } });
   const { trainer, disk } = smallRun({ config });
   await trainer.run();
@@ -206,7 +207,7 @@ test('Trainer: a NaN stops the run, says where, and keeps the last good state', 
   assert.equal((await skipping.trainer.run()).end, 'finished');
 });
 
-test('Trainer: a skipped step leaves weights and moments, counts in schedules, not in Adam', async () => {
+test('Trainer: a skipped step counts in schedules, not in Adam', async () => {
   const config = smallConfig({ guard: { onFault: 'skip' } });
   const poison = { id: POISON, does: 'infinity' } as const;
   const { trainer, executor, events } = smallRun({ config, poison, alphabet: 'abcdefghz' });
@@ -223,7 +224,7 @@ test('Trainer: a skipped step leaves weights and moments, counts in schedules, n
   assert.ok(executor.weights.w.every(Number.isFinite));
 });
 
-test('Trainer: a rollback goes back to the snapshot and does not show the same batches again', async () => {
+test('Trainer: a rollback goes to the snapshot and shows no batch again', async () => {
   const config = smallConfig({ guard: { onFault: 'rollback', snapshotEvery: 4 } });
   const poison = { id: POISON, does: 'nan' } as const;
   const { trainer, data, events } = smallRun({ config, poison, alphabet: 'abcdefghijklmnopz' });
@@ -276,7 +277,7 @@ test('Trainer: stopped right after a rollback, it saves where the data stands', 
   assert.equal(data.position.pools[0]?.total, 4 * (summary.step + 1));
 });
 
-test('Trainer: a broken weight is rolled back even where steps are skipped; without a snapshot it ends', async () => {
+test('Trainer: a broken weight is rolled back, not skipped, or ends the run', async () => {
   const poison = { id: POISON, does: 'break' } as const;
   const options = { poison, alphabet: 'abcdefghijklmnopz' };
   const withSnapshots = smallConfig({ guard: { onFault: 'skip', snapshotEvery: 3 } });

@@ -1,7 +1,7 @@
 /**
  * A training executor one can follow by hand: a "model" of two parameters, fitted by AdamW to the
- * tokens it is shown. Everything the instructions ask for is really done (gradients, moments, router
- * biases, snapshots, checkpoints on a disk in memory), so a trainer cannot tell it from another.
+ * tokens it is shown. Everything the instructions ask for is really done (gradients, moments,
+ * router biases, snapshots, checkpoints on a disk in memory): a trainer cannot tell it from others.
  *
  *     main loss  mean over targets of (w₀ − target/256)²       balance and MTP alike with w₁
  */

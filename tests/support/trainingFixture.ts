@@ -2,15 +2,16 @@
 import { deriveTraining } from '../../src/config/recipes/recipe.ts';
 import { tinyRecipe } from '../../src/config/recipes/tiny.ts';
 import type { TrainConfig } from '../../src/config/trainConfig.ts';
+import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
+import { DEFAULT_SPECIAL_TOKENS } from '../../src/tokenizer/specialTokens.ts';
 import { encodeDocuments } from '../../src/training/data/encode.ts';
 import { TrainingData } from '../../src/training/data/mixture.ts';
 import { validationSet } from '../../src/training/data/validation.ts';
 import type { StepReport, TrainingEvent } from '../../src/training/events.ts';
 import { Trainer, type TrainerParts } from '../../src/training/trainer.ts';
-import { byteCodec, FIRST_BYTE_ID } from './byteCodec.ts';
 import { MemoryDisk, QuadraticExecutor, type QuadraticOptions } from './quadraticExecutor.ts';
 
-const codec = byteCodec();
+const codec = byteTokenizer();
 const shape = { length: 8, mtpDepth: 1 };
 
 export type ConfigChanges = {
@@ -39,6 +40,9 @@ export function smallConfig(changes: ConfigChanges = {}): TrainConfig {
   }
   return merged as unknown as TrainConfig;
 }
+
+/** Byte b has the id `FIRST_BYTE_ID + b`. */
+export const FIRST_BYTE_ID: number = DEFAULT_SPECIAL_TOKENS.length;
 
 export const POISON: number = FIRST_BYTE_ID + 'z'.charCodeAt(0);
 

@@ -1,3 +1,4 @@
+/** Recipes: valid at every depth, explained, within their budgets. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MoebiusError } from '../../base/errors.ts';

@@ -62,7 +62,7 @@ function derive(dials: Dials): Derivation {
       {
         name: 'tokens',
         value: steps * tokensPerStep,
-        reason: `${tokensPerParameter.toFixed(2)} per active parameter: the default depth's share of the budget`,
+        reason: `${tokensPerParameter.toFixed(2)} per active parameter, by the budget`,
       },
       { name: 'steps', value: steps, reason: `of ${SEQUENCES} sequences of ${length} tokens` },
       {

@@ -1,3 +1,4 @@
+/** The guard: what counts as a fault or a spike, and what it decides then. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Fault } from '../../program/instruction.ts';
@@ -52,7 +53,7 @@ test('SpikeGuard: a fault stops and names step, layer and tensor', () => {
   assert.match(verdict.incident.message, /step 41: nan in the gradient .*gate\.weight of layer 3/);
 });
 
-test('SpikeGuard: a loss or norm that is not finite is a fault even where no tensor is named', () => {
+test('SpikeGuard: a loss or norm that is not finite is a fault, tensor or no tensor', () => {
   const infinite = warmedUp().judge({ ...healthy(41), loss: Infinity }, withSnapshot);
   assert.ok(infinite.kind === 'stop');
   assert.deepEqual([infinite.incident.what, infinite.incident.where], ['infinity', 'loss']);
@@ -86,7 +87,7 @@ test('SpikeGuard: no spike is seen before half the window is known, and none whe
   assert.equal(ignoring.judge({ ...healthy(41), loss: 50 }, withSnapshot).kind, 'apply');
 });
 
-test('SpikeGuard: a broken parameter cannot be skipped: it is rolled back, or the run stops', () => {
+test('SpikeGuard: a broken parameter cannot be skipped, only rolled back', () => {
   const fault: Fault = { ...gradientFault, where: 'parameter' };
   const guard = warmedUp({ onFault: 'skip' });
   assert.equal(guard.judge({ ...healthy(41), fault }, withSnapshot).kind, 'rollback');

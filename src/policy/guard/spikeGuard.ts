@@ -108,7 +108,8 @@ export class SpikeGuard {
     if (kind === 'skip' && incident.where === 'parameter') kind = 'rollback';
     if (kind === 'rollback' && !hasSnapshot) kind = 'stop';
     if (kind !== 'stop' && this.#numInterventions >= this.#rules.maxInterventions) {
-      const message = `${incident.message}; ${this.#numInterventions} interventions were allowed and made`;
+      const count = this.#numInterventions;
+      const message = `${incident.message}; ${count} interventions were allowed and made`;
       return { kind: 'stop', incident: { ...incident, message } };
     }
     if (kind !== 'stop') this.#numInterventions++;
@@ -145,14 +146,14 @@ export class SpikeGuard {
     const deviation = Math.max(1.4826 * spread, 0.01 * Math.abs(middle));
     if (loss - middle > spikeDeviations * deviation) {
       const limit = (middle + spikeDeviations * deviation).toFixed(4);
-      const says = `loss ${loss.toFixed(4)} against a median of ${middle.toFixed(4)} (limit ${limit})`;
-      return { where: 'loss', says };
+      const usual = `a median of ${middle.toFixed(4)} (limit ${limit})`;
+      return { where: 'loss', says: `loss ${loss.toFixed(4)} against ${usual}` };
     }
     const middleNorm = median(this.#norms);
     if (norm > spikeNormFactor * middleNorm && middleNorm > 0) {
       const ratio = (norm / middleNorm).toFixed(1);
-      const says = `gradient norm ${norm.toPrecision(4)}, ${ratio} times the median of ${middleNorm.toPrecision(4)}`;
-      return { where: 'gradient', says };
+      const usual = `${ratio} times the median of ${middleNorm.toPrecision(4)}`;
+      return { where: 'gradient', says: `gradient norm ${norm.toPrecision(4)}, ${usual}` };
     }
     return null;
   }

@@ -1,3 +1,4 @@
+/** The step of one rank, instruction by instruction. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MicroBatch } from '../../program/microBatch.ts';
@@ -31,7 +32,7 @@ function batchOf(targets: readonly number[], mtpTargets: readonly number[]): Mic
 
 const batches = [batchOf([5, -1, 6], [6, -1]), batchOf([1, 2, 3], [-1, 3])];
 
-test('singleRankStep: forward and backward alternate, so one micro-batch is alive at a time', () => {
+test('singleRankStep: passes alternate, so one micro-batch is alive at a time', () => {
   const [program] = singleRankStep(batches, settings).compute;
   const words = program?.instructions.map((instruction) =>
     'microBatch' in instruction

@@ -1,3 +1,4 @@
+/** MTP weight, bias speed and batch size, held to the report's numbers. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,14 +1,15 @@
+/** Fill-in-the-middle: nothing is lost, and the rate is kept. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { byteCodec } from '../../../tests/support/byteCodec.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { Random } from '../../base/random.ts';
+import { byteTokenizer } from '../../tokenizer/byteTokenizer.ts';
 import { BOS_TOKEN, EOS_TOKEN } from '../../tokenizer/specialTokens.ts';
 import { encodeDocuments } from './encode.ts';
 import { fimDocuments } from './fim.ts';
 
-const codec = byteCodec();
+const codec = byteTokenizer();
 
 test('FIM: prefix, suffix and middle, put back in place, are the document', () => {
   fc.assert(
@@ -25,7 +26,7 @@ test('FIM: prefix, suffix and middle, put back in place, are the document', () =
   );
 });
 
-test('FIM: about a tenth of the documents at rate 0.1, none at 0, the same for the same seed', () => {
+test('FIM: a tenth of the documents at rate 0.1, none at 0, by the seed', () => {
   const texts = Array.from({ length: 2000 }, (_, i) => ({ id: `${i}`, text: `document ${i}` }));
   const documents = encodeDocuments(texts, codec);
   const at = (rate: number, seed: number) =>
@@ -38,7 +39,7 @@ test('FIM: about a tenth of the documents at rate 0.1, none at 0, the same for t
 });
 
 test('FIM: a tokenizer without its tokens is refused', () => {
-  const plain = byteCodec([BOS_TOKEN, EOS_TOKEN, '<a>', '<b>', '<c>', '<d>', '<e>', '<f>']);
+  const plain = byteTokenizer([BOS_TOKEN, EOS_TOKEN, '<a>', '<b>', '<c>', '<d>', '<e>', '<f>']);
   const documents = encodeDocuments([{ id: 'a', text: 'abc' }], plain);
   assert.throws(
     () => fimDocuments(documents, plain, { rate: 0.1, random: new Random(1) }),

@@ -1,14 +1,17 @@
+/** The supply of sequences: order, shares, and positions that resume exactly. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { byteCodec, FIRST_BYTE_ID } from '../../../tests/support/byteCodec.ts';
 import type { TextDocument } from '../../base/document.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import type { MicroBatch } from '../../program/microBatch.ts';
+import { byteTokenizer } from '../../tokenizer/byteTokenizer.ts';
+import { DEFAULT_SPECIAL_TOKENS } from '../../tokenizer/specialTokens.ts';
 import { encodeDocuments } from './encode.ts';
 import { TrainingData, type TrainingDataOptions } from './mixture.ts';
 
-const codec = byteCodec();
+const FIRST_BYTE_ID = DEFAULT_SPECIAL_TOKENS.length;
+const codec = byteTokenizer();
 
 /** Documents that consist of one letter, so that every token says where it comes from. */
 function letters(alphabet: string, length: number): readonly TextDocument[] {
@@ -122,7 +125,8 @@ test('TrainingData: a position of other data, seed or shape is refused', () => {
 test('TrainingData: a tokenizer without BOS or EOS is refused', () => {
   const documents = encodeDocuments(letters('abc', 9), codec);
   assert.throws(
-    () => dataOf([], { pools: [{ documents, weight: null }], codec: byteCodec(['<a>', '<b>']) }),
+    () =>
+      dataOf([], { pools: [{ documents, weight: null }], codec: byteTokenizer(['<a>', '<b>']) }),
     (error: unknown) => error instanceof MoebiusError && error.code === 'data.noBoundary',
   );
 });

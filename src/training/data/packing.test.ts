@@ -1,3 +1,4 @@
+/** Packing as laws: every token once, and no target in another document. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

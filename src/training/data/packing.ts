@@ -6,8 +6,8 @@
  *
  * A target never lies in another document than its input, neither the main one nor one of an MTP
  * depth: there it is −1 and counts for nothing (a document's end says nothing about the next).
- * Attention does cross, as in DeepSeek-V3's pre-training (report, 4.1). The epoch's last sequence is
- * filled up with EOS whose targets are −1; no token is dropped.
+ * Attention does cross, as in DeepSeek-V3's pre-training (report, 4.1). The epoch's last sequence
+ * is filled up with EOS whose targets are −1; no token is dropped.
  */
 import { assert, at } from '../../base/assert.ts';
 import type { MicroBatch } from '../../program/microBatch.ts';

@@ -1,10 +1,11 @@
+/** The held-out split, and what a validation set counts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { byteCodec } from '../../../tests/support/byteCodec.ts';
 import type { TextDocument } from '../../base/document.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { countTargets } from '../../program/microBatch.ts';
+import { byteTokenizer } from '../../tokenizer/byteTokenizer.ts';
 import { splitSources, utf8Length } from './split.ts';
 import { bitsPerByte, validationSet } from './validation.ts';
 
@@ -94,7 +95,7 @@ test('utf8Length: as TextEncoder counts, lone surrogates too', () => {
 });
 
 test('validationSet: fixed batches whose targets spell exactly the bytes of the text', () => {
-  const codec = byteCodec();
+  const codec = byteTokenizer();
   const texts = ['Call me Ishmael. 🐋', 'Some years ago — never mind', 'x'].map((text, i) => ({
     id: `${i}`,
     text,

@@ -1,8 +1,8 @@
 /**
  * The held-out text as batches that are the same at every evaluation, and what their loss means.
  *
- * Bits per byte compare models with different vocabularies, and models with compressors: the loss of
- * every token of the held-out documents, their ends included, over the bytes of their text.
+ * Bits per byte compare models with different vocabularies, and models with compressors: the loss
+ * of every token of the held-out documents, their ends included, over the bytes of their text.
  */
 import { at } from '../../base/assert.ts';
 import type { TextDocument } from '../../base/document.ts';
