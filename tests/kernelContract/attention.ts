@@ -109,6 +109,7 @@ export const attentionCases: readonly KernelCase[] = [
       latent: size(70),
       rope: size(20),
     }),
+    always: [{ tokens: 200, blocks: 5, blockSize: 64, latent: 128, rope: 16 }],
     lay: (bench, { tokens, blocks, blockSize, latent, rope }) => {
       const count = Math.min(tokens, blocks * blockSize);
       const width = latent + rope;

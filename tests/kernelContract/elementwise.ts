@@ -9,6 +9,9 @@ import { each, exactly, gradient, withinLargest } from './oracle.ts';
 import { decode, encode, isSame } from './workbench.ts';
 
 const matrices = fc.record({ rows: sizeOrNone(20), width: size(130) });
+
+/** Enough elements for more than one thread. */
+const MANY = { rows: 157, width: 131 };
 const floatDTypes = fc.constantFrom<DType>('f32', 'bf16', 'f16');
 
 /** Halfway cases, both zeros, subnormals, overflow, infinities and NaN of every 16-bit float. */
@@ -60,6 +63,7 @@ export const elementwiseCases: readonly KernelCase[] = [
       dtype: fc.constantFrom<DType>('f32', 'bf16', 'f16', 'i32', 'f8e4m3'),
       value: fc.constantFrom(0, -3, 44, 0.3),
     }),
+    always: [{ ...MANY, dtype: 'bf16', value: 0.3 }],
     lay: (bench, { rows, width, dtype, value }) => {
       const isInt = dtype === 'i32';
       const out = isInt ? bench.outputInts([rows, width]) : bench.outputCodes(dtype, [rows, width]);
@@ -79,6 +83,7 @@ export const elementwiseCases: readonly KernelCase[] = [
       to: floatDTypes,
     }),
     runs: 50,
+    always: [{ ...MANY, from: 'f32', to: 'bf16' }],
     lay: (bench, { rows, width, from, to }) => {
       const values = bench.normal([rows, width]);
       for (let i = 0; i < values.length; i += 2) {
@@ -115,6 +120,7 @@ export const elementwiseCases: readonly KernelCase[] = [
   kernelCase({
     name: 'add: a + b rounded once, also in place',
     shapes: fc.record({ rows: sizeOrNone(20), width: size(130), isInPlace: fc.boolean() }),
+    always: [{ ...MANY, isInPlace: true }],
     lay: (bench, { rows, width, isInPlace }) => {
       const b = bench.floats([rows, width]);
       const a = isInPlace ? bench.changed('f32', [rows, width]) : bench.floats([rows, width]);
@@ -128,6 +134,7 @@ export const elementwiseCases: readonly KernelCase[] = [
   kernelCase({
     name: 'scale: factor · x in place',
     shapes: matrices,
+    always: [MANY],
     lay: (bench, { rows, width }) => {
       const x = bench.changed('f32', [rows, width]);
       bench.kernels.scale({ x: x.tensor, factor: -0.3 });
@@ -139,6 +146,7 @@ export const elementwiseCases: readonly KernelCase[] = [
   kernelCase({
     name: 'lerp: moves out toward x by the weight',
     shapes: matrices,
+    always: [MANY],
     lay: (bench, { rows, width }) => {
       const out = bench.changed('f32', [rows, width]);
       const x = bench.floats([rows, width]);
@@ -192,6 +200,7 @@ export const elementwiseCases: readonly KernelCase[] = [
   kernelCase({
     name: 'swiglu: silu(gate) · up, finite for gates of ±100',
     shapes: matrices,
+    always: [MANY],
     lay: (bench, { rows, width }) => {
       const values = bench.normal([rows, 2 * width]).map((v) => v * 4);
       if (values.length > 2) [values[0], values[1]] = [-100, 100];
@@ -212,7 +221,8 @@ export const elementwiseCases: readonly KernelCase[] = [
   }),
   kernelCase({
     name: 'swigluBackward: the gradient of swiglu by finite differences',
-    shapes: fc.record({ rows: sizeOrNone(4), width: size(40) }),
+    shapes: fc.record({ rows: sizeOrNone(4), width: size(70) }),
+    always: [MANY],
     lay: (bench, { rows, width }) => {
       const gateUp = bench.floats([rows, 2 * width]);
       const dOut = bench.floats([rows, width]);
@@ -221,17 +231,13 @@ export const elementwiseCases: readonly KernelCase[] = [
       bench.kernels.swigluBackward({ dGateUp_T2F: dGateUp, ...args });
       bench.expect(dGateUp, () => {
         const values = new Float64Array(rows * 2 * width);
-        for (let row = 0; row < rows; row++) {
-          const from = row * 2 * width;
-          const inputs = Float64Array.from(gateUp.values.subarray(from, from + 2 * width));
-          const loss = (x: Float64Array): number => {
-            let total = 0;
-            for (let i = 0; i < width; i++) {
-              total += at(dOut.values, row * width + i) * silu(at(x, i)) * at(x, width + i);
-            }
-            return total;
-          };
-          values.set(gradient(loss, inputs), from);
+        for (let i = 0; i < rows * width; i++) {
+          const gate = Math.floor(i / width) * 2 * width + (i % width);
+          const inputs = [at(gateUp.values, gate), at(gateUp.values, gate + width)];
+          const loss = (x: Float64Array): number => at(dOut.values, i) * silu(at(x, 0)) * at(x, 1);
+          const slope = gradient(loss, inputs);
+          values[gate] = at(slope, 0);
+          values[gate + width] = at(slope, 1);
         }
         return withinLargest(values, 2e-6);
       });

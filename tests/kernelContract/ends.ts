@@ -16,6 +16,10 @@ export const endCases: readonly KernelCase[] = [
       dtype: weightDTypes,
     }),
     runs: 40,
+    always: [
+      { tokens: 150, vocabulary: 300, width: 131, dtype: 'f32' },
+      { tokens: 150, vocabulary: 300, width: 131, dtype: 'f8e4m3' },
+    ],
     lay: (bench, { tokens, vocabulary, width, dtype }) => {
       const table = bench.weight(dtype, [vocabulary, width]);
       const ids = Array.from({ length: tokens }, () => bench.random.integer(vocabulary));
@@ -35,6 +39,7 @@ export const endCases: readonly KernelCase[] = [
   kernelCase({
     name: 'embeddingBackward: adds each row in token order, to the last bit',
     shapes: fc.record({ tokens: sizeOrNone(64), vocabulary: size(20), width: size(140) }),
+    always: [{ tokens: 400, vocabulary: 50, width: 131 }],
     lay: (bench, { tokens, vocabulary, width }) => {
       const dTable = bench.changed('f32', [vocabulary, width]);
       const dOut = bench.floats([tokens, width]);

@@ -7,6 +7,7 @@ import { endCases } from './ends.ts';
 import type { KernelCase } from './kernelCase.ts';
 import { normCases } from './norms.ts';
 import { optimiserCases } from './optimiser.ts';
+import { permutationCases } from './permutation.ts';
 import { productCases } from './products.ts';
 import { refusals, refuses } from './refusals.ts';
 import { routingCases } from './routing.ts';
@@ -18,6 +19,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...normCases,
   ...attentionCases,
   ...routingCases,
+  ...permutationCases,
   ...endCases,
   ...optimiserCases,
 ];

@@ -7,6 +7,9 @@ import { each, gradient, sums, UNIT } from './oracle.ts';
 const EPS = 1e-6;
 const matrices = fc.record({ rows: sizeOrNone(12), width: size(140) });
 
+/** Enough elements for more than one thread. */
+const MANY = { rows: 157, width: 131 };
+
 /** 1 / sqrt(mean(x²) + eps) of one row, and its float32 error: half that of the sum of squares. */
 function reciprocalRms(
   x: ArrayLike<number>,
@@ -26,7 +29,10 @@ export const normCases: readonly KernelCase[] = [
       isKept: fc.boolean(),
       eps: fc.constantFrom(EPS, 0.3),
     }),
-    always: [{ rows: 2, width: 1100, isKept: true, eps: EPS }],
+    always: [
+      { rows: 2, width: 1100, isKept: true, eps: EPS },
+      { ...MANY, isKept: true, eps: EPS },
+    ],
     lay: (bench, { rows, width, isKept, eps }) => {
       const x = bench.floats([rows, width]);
       const gain = bench.floats([width]);
@@ -65,6 +71,7 @@ export const normCases: readonly KernelCase[] = [
   kernelCase({
     name: 'rmsNormBackwardInput: the gradient of rmsNorm by finite differences, added if asked',
     shapes: fc.record({ rows: sizeOrNone(3), width: size(70), accumulate: fc.boolean() }),
+    always: [{ ...MANY, accumulate: true }],
     lay: (bench, { rows, width, accumulate }) => {
       const x = bench.floats([rows, width]);
       const gain = bench.floats([width]);
@@ -122,7 +129,7 @@ export const normCases: readonly KernelCase[] = [
   kernelCase({
     name: 'rmsNormBackwardWeight: adds Σ dOut · x / rms over rows',
     shapes: matrices,
-    always: [{ rows: 300, width: 20 }],
+    always: [{ rows: 300, width: 20 }, MANY],
     lay: (bench, { rows, width }) => {
       const [x, dOut] = [bench.floats([rows, width]), bench.floats([rows, width])];
       const rms = bench.floats([rows], bench.normal([rows]).map(Math.abs));
@@ -150,6 +157,7 @@ export const normCases: readonly KernelCase[] = [
       pairs: size(40),
       direction: fc.constantFrom('forward' as const, 'inverse' as const),
     }),
+    always: [{ tokens: 70, heads: 4, pairs: 32, direction: 'forward' }],
     lay: (bench, { tokens, heads, pairs, direction }) => {
       const numPositions = 11;
       // No head dim at all: the key that heads share.

@@ -16,10 +16,14 @@ export const optimiserCases: readonly KernelCase[] = [
       width: size(140),
       first: fc.constantFrom('f32' as const, 'bf16' as const),
       second: fc.constantFrom('f32' as const, 'bf16' as const),
-      step: fc.constantFrom(1, 2, 1000),
+      step: fc.constantFrom(1, 2, 3, 1000),
       weightDecay: fc.constantFrom(0, 0.1),
     }),
     runs: 40,
+    always: [
+      { rows: 157, width: 131, first: 'f32', second: 'f32', step: 3, weightDecay: 0.1 },
+      { rows: 157, width: 131, first: 'bf16', second: 'bf16', step: 3, weightDecay: 0.1 },
+    ],
     lay: (bench, { rows, width, first, second, step, weightDecay }) => {
       const shape = [rows, width];
       const parameter = bench.changed('f32', shape);
@@ -127,6 +131,7 @@ export const optimiserCases: readonly KernelCase[] = [
   kernelCase({
     name: 'dequantizeFp8: code · scale of its tile, rounded once',
     shapes: fc.record({ rows: sizeOrNone(140), width: size(300), tile: tiles }),
+    always: [{ rows: 200, width: 300, tile: '1x128' }],
     lay: (bench, { rows, width, tile }) => {
       const { codes, scales, values } = layCodes(bench, { rows, width, tile });
       const out = bench.output([rows, width]);
