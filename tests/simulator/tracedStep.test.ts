@@ -4,15 +4,19 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { ModelConfig } from '../config/modelConfig.ts';
-import { countParameters, flopsPerToken } from '../config/modelCounts.ts';
-import { findPreset } from '../config/presets/presets.ts';
-import { wholeModel } from '../model/parameterLayout.ts';
-import { singleRankStep } from '../policy/pipeline/singleRank.ts';
-import type { MicroBatch } from '../program/microBatch.ts';
-import { createCostModel } from './costModel.ts';
-import { SimulatedTrainingExecutor } from './simulatedExecutor.ts';
-import { type SimulatedRankOptions, type TracedOperation, TracedRank } from './traceTraining.ts';
+import type { ModelConfig } from '../../src/config/modelConfig.ts';
+import { countParameters, flopsPerToken } from '../../src/config/modelCounts.ts';
+import { findPreset } from '../../src/config/presets/presets.ts';
+import { wholeModel } from '../../src/model/parameterLayout.ts';
+import { singleRankStep } from '../../src/policy/pipeline/singleRank.ts';
+import type { MicroBatch } from '../../src/program/microBatch.ts';
+import { createCostModel } from '../../src/simulator/costModel.ts';
+import { SimulatedTrainingExecutor } from '../../src/simulator/simulatedExecutor.ts';
+import {
+  type SimulatedRankOptions,
+  type TracedOperation,
+  TracedRank,
+} from '../../src/simulator/traceTraining.ts';
 
 const settings = {
   mtpWeight: 0.3,

@@ -4,14 +4,14 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ManualClock } from '../base/clock.ts';
-import type { Kernels } from '../kernels/kernels.ts';
-import { createReferenceKernels } from '../kernels/reference.ts';
-import { BlockManager } from '../policy/cache/blockManager.ts';
-import type { Sampling } from '../program/instruction.ts';
-import { type GenerationSummary, generateTokens } from '../serving/generate.ts';
-import { LocalServingExecutor } from './localServingExecutor.ts';
-import { openModel, readJson } from './openModel.ts';
+import { ManualClock } from '../../src/base/clock.ts';
+import type { Kernels } from '../../src/kernels/kernels.ts';
+import { createReferenceKernels } from '../../src/kernels/reference.ts';
+import { BlockManager } from '../../src/policy/cache/blockManager.ts';
+import type { Sampling } from '../../src/program/instruction.ts';
+import { LocalServingExecutor } from '../../src/runtime/localServingExecutor.ts';
+import { openModel, readJson } from '../../src/runtime/openModel.ts';
+import { type GenerationSummary, generateTokens } from '../../src/serving/generate.ts';
 
 interface Decode {
   readonly prompt: number[];
@@ -28,7 +28,7 @@ interface TrainedRun extends Decode {
 const greedy: Sampling = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 0 };
 
 function goldenPath(folder: string): string {
-  return new URL(`../../tests/golden/${folder}`, import.meta.url).pathname;
+  return new URL(`../golden/${folder}`, import.meta.url).pathname;
 }
 
 async function openExecutor(
