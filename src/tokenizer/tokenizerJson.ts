@@ -194,6 +194,7 @@ function readMerges(json: JsonBytes, vocabulary: Vocabulary): MergeTable {
   const pairs = new PairTable(vocabulary.size);
   const mergedIds = new IntList(vocabulary.size);
   const joined = new JoinedRule();
+  let last = -1;
   json.elements((rank) => {
     if (rank >= MAX_MERGES) {
       throw wrongShape(rank + 1, 'model.merges', `at most ${MAX_MERGES} rules`);
@@ -203,7 +204,11 @@ function readMerges(json: JsonBytes, vocabulary: Vocabulary): MergeTable {
     const { bytes, range } = rule;
     const left = vocabulary.find(bytes, range.start, range.middle);
     const right = vocabulary.find(bytes, range.resume, range.end);
-    const merged = vocabulary.findJoined(bytes, range);
+    // A training run gives its tokens ids in the order of their rules: the next id is the likely one.
+    const next = last + 1;
+    const isNext = vocabulary.isSpelled(next, bytes, range);
+    const merged = isNext ? next : vocabulary.findJoined(bytes, range);
+    last = merged;
     if (left < 0 || right < 0 || merged < 0) throw unknownInRule(rule, { left, right }, path);
     pairs.set(left, right, rank);
     mergedIds.push(merged);

@@ -68,9 +68,8 @@ export class Vocabulary {
   }
 
   /** The id of the spelling `bytes[start … middle)` followed by `bytes[resume … end)`, or −1. */
-  findJoined(bytes: Uint8Array, { start, middle, resume, end }: JoinedRange): number {
-    const headLength = middle - start;
-    const length = headLength + end - resume;
+  findJoined(bytes: Uint8Array, range: JoinedRange): number {
+    const { start, middle, resume, end } = range;
     let hash = HASH_SEED;
     for (let i = start; i < middle; i++) hash = step(hash, bytes[i] as number);
     for (let i = resume; i < end; i++) hash = step(hash, bytes[i] as number);
@@ -79,16 +78,23 @@ export class Vocabulary {
     for (let slot = firstSlot(hash) & mask; ; slot = (slot + 2) & mask) {
       const id = (slots[slot] as number) - 1;
       if (id < 0) return -1;
-      if (slots[slot + 1] !== hash || this.#spellings.lengthOf(id) !== length) continue;
-      const { pool } = this.#spellings;
-      const at = this.#spellings.startOf(id);
-      let i = 0;
-      while (i < headLength && pool[at + i] === bytes[start + i]) i++;
-      if (i < headLength) continue;
-      const shift = resume - headLength;
-      while (i < length && pool[at + i] === bytes[shift + i]) i++;
-      if (i === length) return id;
+      if (slots[slot + 1] === hash && this.isSpelled(id, bytes, range)) return id;
     }
+  }
+
+  /** Whether token `id` is spelled `bytes[start … middle)` followed by `bytes[resume … end)`. */
+  isSpelled(id: number, bytes: Uint8Array, { start, middle, resume, end }: JoinedRange): boolean {
+    const headLength = middle - start;
+    const length = headLength + end - resume;
+    if (this.#spellings.lengthOf(id) !== length) return false;
+    const { pool } = this.#spellings;
+    const at = this.#spellings.startOf(id);
+    const shift = resume - headLength;
+    let i = 0;
+    while (i < headLength && pool[at + i] === bytes[start + i]) i++;
+    if (i < headLength) return false;
+    while (i < length && pool[at + i] === bytes[shift + i]) i++;
+    return i === length;
   }
 
   /**

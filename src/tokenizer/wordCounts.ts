@@ -7,10 +7,10 @@ import { scanDeepseekV3 } from './deepseekScanner.ts';
 export class WordCounts {
   /** Words in the order they first came. */
   size = 0;
-  bytes = new Uint8Array(1 << 16);
+  bytes: Uint8Array = new Uint8Array(1 << 16);
   /** Word `w` is `bytes[starts[w] … starts[w + 1])`. */
-  starts = new Int32Array(1 << 12);
-  counts = new Float64Array(1 << 12);
+  starts: Int32Array = new Int32Array(1 << 12);
+  counts: Float64Array = new Float64Array(1 << 12);
   #hashes = new Int32Array(1 << 12);
   #slots = new Int32Array(1 << 13);
   readonly #ends = new Int32Array(4096);
