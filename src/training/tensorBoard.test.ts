@@ -199,6 +199,8 @@ test('TensorBoardWriter: a histogram counts every value once, between its ends',
         );
       },
     ),
+    // Closer together than thirty times the smallest number there is.
+    { examples: [[[0, 5e-324]], [[1e6, 1e6]]] },
   );
 });
 

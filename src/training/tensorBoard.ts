@@ -72,7 +72,7 @@ export class TensorBoardWriter {
     });
   }
 
-  /** Values as thirty even buckets between their ends; nothing for no values. */
+  /** Finite values as thirty even buckets between their ends; nothing for no values. */
   async histogram(step: number, tag: string, values: ArrayLike<number>): Promise<void> {
     if (values.length === 0) return;
     const { min, max, sum, sumOfSquares, limits, buckets } = bucketsOf(values);
@@ -150,8 +150,8 @@ function bucketsOf(values: ArrayLike<number>): Buckets {
     sum += value;
     sumOfSquares += value * value;
   }
-  // Equal values still need a bucket of some width.
-  const width = max > min ? (max - min) / NUM_BUCKETS : 1 / NUM_BUCKETS;
+  // Values that are equal, or all but equal, still need buckets of some width.
+  const width = (max - min) / NUM_BUCKETS || 1 / NUM_BUCKETS;
   const buckets = new Array<number>(NUM_BUCKETS).fill(0);
   for (let i = 0; i < values.length; i++) {
     const index = Math.min(NUM_BUCKETS - 1, Math.floor(((values[i] as number) - min) / width));

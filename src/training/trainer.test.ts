@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { MemoryDisk } from '../../tests/support/quadraticExecutor.ts';
 import {
   essence,
-  FIRST_BYTE_ID,
+  letterId,
   POISON,
   smallConfig,
   smallRun,
@@ -358,7 +358,7 @@ test('Trainer: evaluation can use the average of the weights', async () => {
   assert.equal(evaluation?.weights, 'average');
   const average = executor.weights.average?.[0] ?? Number.NaN;
   assert.notEqual(average, executor.weights.w[0]);
-  const letter = FIRST_BYTE_ID + 'g'.charCodeAt(0);
+  const letter = letterId('g');
   // Six letters and the end of the text, id 1.
   const nats = 6 * (average - letter / 256) ** 2 + (average - 1 / 256) ** 2;
   assert.ok(Math.abs((evaluation?.lossPerToken ?? 0) - nats / 7) < 1e-12);

@@ -1,9 +1,9 @@
 /** A small training run on `QuadraticExecutor`: what the trainer's tests start from. */
+import { assert } from '../../src/base/assert.ts';
 import { deriveTraining } from '../../src/config/recipes/recipe.ts';
 import { tinyRecipe } from '../../src/config/recipes/tiny.ts';
 import type { TrainConfig } from '../../src/config/trainConfig.ts';
 import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
-import { DEFAULT_SPECIAL_TOKENS } from '../../src/tokenizer/specialTokens.ts';
 import { encodeDocuments } from '../../src/training/data/encode.ts';
 import { TrainingData } from '../../src/training/data/mixture.ts';
 import { validationSet } from '../../src/training/data/validation.ts';
@@ -41,10 +41,14 @@ export function smallConfig(changes: ConfigChanges = {}): TrainConfig {
   return merged as unknown as TrainConfig;
 }
 
-/** Byte b has the id `FIRST_BYTE_ID + b`. */
-export const FIRST_BYTE_ID: number = DEFAULT_SPECIAL_TOKENS.length;
+/** The token of an ASCII letter. */
+export function letterId(letter: string): number {
+  const [id] = codec.encode(letter);
+  assert(id !== undefined, `no token for ${letter}`);
+  return id;
+}
 
-export const POISON: number = FIRST_BYTE_ID + 'z'.charCodeAt(0);
+export const POISON: number = letterId('z');
 
 export function smallData(config: TrainConfig, alphabet = 'abcdefghijklmnop'): TrainingData {
   const documents = [...alphabet].map((letter) => ({

@@ -35,8 +35,7 @@ function dataOf(
   });
 }
 
-const textOf = (batch: MicroBatch): string =>
-  [...batch.ids].map((id) => String.fromCharCode(id - FIRST_BYTE_ID)).join('');
+const textOf = (batch: MicroBatch): string => codec.decode(batch.ids, { skipSpecialTokens: true });
 
 test('TrainingData: an epoch holds every token once, and the next one in another order', () => {
   const data = dataOf([{ documents: letters('abcdefgh', 6) }]);
