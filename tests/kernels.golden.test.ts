@@ -53,7 +53,7 @@ for (const { name, makeKernels } of implementations) {
       checkRope(makeKernels(), rope));
   }
   for (const scaleFormat of ['f32', 'ue8m0'] as const) {
-    test(`${name}: FP8 codes, scales and product are the golden ones with ${scaleFormat} scales`, () =>
+    test(`${name}: FP8 codes, ${scaleFormat} scales and product are the golden ones`, () =>
       checkFp8(makeKernels(), scaleFormat));
   }
 }

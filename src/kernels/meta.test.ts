@@ -118,7 +118,7 @@ test('meta: without sampled routing nobody knows who goes where', async () => {
   assert.equal(records[records.length - 1]?.sizes.activeGroups, 3);
 });
 
-test('meta: with sampled routing ids, counts, offsets and costs follow from the sample', async () => {
+test('meta: with sampled routing ids, counts, offsets and costs follow', async () => {
   const sample = Int32Array.of(2, 0, 2, 0, 0, 2, 2, 0);
   const meta = createMetaKernels({
     sampleRouting: (wanted) => {

@@ -45,7 +45,7 @@ test('cost of matmul: a view counts what it shows', () => {
   assert.equal(cost.bytesRead, 4 * (16 * 20 + 3 * 20));
 });
 
-test('cost of groupedMatmul: 2 · rows · n · k however rows are spread, weights of experts in use', () => {
+test('cost of groupedMatmul: 2 · rows · n · k, and the weights of experts in use', () => {
   const [rows, experts, n, k] = [24, 16, 6, 10];
   const offsets = i32(experts + 1);
   const b = { values: tensor('bf16', experts, n, k) };
@@ -68,7 +68,7 @@ test('cost of groupedMatmul: fewer rows than experts touch as many experts as ro
   assert.equal(operationCost('groupedMatmul', args).bytesRead, 4 * 3 * 8 + 4 * 3 * 4 * 8);
 });
 
-test('cost of groupedMatmul: a weight gradient writes every expert, or adds to those with rows', () => {
+test('cost of groupedMatmul: a gradient writes every expert, or adds to some', () => {
   const args = {
     out: f32(4, 8, 6),
     a: f32(10, 8),

@@ -6,8 +6,8 @@
  *   T (T + 1) / 2 pairs of a sequence. Their `flops` are the model's FLOPs, as papers count them.
  * - What backward computes again only because forward did not keep it is in `recomputedFlops`: it
  *   takes time, and counts for nothing in MFU.
- * - `memory` operations are bound by bytes; their `flops` count every + − × ÷, exp and sqrt of their
- *   formula as one, and no paper counts them.
+ * - `memory` operations are bound by bytes; their `flops` count every + − × ÷, exp and sqrt of
+ *   their formula as one, and no paper counts them.
  * - Operations that *add* read their output too. Weights are read once, with their scales.
  *
  * Two costs depend on numbers that shapes do not show, and come with `KnownValues` where somebody

@@ -1,6 +1,7 @@
 /**
- * The truth: every operation as the plainest loop there is, sums in doubles, on host memory. Slow on
- * purpose; the other backends are held to it (`contract.ts`), and goldens hold it to the paper.
+ * The truth: every operation as the plainest loop there is, sums in doubles, on host memory. Slow
+ * on purpose. One contract (`tests/kernelContract`) holds it and the other backends to oracles of
+ * its own, and goldens hold it to an independent implementation.
  */
 import { assert } from '../base/assert.ts';
 import { type Arena, ChunkArena } from '../tensor/arena.ts';

@@ -1,10 +1,10 @@
 /**
  * What every backend demands of an operation's arguments before it touches a number.
  *
- * One function per operation, called through `checked`, so that a misfit fails in the same words on
- * every backend: shapes that disagree, weights without their scales, sequences that do not cover the
- * rows, an output that overlaps an input. These are our own mistakes, hence assertions. Values (ids
- * in range, finite numbers) are not looked at: they may live on a device.
+ * One function per operation, called through `checked`, so that a misfit fails in the same words
+ * on every backend: shapes that disagree, weights without their scales, sequences that do not cover
+ * the rows, an output that overlaps an input. These are our own mistakes, hence assertions. Values
+ * (ids in range, finite numbers) are not looked at: they may live on a device.
  *
  * Operations see matrices: all dims but the last flatten to rows, except where heads or experts
  * are a dim of their own.

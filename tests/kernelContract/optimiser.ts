@@ -84,7 +84,7 @@ export const optimiserCases: readonly KernelCase[] = [
     },
   }),
   kernelCase({
-    name: 'quantizeFp8: scales of each tile’s largest value, codes to nearest even, to the last bit',
+    name: 'quantizeFp8: scales of each tile’s largest value, codes to nearest even, exactly',
     shapes: fc.record({
       rows: size(140),
       width: size(300),

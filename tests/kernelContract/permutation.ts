@@ -60,7 +60,7 @@ export const permutationCases: readonly KernelCase[] = [
     },
   }),
   kernelCase({
-    name: 'unpermute: Σ weight · row over a token’s rows; a plain sum without weights; added if asked',
+    name: 'unpermute: Σ weight · row over a token’s rows, without weights a sum, added if asked',
     shapes: fc.record({
       tokens: sizeOrNone(20),
       perToken: size(8),

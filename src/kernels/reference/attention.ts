@@ -2,7 +2,8 @@
  * Multi-head latent attention (report, 2.1.1): one query row against its sequence's earlier keys,
  * with the scores of that one row in memory and nothing else.
  *
- *     s_j = scale · (q_nope · k_nope,j + q_pe · k_pe,j)   j ≤ t       p = softmax(s)     o = Σ p_j v_j
+ *     s_j = scale · (q_nope · k_nope,j + q_pe · k_pe,j)   j ≤ t
+ *     p = softmax(s)     o = Σ p_j v_j
  *     ds_j = p_j (do · v_j − do · o) · scale
  */
 import { assert, at } from '../../base/assert.ts';
