@@ -11,11 +11,30 @@
 
 #include "elementwise.inl"
 #include "roofline.inl"
+#include "vectorMath.inl"
 
 #include "fp8Matmul.inl"
 #include "groupedMatmul.inl"
 #include "headMatmul.inl"
 #include "matmul.inl"
+
+#include "absorbedAttention.inl"
+#include "adamw.inl"
+#include "appendCache.inl"
+#include "balanceLoss.inl"
+#include "embedding.inl"
+#include "headCrossEntropy.inl"
+#include "mlaAttention.inl"
+#include "mlaAttentionBackward.inl"
+#include "permute.inl"
+#include "quantizeFp8.inl"
+#include "rmsNorm.inl"
+#include "rope.inl"
+#include "routeTopK.inl"
+#include "sortByExpert.inl"
+#include "swiglu.inl"
+#include "unpermute.inl"
+#include "updateRouterBias.inl"
 
 namespace moebius {
 

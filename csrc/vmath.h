@@ -60,8 +60,11 @@ MOEBIUS_INLINE vf vlog(vf x) {
   return select((x < zero()) | (x != x), splat(__builtin_nanf("")), result);
 }
 
-// 1 / (1 + e^-x): e^-x may be infinite, and the quotient is then a proper zero.
-MOEBIUS_INLINE vf vsigmoid(vf x) { return splat(1.0f) / (splat(1.0f) + vexp(-x)); }
+// 1 / (1 + e^-x) as e^min(x, 0) / (1 + e^-|x|): no infinity on the way to a subnormal result.
+MOEBIUS_INLINE vf vsigmoid(vf x) {
+  const vf e = vexp(-vabs(x));
+  return select(x < zero(), e, splat(1.0f)) / (splat(1.0f) + e);
+}
 
 // One number through the vector code, so that scalars and vectors agree bitwise.
 MOEBIUS_INLINE float expOne(float x) { return vexp(splat(x))[0]; }
