@@ -65,6 +65,11 @@ export function validCalls(kernels: Kernels): ValidCalls {
   const { floats, ints, tensor } = layOn(kernels);
   const [T, D, H, N, P, V, C, E, K] = [4, 6, 2, 4, 2, 3, 5, 4, 2];
   const weight = (...shape: readonly number[]) => ({ values: floats(...shape) });
+  const offsetsTo = (rows: number): I32 => {
+    const offsets = ints(E + 1);
+    kernels.write(offsets, new Int32Array(E + 1).fill(rows, 1));
+    return offsets;
+  };
   const attention = {
     out_THV: floats(T, H, V),
     logSumExp_TH: floats(T, H),
@@ -86,7 +91,7 @@ export function validCalls(kernels: Kernels): ValidCalls {
       out: floats(T, 3),
       a: floats(T, D),
       b: weight(E, 3, D),
-      offsets: ints(E + 1),
+      offsets: offsetsTo(T),
       layout: 'nt',
     },
     headMatmul: {

@@ -3,7 +3,7 @@
  *
  * The loops run along rows of `b`, so `nn` and `tn` sum into a row of doubles rather than into one.
  */
-import { at } from '../../base/assert.ts';
+import { assert, at } from '../../base/assert.ts';
 import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Layout } from '../kernels.ts';
 import type { Operations } from '../shapes.ts';
@@ -83,6 +83,13 @@ export const products: Products = {
   groupedMatmul: ({ out, a, b, offsets, layout, accumulate = false }) => {
     const rowOffsets = hostArray(offsets);
     const [outAll, aAll, bAll] = [hostMatrix(out), hostMatrix(a), weightMatrix(b)];
+    const end = at(rowOffsets, rowOffsets.length - 1);
+    assert(
+      rowOffsets[0] === 0 &&
+        end === numRows(a) &&
+        rowOffsets.every((o, i) => i === 0 || o >= at(rowOffsets, i - 1)),
+      `groupedMatmul: offsets [${rowOffsets}] do not cut ${numRows(a)} rows`,
+    );
     for (let group = 0; group + 1 < rowOffsets.length; group++) {
       const first = at(rowOffsets, group);
       const rows = at(rowOffsets, group + 1) - first;
