@@ -3,7 +3,7 @@
 // Scores are held transposed, S[key][query], so that the running maximum and sum of a softmax are
 // element-wise over vectors: no horizontal reduction anywhere. Both factors of every product keep
 // their natural order: one is read a vector of queries at a time, of the other each number is
-// broadcast from memory (free on AVX-512, one load per kTileVectors FMAs elsewhere).
+// broadcast from memory (free on AVX-512, one load per kScoreVectors FMAs elsewhere).
 //
 //     lanes   [depth][queries]           queries (or output gradients), turned once per block
 //     panels  [panel][kKeys][kPanel]     keys (or values) of one key block, copied: columns
@@ -13,36 +13,65 @@
 //     O[column][query]  += Σ_key panels[key][column] · P[key][query]     productByColumns
 //     dK[key][column]   += Σ_q  dS[key][query] · rows[query][column]     productByQueries
 //
-// A tile holds kTileRows × kTileVectors accumulators. 48 queries, 48-wide keys: 24 FMAs per 11 loads
+// A tile holds kScoreRows × kScoreVectors accumulators. 48 queries, 48-wide keys: 24 FMAs per 11 loads
 // on AVX-512 (93 % of FMA peak measured), 12 per 7 on AVX2.
 #pragma once
-#include "simd.h"
+#include "rows.h"
+#include "vmath.h"
 
 namespace moebius {
 namespace {
 
 #if MOEBIUS_LANES == 16 || defined(__aarch64__)  // 32 vector registers
-constexpr int kTileRows = 8;
-constexpr int kTileVectors = 3;
+constexpr int kScoreRows = 8;
+constexpr int kScoreVectors = 3;
 #elif MOEBIUS_LANES == 8  // 16
-constexpr int kTileRows = 4;
-constexpr int kTileVectors = 3;
+constexpr int kScoreRows = 4;
+constexpr int kScoreVectors = 3;
 #else  // 16, and a product needs one more where it is not fused
-constexpr int kTileRows = 4;
-constexpr int kTileVectors = 2;
+constexpr int kScoreRows = 4;
+constexpr int kScoreVectors = 2;
 #endif
-constexpr int kKeys = 64;   // per key block; a multiple of twice kTileRows
+constexpr int kKeys = 64;   // per key block; a multiple of twice kScoreRows
 constexpr int kPanel = 64;  // columns per panel; likewise
 
 // One vector of queries leaves too few accumulators to cover an FMA's latency: take more rows.
 template <int kVectors>
-constexpr int tileRows() {
-  return kVectors == 1 ? 2 * kTileRows : kTileRows;
+constexpr int scoreRows() {
+  return kVectors == 1 ? 2 * kScoreRows : kScoreRows;
 }
 
 constexpr int roundUp(int n, int multiple) { return (n + multiple - 1) / multiple * multiple; }
-constexpr int numPanels(int columns) { return (columns + kPanel - 1) / kPanel; }
-constexpr i64 panelFloats(int columns) { return i64(numPanels(columns)) * kKeys * kPanel; }
+constexpr int panelsFor(int columns) { return (columns + kPanel - 1) / kPanel; }
+constexpr int paddedColumns(int columns) { return panelsFor(columns) * kPanel; }
+constexpr i64 panelFloats(int columns) { return i64(panelsFor(columns)) * kKeys * kPanel; }
+
+// Deals out scratch by whole cache lines; over a null memory it only counts.
+struct Floats {
+  float* memory;
+  i64 taken = 0;
+  float* operator()(i64 count) {
+    float* part = memory + taken;
+    taken += (count + 15) / 16 * 16;
+    return part;
+  }
+};
+
+// body(task, prepare(thread)) for every task, handed out one at a time: causal blocks differ too much
+// in work for a static split. Tasks are independent, so who runs one changes nothing in its result.
+template <class Prepare, class Body>
+void forTasks(const Context& context, i64 tasks, const Prepare& prepare, const Body& body) {
+  if (tasks <= 0) return;
+  i64 next = 0;
+  parallelFor(context, minOf<i64>(context.threads, tasks), 1, [&](i64 thread, i64, int) {
+    const auto scratch = prepare(int(thread));
+    for (;;) {
+      const i64 task = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
+      if (task >= tasks) return;
+      body(task, scratch);
+    }
+  });
+}
 
 // acc[i][j] += Σ_k a[i·kRowStride + k·kStep] · b[k·bStride + j·kLanes …]
 template <int kRows, int kVectors, int kRowStride, int kStep>
@@ -50,12 +79,12 @@ MOEBIUS_INLINE void multiplyAdd(vf (&acc)[kRows][kVectors], const float* a, cons
                                 i64 bStride, int depth) {
   for (int k = 0; k < depth; k++, a += kStep, b += bStride) {
     vf right[kVectors];
-#pragma GCC unroll 8
+    MOEBIUS_UNROLL
     for (int j = 0; j < kVectors; j++) right[j] = load(b + j * kLanes);
-#pragma GCC unroll 16
+    MOEBIUS_UNROLL
     for (int i = 0; i < kRows; i++) {
       const vf left = splat(a[i * kRowStride]);
-#pragma GCC unroll 8
+      MOEBIUS_UNROLL
       for (int j = 0; j < kVectors; j++) acc[i][j] = fma(left, right[j], acc[i][j]);
     }
   }
@@ -63,67 +92,142 @@ MOEBIUS_INLINE void multiplyAdd(vf (&acc)[kRows][kVectors], const float* a, cons
 
 template <int kRows, int kVectors>
 MOEBIUS_INLINE void clearTile(vf (&acc)[kRows][kVectors]) {
-#pragma GCC unroll 16
+  MOEBIUS_UNROLL
   for (int i = 0; i < kRows; i++) {
-#pragma GCC unroll 8
+    MOEBIUS_UNROLL
     for (int j = 0; j < kVectors; j++) acc[i][j] = zero();
   }
 }
 
 template <int kRows, int kVectors>
 MOEBIUS_INLINE void loadTile(vf (&acc)[kRows][kVectors], const float* from, i64 stride) {
-#pragma GCC unroll 16
+  MOEBIUS_UNROLL
   for (int i = 0; i < kRows; i++) {
-#pragma GCC unroll 8
+    MOEBIUS_UNROLL
     for (int j = 0; j < kVectors; j++) acc[i][j] = load(from + i * stride + j * kLanes);
   }
 }
 
 template <int kRows, int kVectors>
 MOEBIUS_INLINE void storeTile(float* to, i64 stride, const vf (&acc)[kRows][kVectors]) {
-#pragma GCC unroll 16
+  MOEBIUS_UNROLL
   for (int i = 0; i < kRows; i++) {
-#pragma GCC unroll 8
+    MOEBIUS_UNROLL
     for (int j = 0; j < kVectors; j++) store(to + i * stride + j * kLanes, acc[i][j]);
   }
 }
 
-// out[row][queries] = panels · lanes for `rows` keys, rounded up to whole tiles.
+// Which keys of a block the queries of a tile see, by vector of queries. Rows (keys) at `end` and
+// beyond are hidden from the whole vector, and are neither computed nor read; rows below `whole`
+// are seen by all of it; between the two a mask decides. `end` never falls from vector to vector.
 template <int kVectors>
-void productByRows(float* out, const float* panels, const float* lanes, int rows, int depth) {
-  constexpr int kRows = tileRows<kVectors>();
-  constexpr int kStride = kVectors * kLanes;
-  for (int row = 0; row < rows; row += kRows) {
-    vf acc[kRows][kVectors];
-    clearTile(acc);
-    for (int d = 0; d < depth; d += kPanel) {
-      multiplyAdd<kRows, kVectors, kPanel, 1>(acc, panels + i64(d) * kKeys + row * kPanel,
-                                              lanes + i64(d) * kStride, kStride,
-                                              minOf(kPanel, depth - d));
-    }
-    storeTile(out + row * kStride, kStride, acc);
+struct Visible {
+  int whole[kVectors];
+  int end[kVectors];  // multiples of scoreRows<kVectors>()
+};
+
+template <int kValue>
+struct Constant {
+  static constexpr int value = kValue;
+};
+
+// body(Constant<j>, from, to) for the runs of rows that vectors j … kVectors - 1 see.
+template <int kVectors, int kFirst = 0, class Body>
+MOEBIUS_INLINE void forVisible(const Visible<kVectors>& visible, const Body& body) {
+  if constexpr (kFirst < kVectors) {
+    const int from = kFirst == 0 ? 0 : visible.end[maxOf(kFirst - 1, 0)];
+    if (from < visible.end[kFirst]) body(Constant<kFirst>(), from, visible.end[kFirst]);
+    forVisible<kVectors, kFirst + 1>(visible, body);
   }
 }
 
-// out[column][queries] = factor · out + panelsᵀ · lanes over `rows` keys; columns rounded up to
-// whole tiles (panels are zero there). `factor` is one number per query.
+// out[row][queries] = panels · lanes for the visible rows.
+template <int kVectors>
+void productByRows(float* out, const float* panels, const float* lanes, int depth,
+                   const Visible<kVectors>& visible) {
+  constexpr int kRows = scoreRows<kVectors>();
+  constexpr int kStride = kVectors * kLanes;
+  forVisible(visible, [&](auto first, int from, int to) {
+    constexpr int kFirst = decltype(first)::value;
+    for (int row = from; row < to; row += kRows) {
+      vf acc[kRows][kVectors - kFirst];
+      clearTile(acc);
+      for (int d = 0; d < depth; d += kPanel) {
+        multiplyAdd<kRows, kVectors - kFirst, kPanel, 1>(
+            acc, panels + i64(d) * kKeys + row * kPanel,
+            lanes + i64(d) * kStride + kFirst * kLanes, kStride, minOf(kPanel, depth - d));
+      }
+      storeTile(out + row * kStride + kFirst * kLanes, kStride, acc);
+    }
+  });
+}
+
+// out[column][queries] = factor · out + panelsᵀ · lanes over the visible rows; columns are rounded
+// up to whole tiles (panels are zero there). `factor` is one number per query.
 template <int kVectors>
 void productByColumns(float* out, const vf (&factor)[kVectors], const float* panels,
-                      const float* lanes, int rows, int columns) {
-  constexpr int kRows = tileRows<kVectors>();
+                      const float* lanes, int columns, const Visible<kVectors>& visible) {
+  constexpr int kRows = scoreRows<kVectors>();
   constexpr int kStride = kVectors * kLanes;
   for (int column = 0; column < columns; column += kRows) {
-    vf acc[kRows][kVectors];
     float* tile = out + i64(column) * kStride;
-    loadTile(acc, tile, kStride);
-#pragma GCC unroll 16
-    for (int i = 0; i < kRows; i++) {
-#pragma GCC unroll 8
-      for (int j = 0; j < kVectors; j++) acc[i][j] *= factor[j];
-    }
     const float* panel = panels + i64(column / kPanel) * kKeys * kPanel + column % kPanel;
-    multiplyAdd<kRows, kVectors, 1, kPanel>(acc, panel, lanes, kStride, rows);
-    storeTile(tile, kStride, acc);
+    bool isFirst = true;
+    forVisible(visible, [&](auto first, int from, int to) {
+      constexpr int kFirst = decltype(first)::value;
+      vf acc[kRows][kVectors - kFirst];
+      loadTile(acc, tile + kFirst * kLanes, kStride);
+      if (isFirst) {
+        MOEBIUS_UNROLL
+        for (int i = 0; i < kRows; i++) {
+          MOEBIUS_UNROLL
+          for (int j = kFirst; j < kVectors; j++) acc[i][j - kFirst] *= factor[j];
+        }
+        isFirst = false;
+      }
+      multiplyAdd<kRows, kVectors - kFirst, 1, kPanel>(
+          acc, panel + from * kPanel, lanes + from * kStride + kFirst * kLanes, kStride, to - from);
+      storeTile(tile + kFirst * kLanes, kStride, acc);
+    });
+  }
+}
+
+// out[row][column] += Σ_query lanes[row][query] · rows[query][column] for the visible rows; all of
+// `columns` is whole vectors, and rows of `out` and `rows` are that many floats apart.
+template <int kVectors, int kColumnVectors>
+MOEBIUS_INLINE void productByQueriesStrip(float* out, const float* lanes, const float* rows,
+                                          i64 columns, const Visible<kVectors>& visible) {
+  constexpr int kRows = scoreRows<kVectors>();
+  constexpr int kStride = kVectors * kLanes;
+  forVisible(visible, [&](auto first, int from, int to) {
+    constexpr int kSkipped = decltype(first)::value * kLanes;  // queries before these rows
+    for (int row = from; row < to; row += kRows) {
+      vf acc[kRows][kColumnVectors];
+      loadTile(acc, out + row * columns, columns);
+      multiplyAdd<kRows, kColumnVectors, kStride, 1>(acc, lanes + row * kStride + kSkipped,
+                                                     rows + kSkipped * columns, columns,
+                                                     kStride - kSkipped);
+      storeTile(out + row * columns, columns, acc);
+    }
+  });
+}
+
+template <int kVectors>
+void productByQueries(float* out, const float* lanes, const float* rows, i64 columns,
+                      const Visible<kVectors>& visible) {
+  for (i64 column = 0; column < columns;) {
+    const i64 left = (columns - column) / kLanes;
+    // Three wide or, since a tile one wide is the slowest, two and two of the last four.
+    const int wide = left >= 5 || left == 3 ? minOf(3, kScoreVectors) : left >= 2 ? 2 : 1;
+    if (wide == 3) {
+      productByQueriesStrip<kVectors, kScoreVectors>(out + column, lanes, rows + column, columns,
+                                                    visible);
+    } else if (wide == 2) {
+      productByQueriesStrip<kVectors, 2>(out + column, lanes, rows + column, columns, visible);
+    } else {
+      productByQueriesStrip<kVectors, 1>(out + column, lanes, rows + column, columns, visible);
+    }
+    column += wide * kLanes;
   }
 }
 
@@ -224,7 +328,6 @@ inline void fromLanes(float* rows, i64 stride, const float* lanes, int width, co
 
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2 = 0.693147180559945309f;
-constexpr float kMinusInfinity = -__builtin_inff();
 
 // 2^t for t ≤ 0 to 1.2e-7: softmax needs one side and no subnormals, so 10 operations do (vexp: 20).
 // Below -126.5 the result is an exact zero, -∞ included; NaN passes.
@@ -242,13 +345,13 @@ MOEBIUS_INLINE vf exp2Negative(vf t) {
   return p * bitsToFloat((floatToBits(shifted) - (0x4B400000 - 127)) << 23);
 }
 
-// S[key][query] = -∞ where key `firstKey` + row lies at or beyond the query's limit.
+// S[key][query] = -∞ where the key, counted from `firstKey`, lies at or beyond the query's limit.
 template <int kVectors>
-void hideKeys(float* scores, int rows, int firstKey, const i32* limits) {
+void hideKeys(float* scores, int firstKey, const i32* limits, const Visible<kVectors>& visible) {
   constexpr int kStride = kVectors * kLanes;
   for (int j = 0; j < kVectors; j++) {
     const vi limit = load(limits + j * kLanes);
-    for (int row = 0; row < rows; row++) {
+    for (int row = visible.whole[j]; row < visible.end[j]; row++) {
       float* s = scores + row * kStride + j * kLanes;
       store(s, select(limit > firstKey + row, load(s), splat(kMinusInfinity)));
     }
@@ -258,35 +361,42 @@ void hideKeys(float* scores, int rows, int firstKey, const i32* limits) {
 // The running softmax of one block: scores become probabilities against the new maximum, and
 // `rescale` is what sums gathered so far must be multiplied with. Scores are in units of log 2.
 template <int kVectors>
-void softmaxBlock(float* scores, int rows, float* maxima, float* sums, vf (&rescale)[kVectors]) {
+void softmaxBlock(float* scores, float* maxima, float* sums, vf (&rescale)[kVectors],
+                  const Visible<kVectors>& visible) {
   constexpr int kStride = kVectors * kLanes;
   vf m[kVectors];
-  vf base[kVectors];
   vf total[kVectors];
-#pragma GCC unroll 8
+  MOEBIUS_UNROLL
   for (int j = 0; j < kVectors; j++) m[j] = load(maxima + j * kLanes);
-  for (int row = 0; row < rows; row++) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kVectors; j++) m[j] = vmax(load(scores + row * kStride + j * kLanes), m[j]);
-  }
-#pragma GCC unroll 8
+  forVisible(visible, [&](auto first, int from, int to) {
+    for (int row = from; row < to; row++) {
+      MOEBIUS_UNROLL
+      for (int j = decltype(first)::value; j < kVectors; j++) {
+        m[j] = vmax(load(scores + row * kStride + j * kLanes), m[j]);
+      }
+    }
+  });
+  MOEBIUS_UNROLL
   for (int j = 0; j < kVectors; j++) {
-    // A query that sees no key yet has no maximum; against 0 its probabilities are zero, not NaN.
-    base[j] = select(m[j] == splat(kMinusInfinity), zero(), m[j]);
-    rescale[j] = exp2Negative(load(maxima + j * kLanes) - base[j]);
+    const vf before = load(maxima + j * kLanes);
     store(maxima + j * kLanes, m[j]);
+    // A query that sees no key yet has no maximum; against 0 its probabilities are zero, not NaN.
+    m[j] = select(m[j] == splat(kMinusInfinity), zero(), m[j]);
+    rescale[j] = exp2Negative(before - m[j]);
     total[j] = load(sums + j * kLanes) * rescale[j];
   }
-  for (int row = 0; row < rows; row++) {
-#pragma GCC unroll 8
-    for (int j = 0; j < kVectors; j++) {
-      float* s = scores + row * kStride + j * kLanes;
-      const vf p = exp2Negative(load(s) - base[j]);
-      total[j] += p;
-      store(s, p);
+  forVisible(visible, [&](auto first, int from, int to) {
+    for (int row = from; row < to; row++) {
+      MOEBIUS_UNROLL
+      for (int j = decltype(first)::value; j < kVectors; j++) {
+        float* s = scores + row * kStride + j * kLanes;
+        const vf p = exp2Negative(load(s) - m[j]);
+        total[j] += p;
+        store(s, p);
+      }
     }
-  }
-#pragma GCC unroll 8
+  });
+  MOEBIUS_UNROLL
   for (int j = 0; j < kVectors; j++) store(sums + j * kLanes, total[j]);
 }
 

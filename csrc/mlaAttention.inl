@@ -13,6 +13,7 @@
 // A task is (sequence, head, block of queries): it walks its keys once, a block at a time, copied
 // into panels that all its query tiles share. Tasks are independent, so the result does not depend
 // on the number of threads.
+#pragma once
 #include "attentionTile.h"
 
 namespace moebius {
@@ -27,8 +28,9 @@ struct AttentionHead {
 };
 
 // The heads of [T, H, columns] tensors are column blocks of rows H · stride apart.
-inline Matrix<const float> headRows(const Matrix<const float>& m, i64 heads, i64 head, i64 firstRow,
-                                    i64 rows, i64 firstColumn, i64 columns) {
+template <class T>
+Matrix<T> headRows(const Matrix<T>& m, i64 heads, i64 head, i64 firstRow, i64 rows, i64 firstColumn,
+                   i64 columns) {
   return {m.data + (firstRow * heads + head) * m.stride + firstColumn, rows, columns,
           heads * m.stride};
 }
@@ -44,8 +46,8 @@ inline AttentionHead attentionHead(const Matrix<const float>& q, const Matrix<co
           scale};
 }
 
-// Keys and values of positions first … first + count into panels; rows up to the next multiple of
-// kKeys keep older, finite contents, which are hidden or multiplied by zero.
+// Keys and values of positions first … first + count into panels. What lies around them keeps older,
+// finite contents: rows are hidden and then multiplied by zero, columns give sums nobody reads.
 inline void packKeysAndValues(float* keys, float* values, const AttentionHead& head, i64 first,
                               int count) {
   packPanels(keys, 0, head.kNope.row(first), head.kNope.stride, count, int(head.kNope.columns));
@@ -54,58 +56,49 @@ inline void packKeysAndValues(float* keys, float* values, const AttentionHead& h
   packPanels(values, 0, head.v.row(first), head.v.stride, count, head.valueWidth());
 }
 
-constexpr int kQueries = kTileVectors * kLanes;  // queries per tile
+constexpr int kQueries = kScoreVectors * kLanes;  // queries per tile
 
-// Hands out tasks one at a time: causal blocks differ too much in work for a static split. Which
-// thread runs a task changes nothing in its result.
-template <class Body>
-void forTasks(const Context& context, i64 tasks, const Body& body) {
-  i64 next = 0;
-  const Context limited = {int(minOf<i64>(context.threads, tasks)), context.host, context.parallel,
-                           context.allocate};
-  if (tasks <= 0) return;
-  onEveryThread(limited, [&](int thread) {
-    for (;;) {
-      const i64 task = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-      if (task >= tasks) return;
-      body(task, thread);
-    }
-  });
+// Keys key … key + kKeys, none at or after `end`, as queries query … query + kQueries see them.
+inline Visible<kScoreVectors> causal(int query, int end, int key) {
+  Visible<kScoreVectors> visible;
+  const int most = roundUp(maxOf(minOf(end - key, kKeys), 0), scoreRows<kScoreVectors>());
+  for (int j = 0; j < kScoreVectors; j++) {
+    const int ahead = maxOf(query + (j + 1) * kLanes - key, 0);  // of the vector's last query
+    visible.end[j] = minOf(roundUp(ahead, scoreRows<kScoreVectors>()), most);
+    visible.whole[j] = minOf(maxOf(query + j * kLanes + 1 - key, 0), visible.end[j]);
+  }
+  return visible;
 }
 
-// A block of queries shares each packed key block: packing costs a hundredth at 144 queries.
-constexpr int kBlockTiles = (96 + kQueries - 1) / kQueries;
+inline void hideLaterKeys(float* scores, int query, int key,
+                          const Visible<kScoreVectors>& visible) {
+  i32 limits[kQueries];
+  for (int i = 0; i < kQueries; i++) limits[i] = query + i + 1;
+  hideKeys(scores, key, limits, visible);
+}
+
+// A block of queries shares each packed key block: packing costs a twentieth at 192 queries.
+constexpr int kBlockTiles = (192 + kQueries - 1) / kQueries;
 constexpr int kBlockQueries = kBlockTiles * kQueries;
 
 struct ForwardScratch {
+  Floats take;
   float *keys, *values;  // panels of one key block
   float *lanes, *sums;   // per tile: queries [N+P][kQueries], outputs [columns][kQueries]
   float *maxima, *totals, *scores;
+  i64 floats;
 
-  static int sumColumns(int valueWidth) { return numPanels(valueWidth) * kPanel; }
-  static i64 floats(int keyWidth, int valueWidth) {
-    return panelFloats(keyWidth) + panelFloats(valueWidth) +
-           i64(kBlockQueries) * (keyWidth + sumColumns(valueWidth) + 2) + kKeys * kQueries;
-  }
-  ForwardScratch(float* memory, int keyWidth, int valueWidth) {
-    const auto take = [&](i64 count) {
-      float* taken = memory;
-      memory += count;
-      return taken;
-    };
-    keys = take(panelFloats(keyWidth));
-    values = take(panelFloats(valueWidth));
-    lanes = take(i64(kBlockQueries) * keyWidth);
-    sums = take(i64(kBlockQueries) * sumColumns(valueWidth));
-    maxima = take(kBlockQueries);
-    totals = take(kBlockQueries);
-    scores = take(kKeys * kQueries);
-  }
+  ForwardScratch(float* memory, int keyWidth, int valueWidth)
+      : take{memory},
+        keys(take(panelFloats(keyWidth))),
+        values(take(panelFloats(valueWidth))),
+        lanes(take(i64(kBlockQueries) * keyWidth)),
+        sums(take(i64(kBlockQueries) * paddedColumns(valueWidth))),
+        maxima(take(kBlockQueries)),
+        totals(take(kBlockQueries)),
+        scores(take(kKeys * kQueries)),
+        floats(take.taken) {}
 };
-
-inline void clear(float* to, i64 count) {
-  for (i64 i = 0; i < count; i++) to[i] = 0.0f;
-}
 
 // Queries first … end of one head; outputs from row `first`.
 void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> out,
@@ -114,11 +107,9 @@ void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> ou
   const int valueWidth = head.valueWidth();
   const int tiles = int(ceilDiv(end - first, kQueries));
   const i64 laneFloats = i64(keyWidth) * kQueries;
-  const i64 sumFloats = i64(ForwardScratch::sumColumns(valueWidth)) * kQueries;
-  clear(s.keys, panelFloats(keyWidth));
-  clear(s.values, panelFloats(valueWidth));
-  clear(s.sums, tiles * sumFloats);
-  clear(s.totals, tiles * kQueries);
+  const i64 sumFloats = i64(paddedColumns(valueWidth)) * kQueries;
+  clearFloats(s.sums, tiles * sumFloats);
+  clearFloats(s.totals, tiles * kQueries);
   for (int i = 0; i < tiles * kQueries; i++) s.maxima[i] = kMinusInfinity;
   for (int tile = 0; tile < tiles; tile++) {
     const int query = first + tile * kQueries;
@@ -129,20 +120,14 @@ void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> ou
     packKeysAndValues(s.keys, s.values, head, key, minOf(kKeys, end - key));
     for (int tile = 0; tile < tiles; tile++) {
       const int query = first + tile * kQueries;
-      const int seen = minOf(query + kQueries, end) - key;  // keys that any of its queries sees
-      if (seen <= 0) continue;
-      const int rows = roundUp(minOf(seen, kKeys), tileRows<kTileVectors>());
-      float* sums = s.sums + tile * sumFloats;
-      vf rescale[kTileVectors];
-      productByRows<kTileVectors>(s.scores, s.keys, s.lanes + tile * laneFloats, rows, keyWidth);
-      if (key + rows > query + 1) {
-        i32 limits[kQueries];
-        for (int i = 0; i < kQueries; i++) limits[i] = query + i + 1;
-        hideKeys<kTileVectors>(s.scores, rows, key, limits);
-      }
-      softmaxBlock<kTileVectors>(s.scores, rows, s.maxima + tile * kQueries,
-                                 s.totals + tile * kQueries, rescale);
-      productByColumns<kTileVectors>(sums, rescale, s.values, s.scores, rows, valueWidth);
+      const auto visible = causal(query, minOf(query + kQueries, end), key);
+      if (visible.end[kScoreVectors - 1] == 0) continue;
+      vf rescale[kScoreVectors];
+      productByRows(s.scores, s.keys, s.lanes + tile * laneFloats, keyWidth, visible);
+      hideLaterKeys(s.scores, query, key, visible);
+      softmaxBlock(s.scores, s.maxima + tile * kQueries, s.totals + tile * kQueries, rescale,
+                   visible);
+      productByColumns(s.sums + tile * sumFloats, rescale, s.values, s.scores, valueWidth, visible);
     }
   }
   for (int tile = 0; tile < tiles; tile++) {
@@ -161,12 +146,11 @@ void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> ou
   }
 }
 
-// out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, heads, scale. Rows of [T, H, …] tensors
-// may be strided, evenly over tokens and heads; logSumExp is contiguous.
+// args: out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, heads, scale
 void mlaAttention(const Context& context, const double* raw) {
   Args args(raw);
-  const Matrix<float> out = args.matrix();
-  float* logSumExp = args.vector();
+  const auto out = args.matrix();
+  const auto logSumExp = args.matrix();
   const auto q = args.matrix<const float>();
   const auto kv = args.matrix<const float>();
   const auto kPe = args.matrix<const float>();
@@ -174,7 +158,6 @@ void mlaAttention(const Context& context, const double* raw) {
   const i64 heads = args.integer();
   const float scale = args.real();
 
-  // Blocks are counted from the back of each sequence: the longest work first.
   const i64 numSequences = sequences.length - 1;
   i64* firstTask = scratch<i64>(context, numSequences + 1);
   firstTask[0] = 0;
@@ -184,23 +167,27 @@ void mlaAttention(const Context& context, const double* raw) {
   }
   const int keyWidth = int(q.columns);
   const int valueWidth = int(out.columns);
-  const i64 floats = roundUp(int(ForwardScratch::floats(keyWidth, valueWidth)), 16);
+  const i64 floats = ForwardScratch(nullptr, keyWidth, valueWidth).floats;
   float* memory = scratch<float>(context, floats * context.threads);
-  forTasks(context, firstTask[numSequences], [&](i64 task, int thread) {
+  const auto prepare = [&](int thread) {
+    const ForwardScratch s(memory + thread * floats, keyWidth, valueWidth);
+    clearFloats(s.keys, panelFloats(keyWidth));
+    clearFloats(s.values, panelFloats(valueWidth));
+    return s;
+  };
+  forTasks(context, firstTask[numSequences], prepare, [&](i64 task, const ForwardScratch& s) {
     i64 i = 0;
     while (task >= firstTask[i + 1]) i++;
     const i64 start = sequences[i];
     const i64 length = sequences[i + 1] - start;
     const i64 blocks = ceilDiv(length, kBlockQueries);
     const i64 head = (task - firstTask[i]) / blocks;
-    const i64 block = blocks - 1 - (task - firstTask[i]) % blocks;
+    const i64 block = blocks - 1 - (task - firstTask[i]) % blocks;  // the longest work first
     const i64 first = block * kBlockQueries;
     attendBlock(attentionHead(q, kv, kPe, heads, head, start, length, scale), int(first),
                 int(minOf(first + kBlockQueries, length)),
-                {out.data + (start * heads + head) * out.stride, length, valueWidth,
-                 heads * out.stride},
-                {logSumExp + start * heads + head, length, 1, heads},
-                ForwardScratch(memory + thread * floats, keyWidth, valueWidth));
+                headRows(out, heads, head, start, length, 0, valueWidth),
+                {logSumExp.row(start) + head, length, 1, logSumExp.stride}, s);
   });
 }
 

@@ -10,10 +10,15 @@ import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
 import { packRows, unpackRows } from '../tensor/hostRows.ts';
 import type { Kernels } from './kernels.ts';
+import { attentionKernels } from './native/attention.ts';
 import { NativeCall, NativeMemory } from './native/call.ts';
 import { elementwiseKernels } from './native/elementwise.ts';
+import { endKernels } from './native/ends.ts';
+import { normKernels } from './native/norms.ts';
+import { optimiserKernels } from './native/optimiser.ts';
 import { productKernels } from './native/products.ts';
-import { checked, type Operations } from './shapes.ts';
+import { routingKernels } from './native/routing.ts';
+import { checked } from './shapes.ts';
 
 /** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
 export const NATIVE_ABI_VERSION = 1;
@@ -72,7 +77,12 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
     ...checked({
       ...elementwiseKernels(call),
       ...productKernels(call),
-    } as unknown as Operations), // until every family is here
+      ...normKernels(call),
+      ...attentionKernels(call),
+      ...routingKernels(call),
+      ...endKernels(call),
+      ...optimiserKernels(call),
+    }),
   };
 }
 
