@@ -49,6 +49,7 @@ export async function openGenerator(options: OpenGeneratorOptions): Promise<Open
     kernels: machine.kernels,
     model: opened.model,
     tokenizer,
+    tokenizerConfig,
     maxPositions: opened.maxPositions,
   });
   return { machine, opened, tokenizer, tokenizerConfig, generator };
@@ -59,9 +60,10 @@ export function createGenerator(args: {
   kernels: Kernels;
   model: Model;
   tokenizer: Tokenizer;
+  tokenizerConfig: TokenizerConfig;
   maxPositions: number;
 }): TextGenerator {
-  const { kernels, model, tokenizer, maxPositions } = args;
+  const { kernels, model, tokenizer, tokenizerConfig, maxPositions } = args;
   const { config } = model.shared;
   const numBlocks = Math.ceil(maxPositions / BLOCK_SIZE);
   const executor = new LocalServingExecutor({
@@ -76,6 +78,8 @@ export function createGenerator(args: {
   const { eosTokenId } = config;
   const fromConfig = eosTokenId === null ? [] : [eosTokenId].flat();
   const fromTokenizer = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId];
+  // A tokenizer without its config says nothing; the models we know of were trained with BOS.
+  const beginsWithBos = tokenizerConfig.addBosToken ?? tokenizer.bosTokenId !== undefined;
   return new TextGenerator({
     executor,
     cache: new BlockManager({ numBlocks, blockSize: BLOCK_SIZE }),
@@ -83,6 +87,7 @@ export function createGenerator(args: {
     endIds: new Set([...fromConfig, ...fromTokenizer]),
     maxContext: maxPositions,
     numMtpModules: model.mtp.length,
+    beginning: beginsWithBos ? 'bos' : 'template',
   });
 }
 

@@ -120,7 +120,8 @@ function prepareTokenizer(
 function readTokenizer(path: string, vocabSize: number): PreparedTokenizer {
   const tokenizerJson = readText(path);
   const configPath = join(dirname(path), 'tokenizer_config.json');
-  const tokenizerConfig = readTokenizerConfig(readText(configPath));
+  // Packing puts BOS before every document, whatever the file's first owner did.
+  const tokenizerConfig = { ...readTokenizerConfig(readText(configPath)), addBosToken: true };
   const tokenizer = loadTokenizer(tokenizerJson, tokenizerConfig);
   if (tokenizer.vocabSize > vocabSize) {
     throw new MoebiusError('tokenizer.vocabulary', 'the tokenizer has more tokens than the model', {

@@ -20,11 +20,13 @@ export interface TextGeneratorOptions {
   readonly maxContext: number;
   /** MTP modules the model has; without any there are no drafts. */
   readonly numMtpModules: number;
+  /** What stands before a prompt: BOS, or what the tokenizer's own file says. */
+  readonly beginning: 'bos' | 'template';
 }
 
 export interface TextRequest {
-  /** Text; a beginning-of-sequence token is put in front unless the text spells it. */
-  readonly prompt: string;
+  /** Text, which gets its beginning unless it spells one; or ids, which are taken as they are. */
+  readonly prompt: string | Int32Array;
   readonly maxTokens: number;
   readonly sampling: Sampling;
   readonly stop?: readonly string[];
@@ -53,9 +55,16 @@ export class TextGenerator {
     this.#options = options;
   }
 
+  /** A text's ids, with what stands before it. */
+  encodePrompt(prompt: string): Int32Array {
+    const { tokenizer, beginning } = this.#options;
+    return tokenizer.encode(prompt, { addSpecialTokens: beginning });
+  }
+
   /** @throws generate.noMtp when drafts are asked of a model without MTP modules */
   async *generate(request: TextRequest): AsyncGenerator<TextPiece, TextSummary> {
     const { executor, cache, tokenizer, endIds, maxContext, numMtpModules } = this.#options;
+    const { prompt } = request;
     const numDrafts = request.numDrafts ?? 0;
     if (numDrafts > 0 && numMtpModules === 0) {
       throw new MoebiusError('generate.noMtp', 'the model has no MTP module to draft with', {
@@ -63,10 +72,10 @@ export class TextGenerator {
         hint: 'Leave speculation off, or load a checkpoint that has its MTP layers.',
       });
     }
-    const promptIds = [...tokenizer.encode(request.prompt, { addSpecialTokens: 'bos' })];
+    const promptIds = typeof prompt === 'string' ? this.encodePrompt(prompt) : prompt;
     const tokens = generateTokens(executor, cache, {
       sequenceId: this.#nextSequenceId++,
-      promptIds,
+      promptIds: [...promptIds],
       maxTokens: request.maxTokens,
       sampling: request.sampling,
       endIds: request.ignoresEnd === true ? new Set() : endIds,

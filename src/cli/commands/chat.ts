@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline/promises';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
-import { type ChatMessage, ChatTemplate } from '../../tokenizer/chatTemplate.ts';
+import { type ChatMessage, ChatTemplate, encodeChat } from '../../tokenizer/chatTemplate.ts';
 import { openGenerator } from '../openGenerator.ts';
 import { describeError, note, print } from '../output.ts';
 import { numDrafts, type SamplingOptions, samplingOf, timedGeneration } from './generate.ts';
@@ -20,7 +20,10 @@ export interface ChatOptions extends SamplingOptions {
 }
 
 export async function chat(options: ChatOptions): Promise<void> {
-  const { generator, tokenizerConfig, machine } = await openGenerator({ ...options, note });
+  const { generator, tokenizer, tokenizerConfig, machine } = await openGenerator({
+    ...options,
+    note,
+  });
   const template = new ChatTemplate(tokenizerConfig);
   const opening: ChatMessage[] =
     options.system === undefined ? [] : [{ role: 'system', content: options.system }];
@@ -42,7 +45,7 @@ export async function chat(options: ChatOptions): Promise<void> {
         const run = await timedGeneration(
           generator,
           {
-            prompt: template.render(asked),
+            prompt: encodeChat(tokenizer, template, asked),
             maxTokens: options.maxTokens,
             sampling: { ...samplingOf(options), seed: seed++ },
             numDrafts: numDrafts(options.speculate),
