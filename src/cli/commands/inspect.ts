@@ -1,23 +1,8 @@
-/**
- * `moebius inspect`: what a preset, a config file or a checkpoint is made of, without reading a
- * weight. A checkpoint's tensors are held to its config on the way.
- */
-import { existsSync, statSync } from 'node:fs';
+/** `moebius inspect`: the figures of a preset, a config file or a checkpoint, as a table. */
 import { formatBytes, formatCount } from '../../base/units.ts';
-import { checkpointSize, checkpointTensors } from '../../checkpoint/parameterNames.ts';
-import { openCheckpoint } from '../../checkpoint/shards.ts';
-import { verifyCheckpoint } from '../../checkpoint/verify.ts';
+import { checkpointTensors } from '../../checkpoint/parameterNames.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
-import {
-  activeParameters,
-  countParameters,
-  flopsPerToken,
-  kvBytesPerToken,
-} from '../../config/modelCounts.ts';
-import { parseModelConfig } from '../../config/parseModelConfig.ts';
-import { findPreset } from '../../config/presets/presets.ts';
-import { openFolder } from '../../runtime/files.ts';
-import { readJson, readModelConfig } from '../../runtime/openModel.ts';
+import { type InspectedModel, inspectModel } from '../inspectModel.ts';
 import { type Cell, formatTable, print, printResult } from '../output.ts';
 
 export interface InspectOptions {
@@ -26,103 +11,38 @@ export interface InspectOptions {
   readonly json?: boolean;
 }
 
-/** What was named, and what is known about it beyond its config. */
-interface Target {
-  readonly kind: 'preset' | 'config' | 'checkpoint';
-  readonly config: ModelConfig;
-  readonly stored: StoredFacts | null;
-}
-
-interface StoredFacts {
-  readonly tensors: number;
-  readonly bytes: number;
-  readonly dtypes: readonly string[];
-  readonly hasMtp: boolean;
-  readonly notices: readonly string[];
-}
-
 export async function inspect(name: string, options: InspectOptions): Promise<void> {
-  const { kind, config, stored } = await openTarget(name);
+  const { config, ...figures } = await inspectModel(name, options);
   if (options.tensors === true) printTensors(config);
-  const counts = countParameters(config);
-  const active = activeParameters(config);
-  const size = checkpointSize(config);
-  const training = { context: options.context, causal: true, training: true };
-  const flops = flopsPerToken(config, { ...training, mtp: false });
-  const flopsWithMtp = flopsPerToken(config, { ...training, mtp: true });
-  const kvBytes = kvBytesPerToken(config);
-  const parts = {
-    embedding: counts.embedding,
-    head: counts.head,
-    attention: counts.attention,
-    denseMlp: counts.denseMlp,
-    routedExperts: counts.routedExperts,
-    sharedExperts: counts.sharedExperts,
-    router: counts.router,
-    norms: counts.norms,
-  };
-  const rows: Cell[][] = [
-    ['architecture', `${config.modelType}, ${kind}`],
-    ['layers', layerText(config)],
-    ['parameters', counted(counts.total)],
-    ...Object.entries(parts).map(([part, value]) => [`  ${part}`, counted(value)]),
-    ['MTP parameters', counted(counts.mtp)],
-    ['active', `${counted(active.withEmbeddingAndHead)} with embedding and head`],
-    ['', `${counted(active.withHead)} with head`],
-    ['', `${counted(active.withoutEmbedding)} without either`],
-    ['KV cache per token', `${kvBytes.toLocaleString('en')} bytes in BF16`],
-    ['FLOPs per token', `${gigaflops(flops)} to train at ${options.context} causal`],
-    ['', `${gigaflops(flopsWithMtp)} with MTP`],
-    ['checkpoint', `${size.tensors.toLocaleString('en')} tensors, ${formatBytes(size.bytes)}`],
-  ];
-  if (stored !== null) {
-    rows.push(
-      ['on disk', `${stored.tensors.toLocaleString('en')} tensors, ${formatBytes(stored.bytes)}`],
-      ['stored as', stored.dtypes.join(', ')],
-      ...stored.notices.map((notice) => ['note', notice]),
-    );
-  }
   printResult(options, {
-    table: formatTable(rows),
-    json: {
-      target: name,
-      kind,
-      parameters: counts.total,
-      mtpParameters: counts.mtp,
-      activeParameters: active.withEmbeddingAndHead,
-      activeParametersWithHead: active.withHead,
-      activeParametersWithoutEmbedding: active.withoutEmbedding,
-      kvBytesPerToken: kvBytes,
-      flopsPerToken: Math.round(flops),
-      flopsPerTokenWithMtp: Math.round(flopsWithMtp),
-      context: options.context,
-      parts,
-      checkpointTensors: size.tensors,
-      checkpointElements: size.elements,
-      checkpointBytes: size.bytes,
-      ...(stored === null ? {} : { stored }),
-    },
+    table: formatTable(rowsOf({ config, ...figures })),
+    json: { target: name, ...figures },
   });
 }
 
-async function openTarget(name: string): Promise<Target> {
-  if (!existsSync(name)) {
-    return { kind: 'preset', config: findPreset(name), stored: null };
-  }
-  if (!statSync(name).isDirectory()) {
-    return { kind: 'config', config: parseModelConfig(await readJson(name), name), stored: null };
-  }
-  const config = await readModelConfig(name);
-  const checkpoint = await openCheckpoint(await openFolder(name));
-  const { mtpPresent, notices } = await verifyCheckpoint(checkpoint, config);
-  const tensors = [...checkpoint.tensors.values()];
-  const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
-  const dtypes = [...new Set(tensors.map(({ dtype }) => dtype))].sort();
-  return {
-    kind: 'checkpoint',
-    config,
-    stored: { tensors: tensors.length, bytes, dtypes, hasMtp: mtpPresent, notices },
-  };
+function rowsOf(model: InspectedModel): Cell[][] {
+  const { config, stored, parts } = model;
+  const rows: Cell[][] = [
+    ['architecture', `${config.modelType}, ${model.kind}`],
+    ['layers', layerText(config)],
+    ['parameters', counted(model.parameters)],
+    ...Object.entries(parts).map(([part, value]) => [`  ${part}`, counted(value)]),
+    ['MTP parameters', counted(model.mtpParameters)],
+    ['active', `${counted(model.activeParameters)} with embedding and head`],
+    ['', `${counted(model.activeParametersWithHead)} with head`],
+    ['', `${counted(model.activeParametersWithoutEmbedding)} without either`],
+    ['KV cache per token', `${model.kvBytesPerToken.toLocaleString('en')} bytes in BF16`],
+    ['FLOPs per token', `${gigaflops(model.flopsPerToken)} to train at ${model.context} causal`],
+    ['', `${gigaflops(model.flopsPerTokenWithMtp)} with MTP`],
+    ['checkpoint', sizeText(model.checkpointTensors, model.checkpointBytes)],
+  ];
+  if (stored === undefined) return rows;
+  return [
+    ...rows,
+    ['on disk', sizeText(stored.tensors, stored.bytes)],
+    ['stored as', stored.dtypes.join(', ')],
+    ...stored.notices.map((notice) => ['note', notice]),
+  ];
 }
 
 function printTensors(config: ModelConfig): void {
@@ -141,6 +61,10 @@ function layerText(config: ModelConfig): string {
   if (nRoutedExperts === 0) return `${numHiddenLayers}, all dense${mtp}`;
   const experts = `${nRoutedExperts} experts, ${config.numExpertsPerTok} per token`;
   return `${numHiddenLayers}${mtp}, the first ${firstKDenseReplace} dense; ${experts}`;
+}
+
+function sizeText(tensors: number, bytes: number): string {
+  return `${tensors.toLocaleString('en')} tensors, ${formatBytes(bytes)}`;
 }
 
 function counted(value: number): string {

@@ -1,0 +1,126 @@
+/**
+ * What a model is made of, without reading a weight: a preset, a config or a checkpoint, whose
+ * tensors are held to its config on the way. `moebius inspect` shows the figures, the library gives
+ * them as they are.
+ */
+import { existsSync, statSync } from 'node:fs';
+import { checkpointSize } from '../checkpoint/parameterNames.ts';
+import { openCheckpoint } from '../checkpoint/shards.ts';
+import { verifyCheckpoint } from '../checkpoint/verify.ts';
+import type { ModelConfig } from '../config/modelConfig.ts';
+import {
+  activeParameters,
+  countParameters,
+  flopsPerToken,
+  kvBytesPerToken,
+  type ParameterCounts,
+} from '../config/modelCounts.ts';
+import { parseModelConfig } from '../config/parseModelConfig.ts';
+import { findPreset } from '../config/presets/presets.ts';
+import { openFolder } from '../runtime/files.ts';
+import { readJson, readModelConfig } from '../runtime/openModel.ts';
+
+export interface InspectModelOptions {
+  /** Context length of the FLOPs per token; 4096 by default. */
+  readonly context?: number;
+}
+
+/** Counts are plain integers; without MTP unless the name says so. */
+export interface ModelFigures {
+  readonly kind: 'preset' | 'config' | 'checkpoint';
+  readonly parameters: number;
+  readonly mtpParameters: number;
+  /** Parameters a token passes through, embedding and head included. */
+  readonly activeParameters: number;
+  readonly activeParametersWithHead: number;
+  readonly activeParametersWithoutEmbedding: number;
+  /** Of the latent cache in BF16, all layers. */
+  readonly kvBytesPerToken: number;
+  /** To train, at `context` tokens of causal attention. */
+  readonly flopsPerToken: number;
+  readonly flopsPerTokenWithMtp: number;
+  readonly context: number;
+  readonly parts: Readonly<Record<ModelPart, number>>;
+  /** Of the checkpoint as it is published, MTP and its copies included. */
+  readonly checkpointTensors: number;
+  readonly checkpointElements: number;
+  readonly checkpointBytes: number;
+  /** What lies on disk, for a checkpoint. */
+  readonly stored?: StoredFacts;
+}
+
+export type ModelPart = Exclude<keyof ParameterCounts, 'total' | 'mtp' | 'routerBias'>;
+
+export interface StoredFacts {
+  readonly tensors: number;
+  readonly bytes: number;
+  readonly dtypes: readonly string[];
+  readonly hasMtp: boolean;
+  /** What a person should know about it, in sentences. */
+  readonly notices: readonly string[];
+}
+
+export interface InspectedModel extends ModelFigures {
+  readonly config: ModelConfig;
+}
+
+/**
+ * @param target a preset's name, the path of a config.json or of a checkpoint's folder, or a config
+ * @throws config.* for an unknown name or a config that cannot be, checkpoint.* for a folder whose
+ *   tensors do not fit its config
+ */
+export async function inspectModel(
+  target: string | ModelConfig,
+  { context = 4096 }: InspectModelOptions = {},
+): Promise<InspectedModel> {
+  const { kind, config, stored } = await openTarget(target);
+  const { total, mtp, routerBias: _notTrained, ...parts } = countParameters(config);
+  const active = activeParameters(config);
+  const size = checkpointSize(config);
+  const training = { context, causal: true, training: true };
+  return {
+    kind,
+    config,
+    parameters: total,
+    mtpParameters: mtp,
+    activeParameters: active.withEmbeddingAndHead,
+    activeParametersWithHead: active.withHead,
+    activeParametersWithoutEmbedding: active.withoutEmbedding,
+    kvBytesPerToken: kvBytesPerToken(config),
+    flopsPerToken: Math.round(flopsPerToken(config, { ...training, mtp: false })),
+    flopsPerTokenWithMtp: Math.round(flopsPerToken(config, { ...training, mtp: true })),
+    context,
+    parts,
+    checkpointTensors: size.tensors,
+    checkpointElements: size.elements,
+    checkpointBytes: size.bytes,
+    ...(stored === null ? {} : { stored }),
+  };
+}
+
+/** What was named, and what is known about it beyond its config. */
+interface Target {
+  readonly kind: ModelFigures['kind'];
+  readonly config: ModelConfig;
+  readonly stored: StoredFacts | null;
+}
+
+async function openTarget(target: string | ModelConfig): Promise<Target> {
+  if (typeof target !== 'string') return { kind: 'config', config: target, stored: null };
+  if (!existsSync(target)) return { kind: 'preset', config: findPreset(target), stored: null };
+  if (!statSync(target).isDirectory()) {
+    const config = parseModelConfig(await readJson(target), target);
+    return { kind: 'config', config, stored: null };
+  }
+  const config = await readModelConfig(target);
+  const checkpoint = await openCheckpoint(await openFolder(target));
+  const { mtpPresent, notices } = await verifyCheckpoint(checkpoint, config);
+  const tensors = [...checkpoint.tensors.values()];
+  const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+  const dtypes = [...new Set(tensors.map(({ dtype }) => dtype))].sort();
+  return {
+    kind: 'checkpoint',
+    config,
+    stored: { tensors: tensors.length, bytes, dtypes, hasMtp: mtpPresent, notices },
+  };
+}
