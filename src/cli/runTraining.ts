@@ -1,6 +1,6 @@
 /**
- * One run from config to summary: what is shown before step 1, the trainer with its observers, and
- * what a signal does. `train` and `start` both end here.
+ * One run from config to summary: what is shown before step 1, and the trainer with its observers.
+ * `train`, `start` and the library all end here; they differ in who watches.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +20,7 @@ import { BEGINNING, microBatchSizes, schedulesOf, stepPrograms } from '../traini
 import { TensorBoardWriter } from '../training/tensorBoard.ts';
 import { Trainer } from '../training/trainer.ts';
 import { createGenerator } from './openGenerator.ts';
-import { type Cell, formatTable, note, print } from './output.ts';
+import { type Cell, formatTable } from './output.ts';
 import {
   checkpointFiles,
   type PreparedData,
@@ -29,7 +29,6 @@ import {
   prepareRank,
 } from './prepareTraining.ts';
 import { priceStep, type StepPrediction } from './priceStep.ts';
-import { terminalObserver } from './terminalObserver.ts';
 import { type Machine, openMachine } from './wiring.ts';
 
 export interface RunRequest {
@@ -37,6 +36,19 @@ export interface RunRequest {
   readonly derived: readonly DerivedRow[];
   /** Go on from the folder's newest checkpoint. */
   readonly resume: boolean;
+}
+
+/** Who is told what, and who may end the run: the terminal (`terminalWatch`), or a program. */
+export interface RunWatch {
+  readonly note: (text: string) => void;
+  /** What was derived and predicted, as a table, before step 1. */
+  readonly showFacts: (table: string) => void;
+  readonly observer: TrainingObserver;
+  /**
+   * @param stop ends the run after the step under way, with a checkpoint
+   * @returns takes it back
+   */
+  readonly stopOn: (stop: () => void) => () => void;
 }
 
 export interface FinishedRun {
@@ -51,24 +63,25 @@ export interface FinishedRun {
 
 const CHECKPOINTS = 'checkpoints';
 
-export async function runTraining(request: RunRequest): Promise<FinishedRun> {
+export async function runTraining(request: RunRequest, watch: RunWatch): Promise<FinishedRun> {
   const { config } = request;
+  const { note } = watch;
   const directory = config.directory ?? join('runs', config.name);
   const checkpointDirectory = join(directory, CHECKPOINTS);
-  const resumeFrom = await openRunFolder(directory, request.resume);
+  const resumeFrom = await openRunFolder(directory, request.resume, note);
   const { kernels, threads } = config.machine;
   const machine = openMachine({ kernels: wantedKernels(kernels), threads, note });
   const prepared = await prepareData(config, note);
   const rank = prepareRank(config, machine, checkpointDirectory);
   note('measuring this machine by the operations of one step');
   const prediction = await priceStep(config, machine, firstStep(config, prepared));
-  print(factsTable(request, { machine, prediction }));
+  watch.showFacts(factsTable(request, { machine, prediction }));
   writeFileSync(join(directory, 'train.json'), `${JSON.stringify(config, null, 2)}\n`);
 
   const metrics = await createFileSink(join(directory, 'metrics.jsonl'), 'append');
   const encoder = new TextEncoder();
   const observers: TrainingObserver[] = [
-    terminalObserver({ write: (text) => process.stderr.write(text), isTerminal: isTerminal() }),
+    watch.observer,
     async (event) => metrics.write(encoder.encode(jsonLine(event, config.metrics))),
   ];
   const board = config.metrics.tensorBoard ? await openBoard(directory) : null;
@@ -77,6 +90,7 @@ export async function runTraining(request: RunRequest): Promise<FinishedRun> {
     kernels: machine.kernels,
     model: rank.state.model,
     tokenizer: prepared.tokenizer,
+    tokenizerConfig: prepared.tokenizerConfig,
     maxPositions: Math.min(1024, config.model.maxPositionEmbeddings),
   });
   const trainer = new Trainer({
@@ -96,7 +110,7 @@ export async function runTraining(request: RunRequest): Promise<FinishedRun> {
       memoryBytes: () => process.memoryUsage.rss(),
     },
   });
-  const release = stopOnSignals(trainer);
+  const release = watch.stopOn(() => trainer.requestStop());
   try {
     const summary = await trainer.run();
     const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
@@ -109,7 +123,7 @@ export async function runTraining(request: RunRequest): Promise<FinishedRun> {
 }
 
 /** The environment may only step down from native: a config asks for it by default. */
-function wantedKernels(kernels: TrainConfig['machine']['kernels']): string | undefined {
+export function wantedKernels(kernels: TrainConfig['machine']['kernels']): string | undefined {
   return kernels === 'native' ? undefined : kernels;
 }
 
@@ -117,7 +131,11 @@ function wantedKernels(kernels: TrainConfig['machine']['kernels']): string | und
  * @returns the checkpoint to go on from, or null
  * @throws run.exists when the folder holds a run and nobody said to resume
  */
-async function openRunFolder(directory: string, resume: boolean): Promise<string | null> {
+async function openRunFolder(
+  directory: string,
+  resume: boolean,
+  note: RunWatch['note'],
+): Promise<string | null> {
   const checkpoints = join(directory, CHECKPOINTS);
   mkdirSync(checkpoints, { recursive: true });
   const { removed, restored } = await recoverFolders(checkpoints);
@@ -220,27 +238,6 @@ async function sampleText(
   let next = await pieces.next();
   for (; next.done !== true; next = await pieces.next()) text += next.value.text;
   return text + next.value.rest;
-}
-
-/** The first signal ends the run after the step with a checkpoint, the second at once. */
-function stopOnSignals(trainer: Trainer): () => void {
-  let signals = 0;
-  const onSignal = (): void => {
-    signals++;
-    if (signals > 1) process.exit(130);
-    note('\nstopping after this step, with a checkpoint (once more: at once)');
-    trainer.requestStop();
-  };
-  process.on('SIGINT', onSignal);
-  process.on('SIGTERM', onSignal);
-  return () => {
-    process.off('SIGINT', onSignal);
-    process.off('SIGTERM', onSignal);
-  };
-}
-
-function isTerminal(): boolean {
-  return process.stderr.isTTY === true;
 }
 
 /** The keys that scripts rely on, for `train`, `start` and `bench train`. */

@@ -6,7 +6,6 @@
  */
 import { existsSync } from 'node:fs';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
-import { Random } from '../../base/random.ts';
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
 import { countParameters, flopsPerToken } from '../../config/modelCounts.ts';
@@ -14,7 +13,6 @@ import { parseModelConfig } from '../../config/parseModelConfig.ts';
 import { findPreset } from '../../config/presets/presets.ts';
 import { TRAIN_DEFAULTS, type TrainConfig } from '../../config/trainConfig.ts';
 import type { StepPrograms } from '../../policy/pipeline/singleRank.ts';
-import type { MicroBatch } from '../../program/microBatch.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { readJson } from '../../runtime/openModel.ts';
 import { stepPrograms } from '../../training/step.ts';
@@ -22,6 +20,7 @@ import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { prepareRank } from '../prepareTraining.ts';
 import { priceStep, type StepPrediction } from '../priceStep.ts';
 import { type Machine, openMachine } from '../wiring.ts';
+import { zipfBatch } from '../zipfBatch.ts';
 
 export interface BenchOptions {
   readonly config: string;
@@ -159,7 +158,8 @@ async function prepare(
     model,
     batch: { ...TRAIN_DEFAULTS.batch, sequences, microBatch: sequences, length },
   };
-  return { config, machine, programs: stepPrograms(config, [zipfBatch(config)]) };
+  const batch = zipfBatch(model, { numSequences: sequences, length });
+  return { config, machine, programs: stepPrograms(config, [batch]) };
 }
 
 async function modelOf({ config, sequenceLength }: BenchOptions): Promise<ModelConfig> {
@@ -171,31 +171,6 @@ async function modelOf({ config, sequenceLength }: BenchOptions): Promise<ModelC
     values: { sequenceLength, maxPositionEmbeddings: model.maxPositionEmbeddings },
     hint: `Set --sequence-length to ${model.maxPositionEmbeddings} or less.`,
   });
-}
-
-/** Tokens as uneven as words are: frequencies fall as 1 / rank. */
-function zipfBatch({ model, batch }: TrainConfig): MicroBatch {
-  const random = new Random(0, 'bench');
-  const { sequences: B, length: T } = batch;
-  const logSize = Math.log(model.vocabSize);
-  const token = (): number =>
-    Math.min(model.vocabSize - 1, Math.floor(Math.exp(random.uniform() * logSize)) - 1);
-  const width = T + 1 + model.numNextnPredictLayers;
-  const stream = Int32Array.from({ length: B * width }, () => Math.max(0, token()));
-  const shifted = (by: number, kept: number): Int32Array =>
-    Int32Array.from({ length: B * kept }, (_, i) => {
-      const row = Math.floor(i / kept);
-      return stream[row * width + (i % kept) + by] ?? 0;
-    });
-  return {
-    numSequences: B,
-    length: T,
-    ids: shifted(0, T),
-    targets: shifted(1, T),
-    mtpTargets: Array.from({ length: model.numNextnPredictLayers }, (_, depth) =>
-      shifted(depth + 2, T - depth - 1),
-    ),
-  };
 }
 
 function median(values: readonly number[]): number {

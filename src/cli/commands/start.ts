@@ -13,6 +13,7 @@ import { type Cell, formatTable, note, print, printResult } from '../output.ts';
 import type { PreparedText } from '../prepareTraining.ts';
 import { resolveTraining } from '../resolveTraining.ts';
 import { runJson, runRows, runTraining } from '../runTraining.ts';
+import { terminalWatch } from '../terminalWatch.ts';
 import { type TimedGeneration, timedGeneration } from './generate.ts';
 
 export interface StartOptions {
@@ -30,7 +31,10 @@ export async function start(options: StartOptions): Promise<void> {
   const directory = options.out ?? 'runs/start';
   // The default run is a demonstration: it begins afresh each time.
   if (options.out === undefined) rmSync(directory, { recursive: true, force: true });
-  const run = await runTraining({ config: { ...config, directory }, derived, resume: false });
+  const run = await runTraining(
+    { config: { ...config, directory }, derived, resume: false },
+    terminalWatch(),
+  );
   const { summary } = run;
   const checkpoint = summary.checkpoint?.directory;
   if (summary.end !== 'finished' || checkpoint === undefined) {

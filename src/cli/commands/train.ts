@@ -3,6 +3,7 @@ import { MoebiusError } from '../../base/errors.ts';
 import { formatTable, printResult } from '../output.ts';
 import { resolveTraining } from '../resolveTraining.ts';
 import { runJson, runRows, runTraining } from '../runTraining.ts';
+import { terminalWatch } from '../terminalWatch.ts';
 
 export interface TrainOptions {
   readonly set?: readonly string[];
@@ -14,11 +15,8 @@ export interface TrainOptions {
 export async function train(recipeOrFile: string, options: TrainOptions): Promise<void> {
   const { config, derived } = resolveTraining(recipeOrFile, options.set);
   const directory = options.out ?? config.directory;
-  const run = await runTraining({
-    config: { ...config, directory },
-    derived,
-    resume: options.resume === true,
-  });
+  const request = { config: { ...config, directory }, derived, resume: options.resume === true };
+  const run = await runTraining(request, terminalWatch());
   printResult(options, { table: formatTable(runRows(run)), json: runJson(run) });
   const { end, incident } = run.summary;
   if (end === 'requested') process.exitCode = 130;
