@@ -6,7 +6,7 @@ import { deepseekR1, deepseekV3, deepseekV31 } from './deepseekV3.ts';
 import { kimiK2, moonlight16bA3b } from './moonshot.ts';
 import { v3Mini, v3Small } from './small.ts';
 
-const PRESETS: ReadonlyMap<string, ModelConfig> = new Map([
+export const presets: ReadonlyMap<string, ModelConfig> = new Map([
   ['deepseek-v3', deepseekV3],
   ['deepseek-r1', deepseekR1],
   ['deepseek-v3.1', deepseekV31],
@@ -18,11 +18,11 @@ const PRESETS: ReadonlyMap<string, ModelConfig> = new Map([
   ['v3-small', v3Small],
 ]);
 
-export const presetNames: readonly string[] = [...PRESETS.keys()];
+export const presetNames: readonly string[] = [...presets.keys()];
 
 /** @throws config.unknownPreset naming the nearest one */
 export function findPreset(name: string): ModelConfig {
-  const preset = PRESETS.get(name);
+  const preset = presets.get(name);
   if (preset !== undefined) return preset;
   const near = nearestName(name, presetNames);
   throw new MoebiusError('config.unknownPreset', `there is no preset "${name}"`, {
