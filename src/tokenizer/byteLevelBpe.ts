@@ -298,8 +298,9 @@ export class Tokenizer {
         return;
       }
     } else if (end - start >= MIN_CUT_BYTES && unknownId === undefined && !splitter.isSpelled) {
-      // Parts share the cache with words, so both must come from merging alone; a run of unknown
-      // bytes that becomes one token must not be cut, and steps after ByteLevel may split characters.
+      // Parts share the cache with words, so both must come from merging alone. A run of unknown
+      // bytes that becomes one token must not be cut. A step after ByteLevel may have cut inside a
+      // character.
       if (this.#encodeCut(bytes, start, end, out)) return;
     }
     this.#mergeBytes(bytes, start, end, out);

@@ -26,7 +26,7 @@ const CONVERSATION: readonly ChatMessage[] = [
 ];
 const RENDERED = `${BOS}Be brief.<｜User｜>Hi<｜Assistant｜>Hello!${EOS}<｜User｜>Bye<｜Assistant｜>`;
 
-test('ChatTemplate: DeepSeek-V3’s own template, and the default, write the same conversation', () => {
+test('ChatTemplate: DeepSeek-V3’s own template and the default write the same text', () => {
   assert.equal(new ChatTemplate(published).render(CONVERSATION), RENDERED);
   assert.equal(new ChatTemplate().render(CONVERSATION), RENDERED);
 });

@@ -34,7 +34,7 @@ test('dot: excludes only line feeds', () => {
   assert.deepEqual(matches('.+', 'a\rb\u2028c\nd'), ['a\rb\u2028c', 'd']);
 });
 
-test('(?i:…): folds ASCII letters, alone, in classes and in ranges, and ends with its group', () => {
+test('(?i:…): folds ASCII letters, alone, in classes and ranges, up to its end', () => {
   assert.deepEqual(matches("'(?i:s|ll)x", "'Sx 'LLx 'sX"), ["'Sx", "'LLx"]);
   assert.deepEqual(matches('(?i:[sdm])', 'S d x'), ['S', 'd']);
   assert.deepEqual(matches('(?i:[a-c]+)', 'aBCd'), ['aBC']);

@@ -3,6 +3,7 @@
  * shape: no normalizer, DeepSeek-V3's words, byte-level BPE, and nothing added around a text (the
  * chat template writes BOS itself, and a file that added it too would double it).
  */
+import { assert } from '../base/assert.ts';
 import { BYTE_TO_CODE, spellBytes } from './byteAlphabet.ts';
 import { DEEPSEEK_V3_PATTERNS } from './deepseekScanner.ts';
 
@@ -17,8 +18,8 @@ export interface BpeVocabulary {
 export function saveTokenizerJson({ specialTokens, merges }: BpeVocabulary): string {
   const vocab = new Map<string, number>();
   const enter = (token: string): void => {
-    // Two rules may make one token ("ab"+"c", "a"+"bc"); it has the id of the first.
-    if (!vocab.has(token)) vocab.set(token, vocab.size);
+    assert(!vocab.has(token), `the token ${token} is made once`);
+    vocab.set(token, vocab.size);
   };
   for (const token of specialTokens) enter(token);
   for (const code of Array.from(BYTE_TO_CODE).sort((a, b) => a - b))

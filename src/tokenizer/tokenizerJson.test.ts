@@ -42,7 +42,7 @@ function assertRefused(file: unknown, code: string, message: RegExp): void {
   );
 }
 
-test('loadTokenizer: reads rules as "a b" and as ["a", "b"], before or after the vocabulary', () => {
+test('loadTokenizer: reads rules as "a b" and ["a", "b"], before or after the vocabulary', () => {
   const file = soundFile();
   const expected = ['abc', 'Ġab', 'Ġ', 'c'];
   assert.deepEqual(tokensOf(load(file), 'abc ab c'), expected);

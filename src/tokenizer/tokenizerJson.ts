@@ -204,7 +204,7 @@ function readMerges(json: JsonBytes, vocabulary: Vocabulary): MergeTable {
     const { bytes, range } = rule;
     const left = vocabulary.find(bytes, range.start, range.middle);
     const right = vocabulary.find(bytes, range.resume, range.end);
-    // A training run gives its tokens ids in the order of their rules: the next id is the likely one.
+    // A training run gives its tokens ids in the order of their rules: likely it is the next id.
     const next = last + 1;
     const isNext = vocabulary.isSpelled(next, bytes, range);
     const merged = isNext ? next : vocabulary.findJoined(bytes, range);

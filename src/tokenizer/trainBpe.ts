@@ -62,13 +62,17 @@ export function trainBpe(
     numBytes += words.add(text);
     onProgress?.({ kind: 'counting', numTexts: ++numTexts, numBytes });
   }
-  const tokens = new TokenTable(specialTokens.length);
+  const tokens = new TokenTable(specialTokens);
   const corpus = new PairedCorpus(words, tokens.byteIds);
   const merges: [Uint8Array, Uint8Array][] = [];
   const report = (): void => onProgress?.({ kind: 'merging', numTokens: tokens.size, vocabSize });
   while (tokens.size < vocabSize) {
     const pair = corpus.mostFrequent(minFrequency);
     if (pair === undefined) break;
+    if (tokens.isSpecial(pair.left, pair.right)) {
+      corpus.forbid(pair);
+      continue;
+    }
     merges.push([tokens.bytes(pair.left), tokens.bytes(pair.right)]);
     corpus.merge(pair, tokens.join(pair.left, pair.right));
     if (merges.length % 64 === 0) report();
@@ -116,15 +120,18 @@ function checkOptions(
   }
 }
 
-/** The tokens so far, as bytes: ids are special tokens, bytes in alphabet order, then merges. */
+/**
+ * The tokens so far, as bytes: ids are special tokens, bytes in alphabet order, then merges. No
+ * token is ever made twice: where two neighbours come to spell it, nothing has been merged across
+ * its ends, so its inside was merged as it is everywhere, from the same two parts.
+ */
 class TokenTable {
   readonly byteIds = new Int32Array(256);
   readonly #tokens: Uint8Array[] = [];
-  readonly #ids = new Map<string, number>();
-  readonly #numSpecial: number;
+  readonly #specialTokens: readonly string[];
 
-  constructor(numSpecial: number) {
-    this.#numSpecial = numSpecial;
+  constructor(specialTokens: readonly string[]) {
+    this.#specialTokens = specialTokens;
     const byCode = Array.from(BYTE_TO_CODE, (code, byte) => ({ code, byte }));
     for (const { byte } of byCode.sort((a, b) => a.code - b.code)) {
       this.byteIds[byte] = this.#enter(Uint8Array.of(byte));
@@ -132,27 +139,29 @@ class TokenTable {
   }
 
   get size(): number {
-    return this.#numSpecial + this.#tokens.length;
+    return this.#specialTokens.length + this.#tokens.length;
   }
 
   bytes(id: number): Uint8Array {
-    return this.#tokens[id - this.#numSpecial] as Uint8Array;
+    return this.#tokens[id - this.#specialTokens.length] as Uint8Array;
   }
 
-  /** The id of the joined token: an old one when other parts have made it before. */
+  /** Whether the two joined are spelled like a special token, which must stay the only one so. */
+  isSpecial(left: number, right: number): boolean {
+    const spelled = spellBytes(this.bytes(left)) + spellBytes(this.bytes(right));
+    return this.#specialTokens.includes(spelled);
+  }
+
   join(left: number, right: number): number {
     const [a, b] = [this.bytes(left), this.bytes(right)];
     const joined = new Uint8Array(a.length + b.length);
     joined.set(a);
     joined.set(b, a.length);
-    return this.#ids.get(spellBytes(joined)) ?? this.#enter(joined);
+    return this.#enter(joined);
   }
 
   #enter(bytes: Uint8Array): number {
-    const id = this.size;
-    this.#ids.set(spellBytes(bytes), id);
-    this.#tokens.push(bytes);
-    return id;
+    return this.#specialTokens.length + this.#tokens.push(bytes) - 1;
   }
 }
 
@@ -225,6 +234,11 @@ class PairedCorpus {
     }
     this.#counts[index] = 0;
     this.#pushRisen();
+  }
+
+  /** Passes a pair over for good: counts of old pairs never rise. */
+  forbid({ index }: Pair): void {
+    this.#counts[index] = 0;
   }
 
   /** Merges in one word, from the left; a word listed twice is found done the second time. */

@@ -52,7 +52,11 @@ test('WordCuts: no token crosses a cut, whatever the vocabulary', () => {
     const start = from % (bytes.length + 1);
     return bytes.slice(start, start + 1 + (length % 8));
   });
-  const pieces = fc.uniqueArray(piece, { selector: (bytes) => bytes.join(), maxLength: 12 });
+  const pieces = fc.uniqueArray(piece, {
+    selector: (bytes) => bytes.join(),
+    maxLength: 12,
+    size: 'max',
+  });
   fc.assert(
     fc.property(pieces, text, (tokens, word) => {
       const parts = cutsOf(vocabularyOf(tokens.filter((token) => token.length > 0)), word);
