@@ -3,6 +3,7 @@
  * by a program instead of a terminal; and its step priced before anything is trained.
  */
 import { activeParameters, countParameters } from '../config/modelCounts.ts';
+import { parseTrainConfig } from '../config/parseTrainConfig.ts';
 import type { TrainConfig } from '../config/trainConfig.ts';
 import type { TrainingObserver, TrainingSummary } from '../training/events.ts';
 import { BEGINNING, microBatchSizes, schedulesOf, stepPrograms } from '../training/step.ts';
@@ -43,7 +44,8 @@ export async function trainModel(
   options: TrainModelOptions = {},
 ): Promise<TrainedModel> {
   const { directory = config.directory, resume = false, onEvent, onNotice, signal } = options;
-  const request = { config: { ...config, directory }, derived: [], resume };
+  const checked = parseTrainConfig({ ...config, directory }, 'trainModel');
+  const request = { config: checked, derived: [], resume };
   const run = await runTraining(request, {
     note: onNotice ?? (() => {}),
     showFacts: () => {},
@@ -81,21 +83,22 @@ export interface PredictedTraining {
  * the cost of each operation measured now. No text is read and nothing is trained.
  */
 export async function predictTraining(config: TrainConfig): Promise<PredictedTraining> {
-  const { model, batch } = config;
-  const { kernels, threads } = config.machine;
+  const checked = parseTrainConfig(config, 'predictTraining');
+  const { model, batch } = checked;
+  const { kernels, threads } = checked.machine;
   const machine = openMachine({ kernels: wantedKernels(kernels), threads });
-  const sizes = microBatchSizes(config, schedulesOf(config), BEGINNING);
+  const sizes = microBatchSizes(checked, schedulesOf(checked), BEGINNING);
   const batches = sizes.map((numSequences) =>
     zipfBatch(model, { numSequences, length: batch.length }),
   );
   const { seconds, stateBytes, activationBytes, families } = await priceStep(
-    config,
+    checked,
     machine,
-    stepPrograms(config, batches),
+    stepPrograms(checked, batches),
   );
   return {
     stepSeconds: seconds,
-    runSeconds: seconds * config.steps,
+    runSeconds: seconds * checked.steps,
     parameters: countParameters(model).total,
     activeParameters: activeParameters(model).withEmbeddingAndHead,
     stateBytes,
