@@ -308,6 +308,7 @@ export class Tokenizer {
 
   /** Encodes a word part by part; false, and nothing done, when it cannot be cut. */
   #encodeCut(bytes: Uint8Array, start: number, end: number, out: IntList): boolean {
+    if (isAscii(bytes, start, end)) return false;
     if (this.#cuts.length < end - start) this.#cuts = new Int32Array(end - start);
     this.#wordCuts ??= new WordCuts(this.#parts.vocabulary);
     const count = this.#wordCuts.find(bytes, { start, end }, this.#cuts);
@@ -351,6 +352,12 @@ export class Tokenizer {
     }
     return count;
   }
+}
+
+/** Most words are, and between ASCII characters there are no cuts. */
+function isAscii(bytes: Uint8Array, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if ((bytes[at] as number) >= 0x80) return false;
+  return true;
 }
 
 /** Drops a prefix that the text itself began with: one BOS, never two. */

@@ -20,11 +20,12 @@ const LEAD = 0x110000;
 
 export class WordCuts {
   /** Pairs of code points in one token, and pairs (code point, LEAD + lead byte). */
-  readonly #joined = new PairTable(1024);
+  readonly #joined: PairTable;
   /** `last byte × 256 + lead byte` of boundaries in tokens that begin inside the left character. */
   readonly #joinedBytes = new Uint8Array(65536);
 
   constructor(vocabulary: Vocabulary) {
+    this.#joined = new PairTable(vocabulary.size >> 2);
     for (let id = 0; id < vocabulary.size; id++) {
       if (vocabulary.has(id)) this.#learn(vocabulary.bytes(id));
     }
