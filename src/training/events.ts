@@ -38,10 +38,11 @@ export interface StepReport {
   readonly tokens: number;
   /** How often the data has been seen. */
   readonly epochs: number;
+  /** What is trained on: main, MTP by its weight, balance by its coefficient. */
   readonly loss: number;
-  /** Of the last steps, weighted towards the newest. */
-  readonly smoothedLoss: number;
   readonly mainLoss: number;
+  /** The main loss of the last steps, weighted towards the newest. */
+  readonly smoothedLoss: number;
   readonly mtpLoss: number;
   readonly mtpLossPerDepth: readonly number[];
   /** Unscaled. */

@@ -57,7 +57,7 @@ test('Trainer: a report holds the step as it was', async () => {
   assert.equal(report.shareOfPeak, (report.flops / 32) * report.tokensPerSecond * 1e-9);
   assert.equal(report.learningRate, 0.025, 'half of the peak in the first of two warm-up steps');
   assert.deepEqual([report.mtpWeight, report.biasSpeed], [0.3, 0.001]);
-  assert.equal(report.smoothedLoss, report.loss);
+  assert.equal(report.smoothedLoss, report.mainLoss);
   assert.equal(report.sequences, 4);
   assert.equal(report.spans.length, 9);
   assert.equal(report.balance?.layers.length, 1);
@@ -291,7 +291,7 @@ test('Trainer: a broken weight is rolled back, not skipped, or ends the run', as
 
 test('Trainer: a spike of the loss is met as configured', async () => {
   const poison = { id: POISON, does: 'spike' } as const;
-  // Sixty letters before the poison's epoch is through: the window is full by then.
+  // Sixty steps are nearly four epochs: the poison comes with the window filled, too.
   const options = { poison, alphabet: 'abcdefghijklmnopz' };
   const spiking = (onSpike: 'stop' | 'skip' | 'ignore') =>
     smallRun({ ...options, config: smallConfig({ steps: 60, guard: { onSpike } }) });

@@ -211,7 +211,7 @@ export class Trainer {
     const settings = settingsAt(this.#config, this.#schedules, this.#progress);
     const { outcomes, spans } = await executor.run(step.programs.apply);
     this.#advance(step.batches, 1);
-    this.#smoothedLoss = smooth(this.#smoothedLoss, computed.losses.total);
+    this.#smoothedLoss = smooth(this.#smoothedLoss, computed.losses.main);
     const report = reportStep({
       progress: this.#progress,
       numSteps: this.#config.steps,

@@ -45,7 +45,6 @@ function derive(dials: Dials): Derivation {
     seed: dials.seed ?? TRAIN_DEFAULTS.seed,
     steps,
     model,
-    tokenizer: { path: null, trainingBytes: 4 * 2 ** 20 },
     batch: { ...TRAIN_DEFAULTS.batch, sequences: SEQUENCES, microBatch: SEQUENCES, length },
     learningRate: { ...TRAIN_DEFAULTS.learningRate, peak, warmupSteps },
     evaluation: { ...TRAIN_DEFAULTS.evaluation, every },
