@@ -16,6 +16,7 @@ export function formatCount(count: number): string {
 /** `3723` → `1h 02m`, `62.5` → `1m 02s`, `0.0123` → `12.3 ms`. */
 export function formatSeconds(seconds: number): string {
   if (!Number.isFinite(seconds)) return '–';
+  if (seconds === 0) return '0 s';
   if (seconds < 1e-3) return `${(seconds * 1e6).toFixed(1)} µs`;
   if (seconds < 1) return `${(seconds * 1e3).toFixed(1)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
