@@ -15,7 +15,7 @@ import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';
 export interface BenchScale {
   readonly arena: Arena;
   readonly kernels: Kernels;
-  /** Everything small, to show that it runs. */
+  /** Everything small, but large enough to be split over threads. */
   readonly isTiny: boolean;
 }
 
@@ -48,7 +48,7 @@ class Layout {
 
   constructor({ arena, isTiny }: BenchScale) {
     this.#arena = arena;
-    const [count, length] = isTiny ? [2, 40] : [8, 512];
+    const [count, length] = isTiny ? [4, 150] : [8, 512];
     this.sequences = Array.from({ length: count + 1 }, (_, i) => i * length);
     this.tokens = count * length;
     this.vocabulary = isTiny ? 200 : 8192;
@@ -308,9 +308,9 @@ export const operationCases: readonly AnyCase[] = [
     head_VD: { values: l.floats(l.vocabulary, 256) },
     targets_T: l.ints(l.vocabulary, l.tokens),
   })),
-  operationCase('adamw', 'adamw', (l, { isTiny }) => moments(l, 'f32', isTiny ? 1000 : 1 << 24)),
+  operationCase('adamw', 'adamw', (l, { isTiny }) => moments(l, 'f32', isTiny ? 20_000 : 1 << 24)),
   operationCase('adamw, bf16 moments', 'adamw', (l, { isTiny }) =>
-    moments(l, 'bf16', isTiny ? 1000 : 1 << 24),
+    moments(l, 'bf16', isTiny ? 20_000 : 1 << 24),
   ),
   operationCase('quantizeFp8 1x128', 'quantizeFp8', (l) => ({
     codes: l.tensor('f8e4m3', l.tokens, 1024),
