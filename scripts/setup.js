@@ -18,7 +18,9 @@ import { withLock } from './setup/lock.js';
 import { installPackages, stalePackages } from './setup/packages.js';
 import { say } from './setup/progress.js';
 
-/** @typedef {{ needs: string[], isStrict: boolean, hasNative: boolean, command: string[] }} Options */
+/**
+ * @typedef {{ needs: string[], isStrict: boolean, hasNative: boolean, command: string[] }} Options
+ */
 
 const KNOWN = '--with, --strict, --no-native and --run';
 

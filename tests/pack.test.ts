@@ -1,7 +1,7 @@
 /**
- * The package as a stranger gets it: packed from a copy of this checkout, installed from the tarball
- * into an empty folder without install scripts, and used there: the command line through npx, and
- * the library by README's own example, type-checked and run.
+ * The package as a stranger gets it: packed from a copy of this checkout, installed from the
+ * tarball into an empty folder without install scripts, and used there: the command line through
+ * npx, and the library by README's own example, type-checked and run.
  */
 import assert from 'node:assert/strict';
 import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
@@ -85,7 +85,7 @@ async function useLibrary(app: string, context: TestContext): Promise<void> {
   assert.ok(stdout.trim().length > 0, 'the model said nothing');
 }
 
-test('package: what is packed installs without scripts and works in an empty folder', async (context) => {
+test('package: installs without scripts and works in an empty folder', async (context) => {
   const folder = temporaryFolder(context);
   const { tarball, files } = await pack(folder);
 

@@ -1,6 +1,7 @@
 /**
  * A checkpoint folder of a few kilobytes that a stranger's program can load and talk with: the
- * smallest V3 model with experts and an MTP module, random weights, and a tokenizer of single bytes.
+ * smallest V3 model with experts and an MTP module, random weights, and a tokenizer of single
+ * bytes.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
