@@ -1,7 +1,7 @@
 /**
  * Each native operation against the limits of the machine it runs on, measured in the same run.
  *
- *   node bench/operations.ts [--isa avx2] [--threads 1] [--only attention] [--cpu] [--tiny] [--json]
+ *   node bench/operations.ts [--isa avx2] [--threads 1] [--only rope] [--cpu] [--tiny] [--json]
  *
  * Shapes are those of one training step of v3-mini (8 sequences of 512, hidden 256, 8 heads of
  * 32 + 16 and 32, 16 experts, 4 per token, vocabulary 8,192), and a decode step of v3-small

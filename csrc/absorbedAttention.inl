@@ -6,8 +6,8 @@
 //
 // T query rows, H heads, C latent rank, P rope dim, S cached positions a row sees.
 // FLOPs: T · S · H · 2(2C + P); bytes: 4 · S (C + P) per row, or per run of rows of one sequence,
-// which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about even (SSE2 to
-// AVX-512), at 128 heads FMAs bound it.
+// which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about even, at 128
+// heads FMAs bound it.
 //
 // Lanes are (row, head) pairs of one sequence, so that one row of 16 heads fills an AVX-512 vector.
 // Positions are cut into *parts* that depend on the position alone; each is attended by itself and
@@ -154,8 +154,8 @@ void attendPart(const CachedQueries& in, const PagedCache& cache, i64 sequence, 
   }
 }
 
-// out = Σ_part 2^(max_part − max) · sum_part / Σ_part 2^(max_part − max) · total_part, for one lane;
-// its parts lie `partStride` apart.
+// out = Σ_part w · sum_part / Σ_part w · total_part with w = 2^(max_part − max), for one lane; its
+// parts lie `partStride` apart.
 void joinParts(float* out, const float* partial, i64 parts, i64 partStride, i64 latent) {
   float most = kMinusInfinity;
   for (i64 p = 0; p < parts; p++) {

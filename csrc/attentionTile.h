@@ -1,4 +1,4 @@
-// What the three attentions are built from: register-tiled products whose vector lanes are *queries*.
+// What the attentions are built from: register-tiled products whose vector lanes are *queries*.
 //
 // Scores are held transposed, S[key][query], so that the running maximum and sum of a softmax are
 // element-wise over vectors: no horizontal reduction anywhere. Both factors of every product keep
@@ -7,14 +7,14 @@
 //
 //     lanes   [depth][queries]           queries (or output gradients), turned once per block
 //     panels  [panel][kKeys][kPanel]     keys (or values) of one key block, copied: columns
-//                                        64·panel … of every key; a row stride known to the compiler
+//                                        64·panel … of every key; a constant row stride
 //
 //     S[key][query]      = Σ_d  panels[key][d] · lanes[d][query]         productByRows
 //     O[column][query]  += Σ_key panels[key][column] · P[key][query]     productByColumns
 //     dK[key][column]   += Σ_q  dS[key][query] · rows[query][column]     productByQueries
 //
-// A tile holds kScoreRows × kScoreVectors accumulators. 48 queries, 48-wide keys: 24 FMAs per 11 loads
-// on AVX-512 (93 % of FMA peak measured), 12 per 7 on AVX2.
+// A tile holds kScoreRows × kScoreVectors accumulators: 24 FMAs per 11 loads on AVX-512 (93 % of FMA
+// peak measured at 48-wide keys), 12 per 7 on AVX2.
 #pragma once
 #include "rows.h"
 #include "vmath.h"
@@ -57,8 +57,8 @@ struct Floats {
   }
 };
 
-// body(task, prepare(thread)) for every task, handed out one at a time: causal blocks differ too much
-// in work for a static split. Tasks are independent, so who runs one changes nothing in its result.
+// body(task, prepare(thread)) for every task, handed out one at a time: causal blocks differ too
+// much in work for a static split. Tasks are independent, so who runs one changes nothing in its result.
 template <class Prepare, class Body>
 void forTasks(const Context& context, i64 tasks, const Prepare& prepare, const Body& body) {
   if (tasks <= 0) return;
@@ -329,12 +329,12 @@ inline void fromLanes(float* rows, i64 stride, const float* lanes, int width, co
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2 = 0.693147180559945309f;
 
-// 2^t for t ≤ 0 to 1.2e-7: softmax needs one side and no subnormals, so 10 operations do (vexp: 20).
+// 2^t for t ≤ 0 to 1.2e-7: softmax needs one side and no subnormals, so 12 operations do.
 // Below -126.5 the result is an exact zero, -∞ included; NaN passes.
 MOEBIUS_INLINE vf exp2Negative(vf t) {
   const vf least = splat(-127.0f);
   t = t < least ? least : t;
-  const vf shifted = t + splat(12582912.0f);  // 1.5 · 2^23: the integer nearest to t in the low bits
+  const vf shifted = t + splat(12582912.0f);  // 1.5 · 2^23: the nearest integer in the low bits
   const vf f = t - (shifted - splat(12582912.0f));
   vf p = splat(1.326472731e-3f);
   p = fma(p, f, splat(9.671512991e-3f));

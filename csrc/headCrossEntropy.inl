@@ -56,7 +56,8 @@ float crossEntropyRow(float* logits, i64 vocabulary, i32 target, float* sumOfExp
     float* block = logits + first;
     const i64 count = minOf(kSumBlock, vocabulary - first);
     // Written first and summed from there: lanes beyond the end must not count as exp(0).
-    writeRow(block, count, [&](i64 i, i64 lanes) { return vexp(loadSome(block + i, lanes) - base); });
+    writeRow(block, count,
+             [&](i64 i, i64 lanes) { return vexp(loadSome(block + i, lanes) - base); });
     total += sumOverRow(count, [&](i64 i, i64 lanes) { return loadSome(block + i, lanes); });
   }
   *sumOfExps = total;

@@ -6,7 +6,7 @@
 //     logSumExp[t,h] = ln Σ_{s ≤ t} exp score(t,s)
 //
 // T tokens, H heads, N nope dim, P rope dim, V value dim; sequences are runs of rows.
-// FLOPs: T(T+1)/2 · H · 2(N+P+V), and T(T+1)/2 · H exponentials; bytes: 4 · T · (H(2N+P+2V) + P + H).
+// FLOPs: T(T+1)/2 · H · 2(N+P+V), and T(T+1)/2 · H exponentials; bytes: 4 · T · H(2N + P + 2V).
 // At T = 512 that is 100 FLOPs a byte and more: bound by FMAs, the exponentials 15 % on top at
 // (N+P, V) = (48, 32).
 //
@@ -46,8 +46,8 @@ inline AttentionHead attentionHead(const Matrix<const float>& q, const Matrix<co
           scale};
 }
 
-// Keys and values of positions first … first + count into panels. What lies around them keeps older,
-// finite contents: rows are hidden and then multiplied by zero, columns give sums nobody reads.
+// Keys and values of positions first … first + count into panels. What lies around them keeps
+// older, finite contents: rows are hidden, then multiplied by zero; columns give sums nobody reads.
 inline void packKeysAndValues(float* keys, float* values, const AttentionHead& head, i64 first,
                               int count) {
   packPanels(keys, 0, head.kNope.row(first), head.kNope.stride, count, int(head.kNope.columns));

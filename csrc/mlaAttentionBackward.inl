@@ -87,11 +87,9 @@ inline void packTile(const BackwardHead& head, const BackwardScratch& s, int que
     if (q < count) {
       const float* a = head.dOut.row(query + q);
       const float* b = head.out.row(query + q);
-      vf sums = zero();
-      i64 i = 0;
-      for (; i + kLanes <= head.out.columns; i += kLanes) sums = fma(load(a + i), load(b + i), sums);
-      delta = sum(sums);
-      for (; i < head.out.columns; i++) delta += a[i] * b[i];
+      delta = sumOverRow(head.out.columns, [&](i64 i, i64 lanes) {
+        return loadSome(a + i, lanes) * loadSome(b + i, lanes);
+      });
     }
     s.delta[q] = delta * in.scale;
     s.logSumExp[q] = q < count ? *head.logSumExp.row(query + q) * kLog2E : 0.0f;
@@ -169,8 +167,8 @@ void attendSpanBackward(const BackwardHead& head, int start, const BackwardScrat
   }
 }
 
-// args: dQ_THD, dKv_THD, dKPe_TP, dOut_THV, out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences,
-// heads, scale
+// args: dQ_THD, dKv_THD, dKPe_TP, dOut_THV, out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP,
+// sequences, heads, scale
 void mlaAttentionBackward(const Context& context, const double* raw) {
   Args args(raw);
   const auto dQ = args.matrix();

@@ -58,7 +58,8 @@ struct TopList {
 
 void scoreRow(float* scores, const float* logits, i64 experts, bool isSoftmax) {
   if (!isSoftmax) {
-    writeRow(scores, experts, [&](i64 i, i64 count) { return vsigmoid(loadSome(logits + i, count)); });
+    writeRow(scores, experts,
+             [&](i64 i, i64 count) { return vsigmoid(loadSome(logits + i, count)); });
     return;
   }
   float most = kMinusInfinity;

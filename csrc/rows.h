@@ -22,8 +22,8 @@ inline void clearFloats(float* to, i64 count) {
   for (i64 i = 0; i < count; i++) to[i] = 0.0f;
 }
 
-// Σ_i step(i), four vectors of partial sums; step(i, count) gives a vector, `count` lanes of it real
-// and zero elsewhere.
+// Σ_i step(i), four vectors of partial sums; step(i, count) gives a vector, `count` lanes of it
+// real and zero elsewhere.
 template <class Step>
 MOEBIUS_INLINE float sumOverRow(i64 columns, const Step& step) {
   vf sums[4] = {zero(), zero(), zero(), zero()};

@@ -1,6 +1,6 @@
 // A counting sort of the T × K choices by expert, token order kept within one expert: row r of the
-// permuted activations holds choice slot[r] = t·K + k, row[t,k] is the inverse, and expert e has rows
-// offsets[e] … offsets[e+1].
+// permuted activations holds choice slot[r] = t·K + k, row[t,k] is the inverse, and expert e has
+// rows offsets[e] … offsets[e+1].
 //
 // Bytes: 16 per choice, in three passes of whole numbers. One thread: 16,384 choices take about
 // 60 µs, and a split would need the counts of every thread first.

@@ -1,11 +1,11 @@
 // Experts' rows back to their tokens, and the two gradients of it.
 //
-//     out[t]          = Σ_k weights[t,k] · x[row[t,k]]        (or adds; without weights a plain sum)
+//     out[t]          = Σ_k weights[t,k] · x[row[t,k]]     (or adds; without weights a plain sum)
 //     dX[r]           = weights[slot[r]] · dOut[slot[r] / K]
 //     dWeights[t,k]   = dOut[t] · x[row[t,k]]
 //
-// T tokens, K rows each, D columns. FLOPs: 2 · T · K · D; bytes: 4 · T · (K + 1) · D and more; bound by
-// memory. The sum over k is one chain in the order of k.
+// T tokens, K rows each, D columns. FLOPs: 2 · T · K · D; bytes: 4 · T · (K + 1) · D and more. Bound
+// by memory. The sum over k is one chain in the order of k.
 #pragma once
 #include "rows.h"
 
