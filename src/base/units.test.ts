@@ -21,7 +21,7 @@ test('formatCount: decimal units, the plain number below a thousand', () => {
 });
 
 test('formatSeconds: from microseconds to hours', () => {
-  assert.equal(formatSeconds(0), '0.0 µs');
+  assert.equal(formatSeconds(0), '0 s');
   assert.equal(formatSeconds(42e-6), '42.0 µs');
   assert.equal(formatSeconds(0.0123), '12.3 ms');
   assert.equal(formatSeconds(1.25), '1.3 s');
