@@ -1,12 +1,11 @@
 /** The contract of elementwise operations, sums, SwiGLU, and of memory itself. */
 import fc from 'fast-check';
 import { assert, at } from '../../src/base/assert.ts';
-import type { Kernels } from '../../src/kernels/kernels.ts';
 import type { DType } from '../../src/tensor/dtype.ts';
 import { columns, type Tensor } from '../../src/tensor/tensor.ts';
-import { type KernelCase, kernelCase, size, sizeOrNone } from './kernelCase.ts';
+import { decode, encode, isSame } from './codes.ts';
+import { type KernelCase, kernelCase, size, sizeOrNone, type Workplace } from './kernelCase.ts';
 import { each, exactly, gradient, withinLargest } from './oracle.ts';
-import { decode, encode, isSame } from './workbench.ts';
 
 const matrices = fc.record({ rows: sizeOrNone(20), width: size(130) });
 
@@ -245,7 +244,7 @@ export const elementwiseCases: readonly KernelCase[] = [
   }),
 ];
 
-async function writesAndReads(kernels: Kernels): Promise<void> {
+async function writesAndReads({ kernels }: Workplace): Promise<void> {
   const arena = kernels.createArena('memory');
   for (const dtype of ['f32', 'bf16', 'f16', 'f8e4m3', 'i32'] as const) {
     for (const [rows, width] of [
@@ -275,7 +274,7 @@ async function writesAndReads(kernels: Kernels): Promise<void> {
   }
 }
 
-async function keepsTensorsApart(kernels: Kernels): Promise<void> {
+async function keepsTensorsApart({ kernels }: Workplace): Promise<void> {
   const arena = kernels.createArena('memory');
   const kept = [1, 5, 64, 1000].map((length) => arena.allocate('f32', [length]));
   for (const [value, out] of kept.entries()) kernels.fill({ out, value });

@@ -5,13 +5,21 @@
 import fc from 'fast-check';
 import { assert, at } from '../../src/base/assert.ts';
 import type { Kernels, Layout } from '../../src/kernels/kernels.ts';
-import { isSame, type OracleMemory, type WeightDType, Workbench } from './workbench.ts';
+import type { Arena } from '../../src/tensor/arena.ts';
+import { isSame } from './codes.ts';
+import { type OracleMemory, type WeightDType, Workbench } from './workbench.ts';
+
+export interface Workplace {
+  readonly kernels: Kernels;
+  readonly arena: Arena;
+  /** Answers of oracles to the same case on other kernels. */
+  readonly memory: OracleMemory;
+}
 
 export interface KernelCase {
   /** A sentence with the operation first. */
   readonly name: string;
-  /** @param memory answers of oracles to the same case on other kernels */
-  readonly verify: (kernels: Kernels, memory: OracleMemory) => Promise<void>;
+  readonly verify: (workplace: Workplace) => Promise<void>;
 }
 
 export function kernelCase<Shape>(args: {
@@ -23,17 +31,19 @@ export function kernelCase<Shape>(args: {
   readonly always?: readonly NoInfer<Shape>[];
 }): KernelCase {
   const { name, shapes, lay, runs = 25, always = [] } = args;
-  const verify = async (kernels: Kernels, memory: OracleMemory): Promise<void> => {
-    const arena = kernels.createArena('contract');
+  const verify = async ({ kernels, arena, memory }: Workplace): Promise<void> => {
     const base = arena.mark();
     const once = async (shape: Shape, seed: number, isStrided: boolean): Promise<void> => {
+      const key = `${JSON.stringify(shape)} ${seed} ${isStrided}`;
       const outputs = [];
       for (const compares of [true, false]) {
-        const key = `${JSON.stringify(shape)} ${seed} ${isStrided}`;
-        const bench = new Workbench({ kernels, arena, seed, isStrided, memory, key });
-        lay(bench, shape);
-        outputs.push(await bench.finish({ compares }));
-        arena.release(base);
+        try {
+          const bench = new Workbench({ kernels, arena, seed, isStrided, memory, key });
+          lay(bench, shape);
+          outputs.push(await bench.finish({ compares }));
+        } finally {
+          arena.release(base);
+        }
       }
       const [first, second] = [at(outputs, 0), at(outputs, 1)];
       first.forEach((values, i) => {

@@ -32,12 +32,18 @@ export interface Implementation {
 
 /** Case by case over all implementations, so that an oracle answers once for all of them. */
 export function kernelContract(implementations: readonly Implementation[]): void {
+  const workplaces = implementations.map(({ name, makeKernels }) => {
+    const kernels = makeKernels();
+    return { name, kernels, arena: kernels.createArena('contract') };
+  });
+  const memory: OracleMemory = new Map();
+  let remembered = '';
   for (const { name: sentence, verify } of kernelCases) {
-    const memory: OracleMemory = new Map();
-    for (const [i, { name, makeKernels }] of implementations.entries()) {
-      test(`${name}: ${sentence}`, async () => {
-        await verify(makeKernels(), memory);
-        if (i === implementations.length - 1) memory.clear();
+    for (const { name, kernels, arena } of workplaces) {
+      test(`${name}: ${sentence}`, () => {
+        if (remembered !== sentence) memory.clear();
+        remembered = sentence;
+        return verify({ kernels, arena, memory });
       });
     }
   }

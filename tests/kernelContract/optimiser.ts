@@ -2,9 +2,10 @@
 import fc from 'fast-check';
 import { at } from '../../src/base/assert.ts';
 import { FP8_BLOCK, smallFloatTable } from '../../src/tensor/fp8.ts';
+import { decode, encode } from './codes.ts';
 import { type KernelCase, kernelCase, size, sizeOrNone } from './kernelCase.ts';
 import { type Expectation, each, exactly, sums } from './oracle.ts';
-import { decode, encode, type Operand, type Workbench } from './workbench.ts';
+import type { Operand, Workbench } from './workbench.ts';
 
 const tiles = fc.constantFrom('1x128' as const, '128x128' as const);
 
