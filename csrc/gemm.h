@@ -18,7 +18,7 @@ namespace {
 // Blocking: a block of b (kDepth × kBlockColumns) and one of a (kBlockRows × kDepth) share the
 // second-level cache (2 MiB, or 512 KiB where vectors are short).
 constexpr i64 kDepth = MOEBIUS_LANES == 16 ? 512 : 256;
-constexpr i64 kBlockRows = kTileRows * 16;
+constexpr i64 kBlockRows = kTileRows * kMaxRowPanels;
 constexpr i64 kBlockColumns = MOEBIUS_LANES == 16 ? 512 : 384;
 static_assert(kBlockColumns % kTileColumns == 0);
 

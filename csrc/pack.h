@@ -103,11 +103,16 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
 //
 // Rows are cut evenly (to within one), not into full panels and a rest: 64 rows as 13 + 13 + 13 +
 // 13 + 12 keep the multipliers busier than 14 × 4 + 8. Columns fill whole vectors.
+constexpr i64 kMaxRowPanels = MOEBIUS_LANES == 16 ? 8 : 24;
+
 struct RowPanels {
   i64 rows, count;
-  explicit RowPanels(i64 rows) : rows(rows), count(ceilDiv(rows, kTileRows)) {}
-  i64 begin(i64 panel) const { return rows * panel / count; }
-  i64 height(i64 panel) const { return begin(panel + 1) - begin(panel); }
+  i64 begins[kMaxRowPanels + 1];  // kept, because dividing again costs as much as packing a row
+  explicit RowPanels(i64 rows) : rows(rows), count(ceilDiv(rows, kTileRows)) {
+    for (i64 p = 0; p <= count; p++) begins[p] = rows * p / count;
+  }
+  i64 begin(i64 panel) const { return begins[panel]; }
+  i64 height(i64 panel) const { return begins[panel + 1] - begins[panel]; }
   i64 width(i64 panel) const { return height(panel); }
 };
 struct ColumnPanels {
@@ -118,31 +123,45 @@ struct ColumnPanels {
   i64 width(i64 panel) const { return ceilDiv(height(panel), kLanes) * kLanes; }
 };
 
-// Stored rows along the index: each is read once, from left to right, and dealt out to all panels.
-// Vectors are read beyond a panel's height, but never beyond the last stored element, and written
-// beyond its width where that is a later k's place, not the next panel's.
+// Stored rows along the index, dealt out to a few panels at once: with more of them the places
+// written to, whole pages apart, would push each other out of the first cache.
+//
+// Vectors are read beyond a panel's height, and written beyond its width where that is a later k's
+// place. Near the end of the matrix and of the panels, where neither would do, they are cut.
 template <class T, class Panels>
-MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, const Source& s, i64 first,
-                                 i64 k, i64 depth) {
-  const T* data = static_cast<const T*>(s.data) + k * s.stride + first;
-  // Elements from `data` to the end of the matrix.
-  i64 remaining = (s.depth - k - 1) * s.stride + s.count - first;
-  for (i64 d = 0; d < depth; d++, data += s.stride, remaining -= s.stride) {
-    for (i64 p = 0; p < panels.count; p++) {
-      const i64 begin = panels.begin(p);
-      const i64 width = panels.width(p);
-      float* out = to + begin * depth + d * width;
-      for (i64 i = begin; i < begin + width; i += kLanes, out += kLanes) {
-        vf values = i + kLanes <= remaining ? widen(data + i)
-                                            : widenPart(data + i, maxOf<i64>(remaining - i, 0));
-        if constexpr (isScaled<T>) values = values * splat(scaleAt(s, k + d, first + i));
-        const i64 left = (depth - d) * width - (i - begin);
-        if (left < kLanes) {
-          storePart(out, values, left);
-        } else {
-          store(out, values);
+MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin, i64 panelEnd,
+                                 const Source& s, i64 first, i64 k, i64 depth) {
+  const i64 last = panelEnd - 1;
+  const i64 reach = panels.begin(last) + ceilDiv(panels.width(last), kLanes) * kLanes;
+  for (i64 d = 0; d < depth; d++) {
+    const T* row = static_cast<const T*>(s.data) + (k + d) * s.stride + first;
+    // Elements from here to the end of the matrix.
+    const i64 remaining = (s.depth - k - d - 1) * s.stride + s.count - first;
+    const auto deal = [&](const auto& get, const auto& put) {
+      for (i64 p = panelBegin; p < panelEnd; p++) {
+        const i64 begin = panels.begin(p);
+        const i64 width = panels.width(p);
+        float* out = to + begin * depth + d * width;
+        for (i64 i = 0; i < width; i += kLanes) {
+          vf values = get(begin + i);
+          if constexpr (isScaled<T>) {
+            values = values * splat(scaleAt(s, k + d, first + begin + i));
+          }
+          put(out + i, values, (depth - d) * width - i);
         }
       }
+    };
+    if (d + kLanes <= depth && reach <= remaining) {
+      deal([&](i64 i) { return widen(row + i); },
+           [](float* out, vf values, i64) { store(out, values); });
+    } else {
+      deal([&](i64 i) {
+             const i64 count = minOf<i64>(remaining - i, kLanes);
+             return count == kLanes ? widen(row + i) : widenPart(row + i, count);
+           },
+           [](float* out, vf values, i64 room) {
+             room < kLanes ? storePart(out, values, room) : store(out, values);
+           });
     }
   }
 }
@@ -151,7 +170,13 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, const Source& 
 template <class T, class Panels>
 MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source& s, i64 first,
                                   i64 k, i64 depth) {
-  if (!s.alongK) return packStraight<T>(to, panels, s, first, k, depth);
+  if (!s.alongK) {
+    constexpr i64 kAtOnce = 4;
+    for (i64 p = 0; p < panels.count; p += kAtOnce) {
+      packStraight<T>(to, panels, p, minOf(p + kAtOnce, panels.count), s, first, k, depth);
+    }
+    return;
+  }
   for (i64 p = 0; p < panels.count; p++) {
     const i64 begin = panels.begin(p);
     const i64 rows = panels.height(p);

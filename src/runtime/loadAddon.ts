@@ -61,7 +61,8 @@ export function nativeOptionsFromEnvironment(
     });
   }
   return {
-    threads: threads === undefined ? availableParallelism() : Number(threads),
+    // No more than the addon has seats for, however large the machine.
+    threads: threads === undefined ? Math.min(availableParallelism(), 256) : Number(threads),
     ...(isa === undefined || isa === '' ? {} : { isa }),
   };
 }
