@@ -19,6 +19,7 @@ import { jsonLine, observeAll, tensorBoardObserver } from '../training/metrics.t
 import { BEGINNING, microBatchSizes, schedulesOf, stepPrograms } from '../training/step.ts';
 import { TensorBoardWriter } from '../training/tensorBoard.ts';
 import { Trainer } from '../training/trainer.ts';
+import { parseTrainerState } from '../training/trainerState.ts';
 import { createGenerator } from './openGenerator.ts';
 import { type Cell, formatTable } from './output.ts';
 import {
@@ -62,6 +63,7 @@ export interface FinishedRun {
 }
 
 const CHECKPOINTS = 'checkpoints';
+const TRAINER_STATE = 'trainer_state.json';
 
 export async function runTraining(request: RunRequest, watch: RunWatch): Promise<FinishedRun> {
   const { config } = request;
@@ -76,6 +78,7 @@ export async function runTraining(request: RunRequest, watch: RunWatch): Promise
   note('measuring this machine by the operations of one step');
   const prediction = await priceStep(config, machine, firstStep(config, prepared));
   watch.showFacts(factsTable(request, { machine, prediction }));
+  mkdirSync(checkpointDirectory, { recursive: true });
   writeFileSync(join(directory, 'train.json'), `${JSON.stringify(config, null, 2)}\n`);
 
   const metrics = await createFileSink(join(directory, 'metrics.jsonl'), 'append');
@@ -137,12 +140,13 @@ async function openRunFolder(
   note: RunWatch['note'],
 ): Promise<string | null> {
   const checkpoints = join(directory, CHECKPOINTS);
-  mkdirSync(checkpoints, { recursive: true });
   const { removed, restored } = await recoverFolders(checkpoints);
   for (const name of removed) note(`removed the unfinished ${name}`);
   for (const name of restored) note(`put back ${name}, which was being replaced`);
-  const names = readdirSync(checkpoints).filter((name) => !name.startsWith('.'));
-  const folders = names.filter((name) => existsSync(join(checkpoints, name, 'trainer_state.json')));
+  const names = existsSync(checkpoints) ? readdirSync(checkpoints) : [];
+  const folders = names
+    .filter((name) => !name.startsWith('.'))
+    .filter((name) => existsSync(join(checkpoints, name, TRAINER_STATE)));
   if (!resume) {
     if (folders.length === 0) return null;
     throw new MoebiusError('run.exists', `${directory} already holds a run`, {
@@ -152,7 +156,7 @@ async function openRunFolder(
   }
   const newest = folders
     .map((name) => ({ name, step: stepOf(join(checkpoints, name)) }))
-    .sort((a, b) => b.step - a.step)[0];
+    .sort((a, b) => b.step - a.step || byAttempt(b.name, a.name))[0];
   if (newest === undefined) {
     throw new MoebiusError('run.nothing', `${directory} holds no checkpoint to resume from`, {
       values: { directory },
@@ -162,10 +166,23 @@ async function openRunFolder(
   return join(checkpoints, newest.name);
 }
 
+/** `step-0000120-2` was written after `step-0000120`: the run had been rolled back. */
+function byAttempt(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true });
+}
+
 function stepOf(path: string): number {
-  const state: unknown = JSON.parse(readFileSync(join(path, 'trainer_state.json'), 'utf8'));
-  const { progress } = state as { progress?: { step?: number } };
-  return progress?.step ?? -1;
+  const file = join(path, TRAINER_STATE);
+  try {
+    return parseTrainerState(readFileSync(file, 'utf8')).progress.step;
+  } catch (cause) {
+    if (!(cause instanceof MoebiusError)) throw cause;
+    throw new MoebiusError('resume.state', cause.message, {
+      values: { file },
+      hint: 'Remove that folder to resume from the checkpoint before it.',
+      cause,
+    });
+  }
 }
 
 /** The programs of step 1, on a batch of its shape. */

@@ -1,17 +1,18 @@
 /** `moebius eval`: bits per byte of a checkpoint on text, which compares models and compressors. */
-import { readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TextDocument } from '../../base/document.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatCount } from '../../base/units.ts';
 import { parseTrainConfig } from '../../config/parseTrainConfig.ts';
+import type { TrainConfig } from '../../config/trainConfig.ts';
 import { oneRank } from '../../kernels/collectives.ts';
 import { readRecord } from '../../model/loss.ts';
 import { createRoutingCounts } from '../../model/model.ts';
 import { StageRunner } from '../../model/stageRunner.ts';
 import { countTargets, type MicroBatch } from '../../program/microBatch.ts';
 import { readDocuments } from '../../runtime/documents.ts';
-import { type OpenedModel, openModel } from '../../runtime/openModel.ts';
+import { type OpenedModel, openModel, readJson } from '../../runtime/openModel.ts';
 import { bitsPerByte, validationSet } from '../../training/data/validation.ts';
 import { openTokenizer } from '../openGenerator.ts';
 import { formatTable, note, printResult } from '../output.ts';
@@ -39,7 +40,7 @@ export async function evaluate(options: EvalOptions): Promise<void> {
   });
   for (const notice of opened.notices) note(notice);
   const { tokenizer } = openTokenizer(options.checkpoint, opened.config.vocabSize);
-  const trained = trainedWith(options.checkpoint);
+  const trained = await trainedWith(options.checkpoint);
   const documents = await textOf(options, trained);
   const length = Math.min(
     options.sequenceLength ?? trained?.batch.length ?? DEFAULT_LENGTH,
@@ -76,21 +77,15 @@ export async function evaluate(options: EvalOptions): Promise<void> {
 }
 
 /** The run that made the checkpoint, if this program did. */
-function trainedWith(checkpoint: string): ReturnType<typeof parseTrainConfig> | null {
+async function trainedWith(checkpoint: string): Promise<TrainConfig | null> {
   const path = join(checkpoint, 'train.json');
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
-  return parseTrainConfig(JSON.parse(text), path);
+  return existsSync(path) ? parseTrainConfig(await readJson(path), path) : null;
 }
 
 /** The text that was named, or what the checkpoint's own run held out. */
 async function textOf(
   options: EvalOptions,
-  trained: ReturnType<typeof parseTrainConfig> | null,
+  trained: TrainConfig | null,
 ): Promise<readonly TextDocument[]> {
   if (options.data !== undefined) return readDocuments(options.data);
   if (trained !== null) return (await prepareText(trained, note)).validation;
