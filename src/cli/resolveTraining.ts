@@ -11,7 +11,7 @@ import type { TrainConfig } from '../config/trainConfig.ts';
 
 export interface ResolvedTraining {
   readonly config: TrainConfig;
-  /** What was derived from the recipe's dial, and why; empty for a file. */
+  /** What was derived from the recipe's dial, and why, then what was set by hand. */
   readonly derived: readonly DerivedRow[];
 }
 
@@ -30,7 +30,7 @@ export function resolveTraining(
   const isFile = ['.yaml', '.yml', '.json'].includes(extname(recipeOrFile));
   if (isFile || existsSync(recipeOrFile)) {
     const config = parseTrainConfig(readSettingsFile(recipeOrFile), recipeOrFile);
-    return { config: applySettings(config, settings), derived: [] };
+    return { config: applySettings(config, settings), derived: settings.map(setByHand) };
   }
   const dials: Record<string, number> = {};
   const rest: string[] = [];
@@ -41,7 +41,13 @@ export function resolveTraining(
     else rest.push(setting);
   }
   const { config, derived } = deriveTraining(findRecipe(recipeOrFile), dials);
-  return { config: applySettings(config, rest), derived };
+  return { config: applySettings(config, rest), derived: [...derived, ...rest.map(setByHand)] };
+}
+
+/** Shown behind what was derived, which it may contradict. */
+function setByHand(setting: string): DerivedRow {
+  const equals = setting.indexOf('=');
+  return { name: setting.slice(0, equals), value: setting.slice(equals + 1), reason: '--set' };
 }
 
 /** A YAML or JSON file as plain data. @throws file.missing, config.syntax */
