@@ -83,15 +83,24 @@ export interface Process {
   readonly ended: Promise<Ran>;
 }
 
-/** Starts `moebius ARGS` in a process of its own. `onStderr` is called whenever it says more. */
-export function startMoebius(
-  args: readonly string[],
-  onStderr: (all: string, kill: Process['kill']) => void = () => {},
-): Process {
+export interface StartOptions {
+  /** Called with all that standard error holds whenever there is more of it. */
+  readonly onStderr?: (all: string, kill: Process['kill']) => void;
+  /** Dies before its n-th change to a file or folder below `dieIn` (`dieAtFileChange.ts`). */
+  readonly dieAtChange?: number;
+  readonly dieIn?: string;
+}
+
+/** Starts `moebius ARGS` in a process of its own. */
+export function startMoebius(args: readonly string[], options: StartOptions = {}): Process {
+  const { onStderr, dieAtChange = 0, dieIn = '' } = options;
   const program = join(projectRoot, 'bin', 'moebius.js');
-  const child = spawn(process.execPath, [program, ...args], {
+  const preload = join(projectRoot, 'tests', 'support', 'dieAtFileChange.ts');
+  const before = dieAtChange > 0 ? ['--import', preload] : [];
+  const child = spawn(process.execPath, [...before, program, ...args], {
     cwd: projectRoot,
     stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DIE_AT_CHANGE: String(dieAtChange), DIE_IN: dieIn },
   });
   let [stdout, stderr] = ['', ''];
   const kill: Process['kill'] = (signal) => void child.kill(signal);
@@ -100,7 +109,7 @@ export function startMoebius(
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
-    onStderr(stderr, kill);
+    onStderr?.(stderr, kill);
   });
   const ended = new Promise<Ran>((resolve, reject) => {
     child.on('error', reject);
