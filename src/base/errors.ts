@@ -29,7 +29,9 @@ export class MoebiusError extends Error {
   }
 }
 
-/** The known name closest to a mistyped one, or undefined when none is near (edit distance ≤ 1/3). */
+/**
+ * The known name closest to a mistyped one, or undefined when none is near (edit distance ≤ 1/3).
+ */
 export function nearestName(wrong: string, known: Iterable<string>): string | undefined {
   let best: string | undefined;
   let bestDistance = Math.max(1, Math.floor(wrong.length / 3)) + 1;

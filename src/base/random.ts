@@ -5,6 +5,8 @@
  * The generator is xoshiro128** (Blackman and Vigna, 2018), seeded through splitmix32 so that
  * near-by seeds give unrelated streams. Floats take 24 bits, hence are exact in float32 too.
  */
+import { assert } from './assert.ts';
+
 export type RandomState = readonly [number, number, number, number];
 
 export class Random {
@@ -15,7 +17,7 @@ export class Random {
 
   /** `stream` names an independent sequence of the same seed ("init", "shuffle", …). */
   constructor(seed: number, stream = '') {
-    let mixed = (seed ^ Math.floor(seed / 2 ** 32)) >>> 0;
+    let mixed = (seed ^ Math.imul(Math.floor(seed / 2 ** 32), 0x9e3779b1)) >>> 0;
     for (let i = 0; i < stream.length; i++) {
       mixed = Math.imul(mixed ^ stream.charCodeAt(i), 0x01000193) >>> 0;
     }
@@ -63,13 +65,16 @@ export class Random {
 
   /** Uniform integer in [0, bound), without modulo bias. */
   integer(bound: number): number {
+    assert(Number.isInteger(bound) && bound > 0 && bound <= 2 ** 32, `an integer below ${bound}`);
     const limit = 0x100000000 - (0x100000000 % bound);
     let value = this.uint32();
     while (value >= limit) value = this.uint32();
     return value % bound;
   }
 
-  /** Standard normal (Box and Muller; the second value is dropped so that the state stays small). */
+  /**
+   * Standard normal (Box and Muller; the second value is dropped so that the state stays small).
+   */
   normal(): number {
     const radius = Math.sqrt(-2 * Math.log((this.uint32() + 1) / 0x100000000));
     return radius * Math.cos(2 * Math.PI * this.uniform());

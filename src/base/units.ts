@@ -19,7 +19,7 @@ export function formatSeconds(seconds: number): string {
   if (seconds === 0) return '0 s';
   if (seconds < 1e-3) return `${(seconds * 1e6).toFixed(1)} µs`;
   if (seconds < 1) return `${(seconds * 1e3).toFixed(1)} ms`;
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 59.95) return `${seconds.toFixed(1)} s`;
   const whole = Math.round(seconds);
   const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
   const two = (value: number): string => String(value).padStart(2, '0');
@@ -33,7 +33,8 @@ export function formatPercent(share: number, digits = 1): string {
 function scaled(value: number, base: number, names: readonly string[], space: string): string {
   let rest = value;
   let index = 0;
-  while (Math.abs(rest) >= base && index < names.length - 1) {
+  // What would be shown as a whole 1000 of one unit is 1 of the next.
+  while (Math.abs(rest) >= base - 0.005 && index < names.length - 1) {
     rest /= base;
     index++;
   }

@@ -1,6 +1,6 @@
 /**
- * A checkpoint as an object to talk with: what `import { loadModel } from 'moebius'` gives. The same
- * wiring as `moebius generate`, with text as an async iterable and no screen.
+ * A checkpoint as an object to talk with: what `import { loadModel } from 'moebius'` gives. The
+ * same wiring as `moebius generate`, with text as an async iterable and no screen.
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
@@ -34,7 +34,9 @@ export interface GenerateOptions {
   readonly seed?: number;
   /** Ends before any of these; they are not part of the text. */
   readonly stop?: string | readonly string[];
-  /** Tokens that the MTP module drafts per step; true is 1. Changes the speed and never the text. */
+  /**
+   * Tokens that the MTP module drafts per step; true is 1. Changes the speed and never the text.
+   */
   readonly speculate?: boolean | number;
   /** Goes on past the end-of-sequence token. */
   readonly ignoreEos?: boolean;

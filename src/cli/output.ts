@@ -43,17 +43,17 @@ function isNumeric(cell: Cell | undefined): boolean {
   return /^[-+–]?[\d.,]*( ?[%\p{L}/×]{1,8})?$/u.test(cell) && /\d|–/.test(cell);
 }
 
+/** Hangul, CJK, kana and full-width forms, and pictographs. */
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
+const PICTOGRAPH = /[\u{1f300}-\u{1faff}]/u;
+
 /** Columns on a terminal: wide East Asian characters take two, combining marks none. */
 export function displayWidth(text: string): number {
   let width = 0;
   for (const character of text) {
     if (/\p{Mark}/u.test(character)) continue;
-    width +=
-      /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|[\u{1f300}-\u{1faff}]/u.test(
-        character,
-      )
-        ? 2
-        : 1;
+    width += WIDE.test(character) || PICTOGRAPH.test(character) ? 2 : 1;
   }
   return width;
 }

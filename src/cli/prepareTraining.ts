@@ -1,6 +1,6 @@
 /**
- * Everything a run stands on, made ready: text read and split, a tokenizer read or trained, batches,
- * weights, the executor. What takes long says so through `progress`.
+ * Everything a run stands on, made ready: text read and split, a tokenizer read or trained,
+ * batches, weights, the executor. What takes long says so through `progress`.
  */
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * How long a step will take, said before it is run: the step's own programs on a simulated executor,
- * with prices measured on this machine a moment ago.
+ * How long a step will take, said before it is run: the step's own programs on a simulated
+ * executor, with prices measured on this machine a moment ago.
  */
 import type { MachineProfile } from '../config/machineProfile.ts';
 import type { TrainConfig } from '../config/trainConfig.ts';

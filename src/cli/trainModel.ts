@@ -1,6 +1,6 @@
 /**
- * Training as a function: the run of `moebius train` with its checkpoints and metrics files, watched
- * by a program instead of a terminal; and its step priced before anything is trained.
+ * Training as a function: the run of `moebius train` with its checkpoints and metrics files,
+ * watched by a program instead of a terminal; and its step priced before anything is trained.
  */
 import { activeParameters, countParameters } from '../config/modelCounts.ts';
 import { parseTrainConfig } from '../config/parseTrainConfig.ts';

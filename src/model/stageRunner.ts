@@ -1,10 +1,10 @@
 /**
  * Micro-batches in flight on one stage: loaded, run forward, run backward in one go or in halves,
- * and forgotten. It knows nothing of instructions or of time; the executors of both worlds drive it,
- * so that what is simulated is what runs.
+ * and forgotten. It knows nothing of instructions or of time; the executors of both worlds drive
+ * it, so that what is simulated is what runs.
  *
- * Each micro-batch has an arena of its own from a pool, given back when its backward is through; what
- * the step reports at its end (losses) is copied out first. The pool is as large as the most
+ * Each micro-batch has an arena of its own from a pool, given back when its backward is through;
+ * what the step reports at its end (losses) is copied out first. The pool is as large as the most
  * micro-batches that were ever in flight, and then nothing is allocated any more.
  */
 import { assert } from '../base/assert.ts';

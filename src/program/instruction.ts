@@ -139,7 +139,9 @@ export type TrainingOutcome =
   | { readonly kind: 'saved'; readonly directory: string; readonly bytes: number }
   | { readonly kind: 'loaded'; readonly trainerState: string };
 
-/** How the next token is drawn; one uniform per (seed, position), so speculation changes nothing. */
+/**
+ * How the next token is drawn; one uniform per (seed, position), so speculation changes nothing.
+ */
 export interface Sampling {
   /** 0 is greedy. */
   readonly temperature: number;

@@ -1,4 +1,6 @@
-/** What happened, on either side of the seam: an instruction on a rank, from one time to another. */
+/**
+ * What happened, on either side of the seam: an instruction on a rank, from one time to another.
+ */
 export interface Span {
   readonly rank: number;
   /** The instruction's kind, or a part of it ("forward", "forward/attention"). */

@@ -1,7 +1,8 @@
 /**
  * Where a NaN or an infinity comes from. By the time a step's gradient norm shows one, nearly every
- * gradient has it, so its origin is looked for in the order in which numbers are made: weights, then
- * activations of a second pass forward, then the loss, then gradients from the end of the model.
+ * gradient has it, so its origin is looked for in the order in which numbers are made: weights,
+ * then activations of a second pass forward, then the loss, then gradients from the end of the
+ * model.
  */
 import { assert } from '../base/assert.ts';
 import { oneRank } from '../kernels/collectives.ts';
@@ -22,7 +23,9 @@ export interface FaultySteps {
   readonly losses: LossReport;
 }
 
-/** Called when losses or the norm are not finite; null when nothing is found (a norm overflowed). */
+/**
+ * Called when losses or the norm are not finite; null when nothing is found (a norm overflowed).
+ */
 export async function locateFault(state: TrainingState, step: FaultySteps): Promise<Fault | null> {
   const trained = trainedTensors(state.parameters);
   const buffers = [...state.parameters.buffers.values()].map((buffer) => ({
@@ -96,7 +99,9 @@ function faultyLoss(losses: LossReport): Fault | null {
   return null;
 }
 
-/** The layer in a tensor's or an activation's name (`model.layers.3.…`, `hidden.3`, `router.3.…`). */
+/**
+ * The layer in a tensor's or an activation's name (`model.layers.3.…`, `hidden.3`, `router.3.…`).
+ */
 export function layerOf(name: string): number | null {
   const digits = /(?:^|\.)(?:layers|hidden|router)\.(\d+)(?:\.|$)/.exec(name)?.[1];
   if (digits === undefined) return null;

@@ -73,7 +73,7 @@ test('recoverFolders: half-written folders go, whole ones stay', async (context)
   assert.deepEqual(contents(join(parent, 'step-1')), { old: '1' });
 });
 
-test('recoverFolders: killed while a folder was being replaced, the old one is put back', async (context) => {
+test('recoverFolders: killed between two renames, the old folder is put back', async (context) => {
   const parent = temporaryFolder(context);
   await writeFolder(join(parent, 'step-1'), ({ writeText }) => writeText('old', '1'));
   leaveDraft(parent, 'step-1');
@@ -83,7 +83,7 @@ test('recoverFolders: killed while a folder was being replaced, the old one is p
   assert.deepEqual(contents(join(parent, 'step-1')), { old: '1' });
 });
 
-test('recoverFolders: killed after the new folder has its name, the old one goes', async (context) => {
+test('recoverFolders: killed after the second rename, the old one goes', async (context) => {
   const parent = temporaryFolder(context);
   await writeFolder(join(parent, 'step-1'), ({ writeText }) => writeText('new', '2'));
   mkdirSync(join(parent, '.replaced-step-1-4711'));

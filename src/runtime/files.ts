@@ -122,7 +122,9 @@ export interface FolderDraft {
 }
 
 const DRAFT_PREFIX = '.draft-';
-/** An old folder while the new one takes its name; a prefix of its own, since names are anything. */
+/**
+ * An old folder while the new one takes its name; a prefix of its own, since names are anything.
+ */
 const REPLACED_PREFIX = '.replaced-';
 
 /**

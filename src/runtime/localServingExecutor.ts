@@ -3,10 +3,10 @@
  * at their ends, and drafts from the MTP modules.
  *
  * Drafting follows the rows that are settled, those whose next token is decided: module 1 continues
- * the main model's states with the tokens one place on and so keeps a cache of its own, without gaps.
- * Past the last settled row further drafts feed on drafts: with the next module if there is one, else
- * with the last module again, one position on. What a draft leaves in a cache is written over once
- * its position is settled, so a wrong one costs acceptance and never a token.
+ * the main model's states with the tokens one place on and so keeps a cache of its own, without
+ * gaps. Past the last settled row further drafts feed on drafts: with the next module if there is
+ * one, else with the last module again, one position on. What a draft leaves in a cache is written
+ * over once its position is settled, so a wrong one costs acceptance and never a token.
  */
 import { assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * Interprets one rank's training program on real kernels: an instruction at a time, a span for each,
- * and outcomes where there is something to tell.
+ * Interprets one rank's training program on real kernels: an instruction at a time, a span for
+ * each, and outcomes where there is something to tell.
  */
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';

@@ -128,7 +128,7 @@ test('generateTokens: the context is a limit that is met exactly', async () => {
   assert.equal(reason, 'length');
 });
 
-test('generateTokens: prompts without room or tokens are refused, and leave the cache alone', async () => {
+test('generateTokens: prompts without room or tokens are refused', async () => {
   await assert.rejects(collect({ promptIds: [] }), { code: 'generate.empty' });
   await assert.rejects(collect({ maxContext: 3 }), { code: 'generate.context' });
   await assert.rejects(collect({ maxTokens: 0 }), { code: 'generate.maxTokens' });

@@ -1,6 +1,6 @@
 /**
- * Text in, text out: a tokenizer around the generation loop. Pieces come as soon as they are decided;
- * half a character or what may become a stop string waits.
+ * Text in, text out: a tokenizer around the generation loop. Pieces come as soon as they are
+ * decided; half a character or what may become a stop string waits.
  */
 import { MoebiusError } from '../base/errors.ts';
 import type { ServingExecutor } from '../executor/executor.ts';

@@ -74,7 +74,9 @@ export function fitCost(samples: readonly OperationSample[]): OperationCost {
   };
 }
 
-/** Solves min Σ (row · x − 1)² by the normal equations, columns scaled first; undefined if singular. */
+/**
+ * Solves min Σ (row · x − 1)² by the normal equations, columns scaled first; undefined if singular.
+ */
 function leastSquares(rows: readonly number[][]): number[] | undefined {
   const size = rows[0]?.length ?? 0;
   const scales = Array.from({ length: size }, (_, i) =>

@@ -1,7 +1,7 @@
 /**
  * The executor of described hardware: the same programs, the real model code on the meta kernels,
- * and a price for every operation. It returns the spans that a real run would, and no outcomes, since
- * losses are numbers that nobody computed.
+ * and a price for every operation. It returns the spans that a real run would, and no outcomes,
+ * since losses are numbers that nobody computed.
  */
 import { at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * What a training program does, instruction by instruction, without doing it: the real model and the
- * real optimiser on the meta kernels, which write every operation down.
+ * What a training program does, instruction by instruction, without doing it: the real model and
+ * the real optimiser on the meta kernels, which write every operation down.
  */
 import { assert } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
@@ -42,7 +42,9 @@ export interface SimulatedRankOptions {
 /** An operation of the trace: what to price, and the call for whoever wants to make it for real. */
 export interface TracedOperation extends OperationWork {
   readonly kind: OperationRecord['kind'];
-  /** The part of `flops` that makes again what could have been kept; published counts leave it out. */
+  /**
+   * The part of `flops` that makes again what could have been kept; published counts leave it out.
+   */
   readonly recomputedFlops: number;
   readonly call: OperationCall | null;
 }

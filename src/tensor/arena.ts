@@ -62,7 +62,8 @@ export class ChunkArena implements Arena {
 
   allocate<D extends DType>(dtype: D, shape: readonly number[]): Tensor<D> {
     const exact = numElements(shape) * bytesPerElement(dtype);
-    assert(Number.isSafeInteger(exact) && exact >= 0, `allocation of shape [${shape}]`);
+    const isWhole = shape.every((dim) => Number.isSafeInteger(dim) && dim >= 0);
+    assert(isWhole && Number.isSafeInteger(exact), `allocation of shape [${shape}]`);
     const bytes = Math.ceil(exact / ALIGNMENT) * ALIGNMENT;
     const memory = this.#room(bytes);
     const byteOffset = this.#offset;

@@ -1,4 +1,6 @@
-/** Element types of tensors. `f8e4m3` codes carry their scales in a second tensor (see `fp8.ts`). */
+/**
+ * Element types of tensors. `f8e4m3` codes carry their scales in a second tensor (see `fp8.ts`).
+ */
 export type DType = 'f32' | 'bf16' | 'f16' | 'f8e4m3' | 'i32';
 
 export function bytesPerElement(dtype: DType): number {

@@ -69,7 +69,9 @@ export function columns<D extends DType>(tensor: Tensor<D>, from: number, to: nu
   };
 }
 
-/** Entries `from` to `to` (exclusive) of the first dim, as a view; the tensor has two dims or more. */
+/**
+ * Entries `from` to `to` (exclusive) of the first dim, as a view; the tensor has two dims or more.
+ */
 export function slices<D extends DType>(tensor: Tensor<D>, from: number, to: number): Tensor<D> {
   const [first = 0, ...rest] = tensor.shape;
   assert(rest.length > 0, 'slices needs two dims or more');

@@ -137,7 +137,8 @@ async function benchKernels(options: BenchOptions): Promise<void> {
     each.shareOfRoofline === null ? '–' : formatPercent(each.shareOfRoofline, 0),
   ]);
   const header = ['operation', 'calls', 'ms', 'of step', 'GFLOP/s', 'GB/s', 'of roofline'];
-  const limits = `${machine.description}: ${(fmaPeak / 1e9).toFixed(0)} GFLOP/s, read ${(readBandwidth / 1e9).toFixed(1)} GB/s`;
+  const peak = `${(fmaPeak / 1e9).toFixed(0)} GFLOP/s`;
+  const limits = `${machine.description}: ${peak}, read ${(readBandwidth / 1e9).toFixed(1)} GB/s`;
   printResult(options, {
     table: `${formatTable(rows, header)}\n${machine.addon === null ? machine.description : limits}`,
     json: { stepSeconds: seconds, roofline: profile.roofline, operations: figures },

@@ -1,6 +1,7 @@
 /**
- * `moebius generate`: a prompt continued, as it comes, then what it cost. With `--speculate` the MTP
- * module drafts; the text is the same, token for token, and the share of drafts that stood is printed.
+ * `moebius generate`: a prompt continued, as it comes, then what it cost. With `--speculate` the
+ * MTP module drafts; the text is the same, token for token, and the share of drafts that stood is
+ * printed.
  */
 import type { Sampling } from '../../program/instruction.ts';
 import { acceptanceRate } from '../../serving/generate.ts';

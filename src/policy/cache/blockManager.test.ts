@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { MoebiusError } from '../../base/errors.ts';
 import { BlockManager } from './blockManager.ts';
 
-test('BlockManager: no block is ever lost, shared or invented, whatever the order of events', () => {
+test('BlockManager: no order of events loses, shares or invents a block', () => {
   const event = fc.record({
     sequenceId: fc.integer({ min: 0, max: 3 }),
     positions: fc.integer({ min: 0, max: 40 }),

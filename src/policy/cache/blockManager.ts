@@ -1,8 +1,8 @@
 /**
  * Which blocks of the latent cache belong to which sequence.
  *
- * The cache is `numBlocks` blocks of `blockSize` positions; a sequence owns a list of them, in order
- * of position, that grows as it does. A state machine: events in, decisions out.
+ * The cache is `numBlocks` blocks of `blockSize` positions; a sequence owns a list of them, in
+ * order of position, that grows as it does. A state machine: events in, decisions out.
  */
 import { assert } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
@@ -32,9 +32,10 @@ export class BlockManager {
     const table = this.#tables.get(sequenceId) ?? [];
     const missing = Math.ceil(numPositions / this.blockSize) - table.length;
     if (missing > this.#free.length) {
+      const most = (table.length + this.#free.length) * this.blockSize;
       throw new MoebiusError('cache.full', 'the latent cache has too few free blocks', {
         values: { sequenceId, numPositions, missing, free: this.#free.length },
-        hint: `Ask for at most ${(table.length + this.#free.length) * this.blockSize} positions, or raise the context length.`,
+        hint: `Ask for at most ${most} positions, or raise the context length.`,
       });
     }
     for (let i = 0; i < missing; i++) {
