@@ -6,7 +6,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { MoebiusError } from '../base/errors.ts';
+import { MoebiusError, nearestName } from '../base/errors.ts';
 import { describeError } from './output.ts';
 
 function packageVersion(): string {
@@ -184,12 +184,29 @@ export function createProgram(): Command {
 
 /** Runs one command line (what follows `moebius`) and gives the exit code; `bin/` calls it. */
 export async function main(args: readonly string[]): Promise<number> {
+  const program = createProgram();
   try {
-    await createProgram().parseAsync([...args], { from: 'user' });
+    await program.parseAsync([...args], { from: 'user' });
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
   } catch (error) {
-    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 1;
+    if (error instanceof CommanderError) {
+      const isMissing = error.code === 'commander.missingMandatoryOptionValue';
+      if (isMissing) process.stderr.write(misspelt(program, args));
+      return error.exitCode === 0 ? 0 : 1;
+    }
     process.stderr.write(`${describeError(error)}\n`);
     return error instanceof MoebiusError ? 1 : 2;
   }
+}
+
+/** Of a required option that is misspelt, Commander says only that it is missing. */
+function misspelt(program: Command, args: readonly string[]): string {
+  const options = program.commands.find((command) => command.name() === args[0])?.options ?? [];
+  const known = options.flatMap(({ long }) => long ?? []);
+  return args
+    .map((arg) => arg.split('=', 1)[0] ?? '')
+    .filter((arg) => arg.startsWith('--') && !known.includes(arg))
+    .map((arg) => [arg, nearestName(arg, known)])
+    .map(([arg, near]) => `(${arg} is no option${near === undefined ? '' : `; ${near} is`})\n`)
+    .join('');
 }
