@@ -29,6 +29,7 @@ struct CachedRun {
   i64 firstRow, rows;  // query rows, all of one sequence
   i64 longest;         // of their lengths
   i64 firstTask;       // tasks are parts × blocks of lanes
+  i64 firstPartial;    // partial results are [part][lane of the run]
 };
 
 struct PagedCache {
@@ -196,23 +197,23 @@ void absorbedAttention(const Context& context, const double* raw) {
 
   const i64 rows = sequence.columns;
   CachedRun* runs = scratch<CachedRun>(context, rows);
+  i64* runOfRow = scratch<i64>(context, rows);
   i64 numRuns = 0;
   i64 tasks = 0;
-  i64 mostParts = 0;
+  i64 numPartials = 0;
   for (i64 row = 0; row < rows; numRuns++) {
-    CachedRun& run = runs[numRuns] = {row, 0, 0, tasks};
+    CachedRun& run = runs[numRuns] = {row, 0, 0, tasks, numPartials};
     for (; row < rows && sequence.data[row] == sequence.data[run.firstRow]; row++) {
+      runOfRow[row] = numRuns;
       run.rows++;
       run.longest = maxOf<i64>(run.longest, lengths[row]);
     }
-    const i64 parts = partsOf(run.longest);
-    tasks += parts * ceilDiv(run.rows * heads, kLaneBlock);
-    mostParts = maxOf(mostParts, parts);
+    tasks += partsOf(run.longest) * ceilDiv(run.rows * heads, kLaneBlock);
+    numPartials += partsOf(run.longest) * run.rows * heads;
   }
   const i64 latent = q.columns;
   const i64 stride = (latent + 2 + 15) / 16 * 16;
-  const i64 lanes = rows * heads;
-  float* partials = scratch<float>(context, mostParts * lanes * stride);  // [part][lane][stride]
+  float* partials = scratch<float>(context, numPartials * stride);
   const int width = int(slots.columns);
   const i64 floats = CachedScratch(nullptr, width, int(latent)).floats;
   float* memory = scratch<float>(context, floats * context.threads);
@@ -229,16 +230,19 @@ void absorbedAttention(const Context& context, const double* raw) {
     const i64 parts = partsOf(run.longest);
     const i64 part = (task - run.firstTask) % parts;
     const i64 block = (task - run.firstTask) / parts * kLaneBlock;
-    const i64 first = run.firstRow * heads + block;
-    attendPart(in, cache, sequence.data[run.firstRow], first,
-               int(minOf<i64>(kLaneBlock, run.rows * heads - block)), int(partBegin(part)),
+    const i64 lanes = run.rows * heads;
+    attendPart(in, cache, sequence.data[run.firstRow], run.firstRow * heads + block,
+               int(minOf<i64>(kLaneBlock, lanes - block)), int(partBegin(part)),
                int(minOf(partBegin(part + 1), run.longest)),
-               partials + (part * lanes + first) * stride, stride, s);
+               partials + (run.firstPartial + part * lanes + block) * stride, stride, s);
   });
-  parallelFor(context, lanes, grainFor(latent * mostParts), [&](i64 begin, i64 end, int) {
+  const i64 joined = ceilDiv(numPartials, maxOf<i64>(rows * heads, 1)) * latent;
+  parallelFor(context, rows * heads, grainFor(joined), [&](i64 begin, i64 end, int) {
     for (i64 lane = begin; lane < end; lane++) {
-      joinParts(out.row(lane), partials + lane * stride, partsOf(lengths[lane / heads]),
-                lanes * stride, latent);
+      const CachedRun& run = runs[runOfRow[lane / heads]];
+      const i64 first = run.firstPartial + lane - run.firstRow * heads;
+      joinParts(out.row(lane), partials + first * stride, partsOf(lengths[lane / heads]),
+                run.rows * heads * stride, latent);
     }
   });
 }
