@@ -4,13 +4,13 @@
  * then activations of a second pass forward, then the loss, then gradients from the end of the
  * model.
  */
-import { assert } from '../base/assert.ts';
 import { oneRank } from '../kernels/collectives.ts';
+import type { F32 } from '../kernels/kernels.ts';
 import type { LossOptions } from '../model/context.ts';
 import type { LossReport, PassSettings } from '../model/loss.ts';
 import type { TokenBatch } from '../model/microBatch.ts';
 import { createRoutingCounts } from '../model/model.ts';
-import { f32Values, trainedTensors } from '../model/parameters.ts';
+import { checkpointGradients, checkpointTensors } from '../model/parameters.ts';
 import { StageRunner } from '../model/stageRunner.ts';
 import { type NamedTensor, tensorNorm } from '../optim/gradientNorm.ts';
 import type { Fault } from '../program/instruction.ts';
@@ -27,21 +27,19 @@ export interface FaultySteps {
  * Called when losses or the norm are not finite; null when nothing is found (a norm overflowed).
  */
 export async function locateFault(state: TrainingState, step: FaultySteps): Promise<Fault | null> {
-  const trained = trainedTensors(state.parameters);
-  const buffers = [...state.parameters.buffers.values()].map((buffer) => ({
-    name: buffer.name,
-    value: f32Values(buffer),
-  }));
-  const weights = [...trained.map(({ name, value }) => ({ name, value })), ...buffers];
+  const { parameters } = state;
+  const weights = checkpointTensors(parameters).flatMap(({ name, view }) =>
+    view.dtype === 'f32' ? [{ name, value: view as F32 }] : [],
+  );
+  // Backward begins at the end of the model.
+  const gradients = checkpointGradients(parameters)
+    .map(({ name, view }) => ({ name, value: view }))
+    .reverse();
   return (
     (await firstFault(state, { where: 'parameter', tensors: weights })) ??
     (await faultForward(state, step)) ??
     faultyLoss(step.losses) ??
-    (await firstFault(state, {
-      where: 'gradient',
-      // Backward begins at the end of the model.
-      tensors: trained.map(({ name, gradient }) => ({ name, value: gradient })).reverse(),
-    }))
+    (await firstFault(state, { where: 'gradient', tensors: gradients }))
   );
 }
 
@@ -49,14 +47,14 @@ async function firstFault(
   state: TrainingState,
   args: { where: Fault['where']; tensors: readonly NamedTensor[] },
 ): Promise<Fault | null> {
-  const { kernels } = state.options;
+  const { kernels, config } = state.options;
   const { fault } = await tensorNorm({ kernels, arena: state.arena, tensors: args.tensors });
   if (fault === null) return null;
   return {
     what: fault.what,
     where: args.where,
-    layer: layerOf(fault.tensor),
-    tensor: fault.tensor,
+    layer: layerOf(fault.tensor, config),
+    tensor: fault.tensor.replace(/^debug\./, ''),
   };
 }
 
@@ -100,12 +98,15 @@ function faultyLoss(losses: LossReport): Fault | null {
 }
 
 /**
- * The layer in a tensor's or an activation's name (`model.layers.3.…`, `hidden.3`, `router.3.…`).
+ * The layer in the name of a tensor or an activation: `model.layers.3.…`, `hidden.3`, `router.3.…`,
+ * `debug.layer3.…`; MTP modules follow the main layers.
  */
-export function layerOf(name: string): number | null {
-  const digits = /(?:^|\.)(?:layers|hidden|router)\.(\d+)(?:\.|$)/.exec(name)?.[1];
-  if (digits === undefined) return null;
-  const layer = Number(digits);
-  assert(Number.isSafeInteger(layer), `layer in ${name}`);
-  return layer;
+export function layerOf(
+  name: string,
+  { numHiddenLayers }: { readonly numHiddenLayers: number },
+): number | null {
+  const module = /^mtp_(?:hidden|logits)\.(\d+)$/.exec(name)?.[1];
+  if (module !== undefined) return numHiddenLayers + Number(module);
+  const layer = /(?:^|\.)(?:layers\.|hidden\.|router\.|layer)(\d+)(?:\.|$)/.exec(name)?.[1];
+  return layer === undefined ? null : Number(layer);
 }

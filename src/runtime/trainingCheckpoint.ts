@@ -21,9 +21,10 @@ import { storedNames } from '../checkpoint/storedDType.ts';
 import { openWeights, tensorsToWrite } from '../checkpoint/weights.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import { serializeModelConfig } from '../config/serializeModelConfig.ts';
-import type { Kernels } from '../kernels/kernels.ts';
+import type { F32, Kernels } from '../kernels/kernels.ts';
 import { checkpointTensors, type ParameterSet } from '../model/parameters.ts';
 import { loadParameters, readTensor } from '../model/parameterTransfer.ts';
+import { tensorNorm } from '../optim/gradientNorm.ts';
 import type { CheckpointRequest } from '../program/instruction.ts';
 import type { DType, HostArray, HostArrays } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -119,6 +120,7 @@ function bytesOf(values: HostArray): Uint8Array {
  * @returns the trainer's own state
  * @throws checkpoint.notResumable when the folder holds a model but no training state
  * @throws checkpoint.optimizer when that state belongs to another model or other settings
+ * @throws checkpoint.notFinite when a number in it is a NaN or an infinity: no step could be applied
  */
 export async function loadTrainingCheckpoint(
   state: TrainingState,
@@ -142,6 +144,7 @@ export async function loadTrainingCheckpoint(
   });
   const optimizer = await openSafetensors(await openFile(join(path, OPTIMIZER_FILE), mapFile));
   await readStateTensors(state, optimizer, path);
+  await checkFinite(state, path);
   const trainer = await openFile(join(path, TRAINER_FILE));
   return new TextDecoder('utf-8', { fatal: true }).decode(
     await trainer.read(0, trainer.byteLength),
@@ -204,6 +207,23 @@ async function readStateTensors(
     const bytes = await readTensorBytes(file.source, stored);
     writeBytes(kernels, tensor, bytes);
   }
+}
+
+async function checkFinite(state: TrainingState, path: string): Promise<void> {
+  const { kernels } = state.options;
+  const weights = checkpointTensors(state.parameters).map(({ name, view }) => ({
+    name,
+    tensor: view,
+  }));
+  const tensors = [...weights, ...stateTensors(state)].flatMap(({ name, tensor }) =>
+    tensor.dtype === 'f32' ? [{ name, value: tensor as F32 }] : [],
+  );
+  const { fault } = await tensorNorm({ kernels, arena: kernels.createArena('norms'), tensors });
+  if (fault === null) return;
+  throw new MoebiusError('checkpoint.notFinite', `${path} has ${fault.what} in "${fault.tensor}"`, {
+    values: { path, tensor: fault.tensor },
+    hint: 'Remove that folder to resume from the checkpoint before it; this one is damaged.',
+  });
 }
 
 function writeBytes(kernels: Kernels, tensor: Tensor, bytes: Uint8Array): void {
