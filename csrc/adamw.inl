@@ -4,8 +4,8 @@
 //     m = β₁ m + (1 − β₁) g            v = β₂ v + (1 − β₂) g²
 //     θ = decay · θ − rate · m / (√(v · correction) + ε)
 //
-// with decay = 1 − lr λ, rate = lr / (1 − β₁ᵗ) and correction = 1 / (1 − β₂ᵗ) worked out in doubles by
-// the caller. Moments are f32 or bf16; the step uses them before they are rounded.
+// with decay = 1 − lr λ, rate = lr / (1 − β₁ᵗ) and correction = 1 / (1 − β₂ᵗ) from the caller, who
+// has doubles. Moments are f32 or bf16; the step uses them before they are rounded.
 //
 // FLOPs: 13 per element, with a root and a division; bytes: 28 per element, 20 with bf16 moments.
 // Bound by memory.

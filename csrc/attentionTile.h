@@ -13,8 +13,8 @@
 //     O[column][query]  += Σ_key panels[key][column] · P[key][query]     productByColumns
 //     dK[key][column]   += Σ_q  dS[key][query] · rows[query][column]     productByQueries
 //
-// A tile holds kScoreRows × kScoreVectors accumulators: 24 FMAs per 11 loads on AVX-512 (93 % of FMA
-// peak measured at 48-wide keys), 12 per 7 on AVX2.
+// A tile holds kScoreRows × kScoreVectors accumulators: 24 FMAs per 11 loads on AVX-512 (93 % of
+// the FMA peak measured at 48-wide keys), 12 per 7 on AVX2.
 #pragma once
 #include "rows.h"
 #include "vmath.h"
@@ -58,7 +58,8 @@ struct Floats {
 };
 
 // body(task, prepare(thread)) for every task, handed out one at a time: causal blocks differ too
-// much in work for a static split. Tasks are independent, so who runs one changes nothing in its result.
+// much in work for a static split. Tasks are independent: who runs one changes nothing in its
+// result.
 template <class Prepare, class Body>
 void forTasks(const Context& context, i64 tasks, const Prepare& prepare, const Body& body) {
   if (tasks <= 0) return;

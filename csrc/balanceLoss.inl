@@ -6,7 +6,7 @@
 //     loss = mean over sequences of Σ_i f_i · mean_t p_ti
 //     dScores_ti = coefficient / (T · sequences) · (f_i − Σ_j f_j p_tj) / Σ_j s_tj, or · f_i
 //
-// T tokens of a sequence, E experts, K chosen. Bytes: 12 · T · E; FLOPs: 6 per score. Bound by memory
+// T tokens of a sequence, E experts, K chosen. Bytes: 12 · T · E; FLOPs: 6 · T · E. Bound by memory
 // or, in the paper's form, by finding the K best. Tokens are counted, then summed, by blocks of a
 // fixed length added in order: no sum depends on the thread count.
 #pragma once

@@ -2,8 +2,8 @@
 //
 //     out[t] = table[ids[t]]           dTable[ids[t]] += dOut[t], in token order
 //
-// T tokens, D columns. Bytes: 4–8 · T · D forward, 12 · T · D backward; bound by memory. The gradient
-// is split by columns over threads, so every element adds its tokens in their order.
+// T tokens, D columns. Bytes: 4–8 · T · D forward, 12 · T · D backward; bound by memory. For the
+// gradient threads split the columns, so every element adds its tokens in their order.
 #pragma once
 #include "narrow.h"
 #include "rows.h"

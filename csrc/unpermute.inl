@@ -4,7 +4,7 @@
 //     dX[r]           = weights[slot[r]] · dOut[slot[r] / K]
 //     dWeights[t,k]   = dOut[t] · x[row[t,k]]
 //
-// T tokens, K rows each, D columns. FLOPs: 2 · T · K · D; bytes: 4 · T · (K + 1) · D and more. Bound
+// T tokens, K rows each, D columns. FLOPs: 2 · T · K · D; bytes: 4 · T · (K + 1) · D. Bound
 // by memory. The sum over k is one chain in the order of k.
 #pragma once
 #include "rows.h"
