@@ -7,7 +7,8 @@
  *     node scripts/update-readme.js start=build/start.txt test=build/test.txt
  *
  * Colours, npm's own lines and what a terminal would have overwritten go; of a long output the
- * middle does, as one line that says how many lines it stands for. Nothing else is touched.
+ * middle does, as one line that says how many lines it stands for, and of a long line its end.
+ * Nothing else is touched.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,9 +16,11 @@ import { packageRoot } from '../bin/launch.js';
 
 /** Lines kept at either end: what a reader wants of a run, its setting and its result. */
 const KEPT = /** @type {Record<string, { head: number, tail: number }>} */ ({
-  start: { head: 30, tail: 40 },
-  test: { head: 6, tail: 10 },
+  start: { head: 38, tail: 16 },
+  test: { head: 4, tail: 8 },
 });
+
+const MAX_COLUMNS = 120;
 
 for (const arg of process.argv.slice(2)) {
   const [name = '', file] = arg.split('=');
@@ -36,10 +39,15 @@ function readable(raw) {
     .replace(/\x1b\[[\d;?]*[A-Za-z]/g, '')
     .split('\n')
     .map((line) => line.split('\r').at(-1)?.trimEnd() ?? '')
-    .filter((line) => !/^npm (?:warn|notice)|^> /.test(line));
+    .filter((line) => !/^npm (?:warn|notice)|^> |^setup: .*(?: …| \d+ s)$/.test(line));
+  // Behind the test runner's last line it repeats what it has said.
+  const last = lines.findIndex((line) => line.startsWith('ℹ duration_ms'));
+  if (last >= 0) lines.length = last + 1;
   while (lines[0] === '') lines.shift();
   while (lines.at(-1) === '') lines.pop();
-  return lines;
+  return lines.map((line) =>
+    line.length > MAX_COLUMNS ? `${line.slice(0, MAX_COLUMNS - 2).trimEnd()} …` : line,
+  );
 }
 
 /** @param {string[]} lines @param {{ head: number, tail: number }} kept @returns {string[]} */
