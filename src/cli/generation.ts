@@ -2,6 +2,7 @@
  * One text on its way, as the library gives it: pieces as they are decided, then what came of it.
  * It ends in one of four ways, and in each of them the model is free again.
  */
+import { setImmediate } from 'node:timers/promises';
 import { MoebiusError } from '../base/errors.ts';
 import { acceptanceRate, type GenerationCounts } from '../serving/generate.ts';
 import type { TextPiece, TextSummary } from '../serving/textGenerator.ts';
@@ -80,6 +81,8 @@ export class TextRun implements Generation {
           // So it stands if the reader leaves here.
           note({ ...next.value.token.counts, finishReason: 'left', numPromptTokens });
           if (next.value.text !== '') yield next.value.text;
+          // Kernels leave the event loop no turn of its own; whoever reads has other work too.
+          await setImmediate();
           check();
         }
         const { rest, ...summary } = next.value;

@@ -33,6 +33,8 @@ export interface TextRequest {
   /** Tokens drafted per step; 0 decodes plainly. */
   readonly numDrafts?: number;
   readonly ignoresEnd?: boolean;
+  /** Ends the text after the token under way. */
+  readonly signal?: AbortSignal;
 }
 
 export interface TextPiece {
@@ -89,7 +91,7 @@ export class TextGenerator {
       let next = await tokens.next();
       for (; next.done !== true; next = await tokens.next()) {
         yield { token: next.value, text: stops.push(decoder.push(next.value.id)) };
-        if (stops.isStopped) break;
+        if (stops.isStopped || request.signal?.aborted === true) break;
       }
       summary = next.done === true ? next.value : { finishReason: 'stopped', ...next.value.counts };
     } finally {

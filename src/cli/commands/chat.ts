@@ -2,12 +2,13 @@
  * `moebius chat`: a conversation on the terminal, by the model's own chat template. Each answer
  * streams as it is decided; /reset forgets, /exit leaves, Ctrl-C stops an answer.
  */
-import { createInterface } from 'node:readline/promises';
+import { createInterface } from 'node:readline';
+import { setImmediate } from 'node:timers/promises';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
 import { type ChatMessage, ChatTemplate, encodeChat } from '../../tokenizer/chatTemplate.ts';
-import { openGenerator } from '../openGenerator.ts';
+import { type OpenedGenerator, openGenerator } from '../openGenerator.ts';
 import { describeError, note, print } from '../output.ts';
 import { numDrafts, type SamplingOptions, samplingOf, timedGeneration } from './generate.ts';
 
@@ -20,56 +21,77 @@ export interface ChatOptions extends SamplingOptions {
 }
 
 export async function chat(options: ChatOptions): Promise<void> {
-  const { generator, tokenizer, tokenizerConfig, machine } = await openGenerator({
-    ...options,
-    note,
-  });
-  const template = new ChatTemplate(tokenizerConfig);
+  const opened = await openGenerator({ ...options, note });
+  const template = new ChatTemplate(opened.tokenizerConfig);
   const opening: ChatMessage[] =
     options.system === undefined ? [] : [{ role: 'system', content: options.system }];
   let messages = [...opening];
   let seed = options.seed;
-  print(`${options.checkpoint} on ${machine.description}. /reset forgets, /exit leaves.`);
-  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  print(`${options.checkpoint} on ${opened.machine.description}. /reset forgets, /exit leaves.`);
+  const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
+  // An iterator keeps the lines that come during an answer, from a pipe above all.
+  const lines = terminal[Symbol.asyncIterator]();
+  let isClosed = false;
+  terminal.on('close', () => {
+    isClosed = true;
+  });
+  let answer: AbortController | null = null;
+  terminal.on('SIGINT', () => {
+    if (answer === null) terminal.close();
+    else answer.abort();
+  });
   try {
     for (;;) {
-      const line = await ask(terminal);
-      if (line === null || line === '/exit') return;
+      if (!isClosed) terminal.prompt();
+      const { done, value } = await lines.next();
+      const line = done === true ? '/exit' : value.trim();
+      if (line === '/exit') return;
       if (line === '') continue;
       if (line === '/reset') {
         messages = [...opening];
         continue;
       }
       const asked: ChatMessage[] = [...messages, { role: 'user', content: line }];
-      try {
-        const run = await timedGeneration(
-          generator,
-          {
-            prompt: encodeChat(tokenizer, template, asked),
-            maxTokens: options.maxTokens,
-            sampling: { ...samplingOf(options), seed: seed++ },
-            numDrafts: numDrafts(options.speculate),
-          },
-          (text) => process.stdout.write(text),
-        );
-        const rate = acceptanceRate(run.summary);
-        const drafts = run.summary.numDrafted > 0 ? `, ${formatPercent(rate)} of drafts` : '';
-        print(`\n[${run.summary.numTokens} tokens, ${run.tokensPerSecond.toFixed(1)}/s${drafts}]`);
-        messages = [...asked, { role: 'assistant', content: run.text }];
-      } catch (error) {
-        if (!(error instanceof MoebiusError)) throw error;
-        // A full context ends an answer, not the conversation.
-        print(`\n${describeError(error)}`);
-      }
+      answer = new AbortController();
+      const text = await reply(opened, options, {
+        prompt: encodeChat(opened.tokenizer, template, asked),
+        seed: seed++,
+        signal: answer.signal,
+      });
+      answer = null;
+      if (text !== null) messages = [...asked, { role: 'assistant', content: text }];
     }
   } finally {
     terminal.close();
   }
 }
 
-/** A line, or null at the end of the input. */
-async function ask(terminal: ReturnType<typeof createInterface>): Promise<string | null> {
-  const ended = new Promise<null>((resolve) => terminal.once('close', () => resolve(null)));
-  const line = await Promise.race([terminal.question('> '), ended]);
-  return line === null ? null : line.trim();
+/** @returns the answer, or null where there was no room for one: the conversation goes on */
+async function reply(
+  { generator }: OpenedGenerator,
+  options: ChatOptions,
+  { prompt, seed, signal }: { prompt: Int32Array; seed: number; signal: AbortSignal },
+): Promise<string | null> {
+  const request = {
+    prompt,
+    maxTokens: options.maxTokens,
+    sampling: { ...samplingOf(options), seed },
+    numDrafts: numDrafts(options.speculate),
+    signal,
+  };
+  try {
+    const run = await timedGeneration(generator, request, async (text) => {
+      process.stdout.write(text);
+      // Kernels leave the event loop no turn of its own, and Ctrl-C would come too late.
+      await setImmediate();
+    });
+    const rate = acceptanceRate(run.summary);
+    const drafts = run.summary.numDrafted > 0 ? `, ${formatPercent(rate)} of drafts` : '';
+    print(`\n[${run.summary.numTokens} tokens, ${run.tokensPerSecond.toFixed(1)}/s${drafts}]`);
+    return run.text;
+  } catch (error) {
+    if (!(error instanceof MoebiusError)) throw error;
+    print(`\n${describeError(error)}`);
+    return null;
+  }
 }

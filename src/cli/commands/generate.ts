@@ -95,7 +95,7 @@ export interface TimedGeneration {
 export async function timedGeneration(
   generator: TextGenerator,
   request: TextRequest,
-  show: (text: string) => void,
+  show: (text: string) => unknown,
 ): Promise<TimedGeneration> {
   const start = performance.now();
   let first = start;
@@ -107,10 +107,10 @@ export async function timedGeneration(
     if (ids.length === 0) first = performance.now();
     ids.push(next.value.token.id);
     text += next.value.text;
-    show(next.value.text);
+    await show(next.value.text);
   }
   const seconds = (performance.now() - first) / 1000;
-  show(next.value.rest);
+  await show(next.value.rest);
   return {
     text: text + next.value.rest,
     ids,
