@@ -89,19 +89,22 @@ export interface StartOptions {
   /** Dies before its n-th change to a file or folder below `dieIn` (`dieAtFileChange.ts`). */
   readonly dieAtChange?: number;
   readonly dieIn?: string;
+  /** All of its standard input. */
+  readonly input?: string;
 }
 
 /** Starts `moebius ARGS` in a process of its own. */
 export function startMoebius(args: readonly string[], options: StartOptions = {}): Process {
-  const { onStderr, dieAtChange = 0, dieIn = '' } = options;
+  const { onStderr, dieAtChange = 0, dieIn = '', input = '' } = options;
   const program = join(projectRoot, 'bin', 'moebius.js');
   const preload = join(projectRoot, 'tests', 'support', 'dieAtFileChange.ts');
   const before = dieAtChange > 0 ? ['--import', preload] : [];
   const child = spawn(process.execPath, [...before, program, ...args], {
     cwd: projectRoot,
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     env: { ...process.env, DIE_AT_CHANGE: String(dieAtChange), DIE_IN: dieIn },
   });
+  child.stdin.end(input);
   let [stdout, stderr] = ['', ''];
   const kill: Process['kill'] = (signal) => void child.kill(signal);
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
