@@ -12,9 +12,16 @@
 namespace moebius {
 namespace {
 
-// Up to here reading b in place beats packing it (measured at n = k = 1024, see docs/log.md).
+// Up to here reading b in place beats packing it: a tile's worth of rows pays for packing, and
+// narrow weights, which dot products widen again for every four rows, are packed sooner.
 constexpr i64 kDotRows = 16;
+constexpr i64 kNarrowDotRows = 8;
 constexpr i64 kStreamRows = 8;
+
+bool hasFewRows(const Product& p) {
+  if (!p.b.alongK) return p.m <= kStreamRows;
+  return p.a.alongK && p.m <= (p.b.dtype == DType::f32 ? kDotRows : kNarrowDotRows);
+}
 
 // Partial sums held at once: R rows of a × kDotSums / R rows of b.
 #if MOEBIUS_LANES == 16 || defined(__aarch64__)
@@ -43,61 +50,88 @@ MOEBIUS_INLINE vf sumEach(vf* vectors) {
   return vectors[0];
 }
 
-// R rows of a times C rows of b; those beyond `rows` or `columns` repeat the last and are dropped.
+// Weights as dot products read them, two vectors: f8 without its unit and scale, which the row of a
+// takes along.
+template <class T>
+MOEBIUS_INLINE void widenPair(const T* p, vf* w) {
+  w[0] = widen(p);
+  w[1] = widen(p + kLanes);
+}
+MOEBIUS_INLINE void widenPair(const F8* p, vf* w) { f8PairOverUnit(&p->code, w[0], w[1]); }
+
+// R rows of a times C rows of b over k in [begin, end), which f8 rows have one scale for. Rows beyond
+// `rows` or `columns` repeat the last and are dropped.
+constexpr i64 kDotStep = 2 * kLanes;
+
 template <int R, int C, class T>
-MOEBIUS_NOINLINE void dotBlock(const Product& p, i64 row, i64 column, i64 rows, i64 columns) {
+MOEBIUS_NOINLINE void dotBlock(const Product& p, const Range& range, i64 begin, i64 end) {
   constexpr int kSums = (R * C + kLanes - 1) / kLanes * kLanes;
+  const i64 rows = range.rowEnd - range.rowBegin;
+  const i64 columns = range.columnEnd - range.columnBegin;
   vf sums[kSums];
   MOEBIUS_UNROLL
   for (int i = 0; i < kSums; i++) sums[i] = zero();
   const float* a[R];
   const T* b[C];
   for (int i = 0; i < R; i++) {
-    a[i] = static_cast<const float*>(p.a.data) + (row + minOf<i64>(i, rows - 1)) * p.a.stride;
+    const i64 row = range.rowBegin + minOf<i64>(i, rows - 1);
+    a[i] = static_cast<const float*>(p.a.data) + row * p.a.stride;
   }
   for (int j = 0; j < C; j++) {
-    b[j] = static_cast<const T*>(p.b.data) + (column + minOf<i64>(j, columns - 1)) * p.b.stride;
+    const i64 column = range.columnBegin + minOf<i64>(j, columns - 1);
+    b[j] = static_cast<const T*>(p.b.data) + column * p.b.stride;
   }
-  const auto step = [&](i64 k, const auto& loadA, const auto& loadB, const float* scales) {
-    vf x[R];
+  const auto step = [&](i64 k, vf scale) {
+    vf x[R][2];
     MOEBIUS_UNROLL
-    for (int i = 0; i < R; i++) x[i] = loadA(a[i] + k);
+    for (int i = 0; i < R * 2; i++) {
+      x[i / 2][i % 2] = load(a[i / 2] + k + i % 2 * kLanes);
+      if constexpr (isScaled<T>) x[i / 2][i % 2] = x[i / 2][i % 2] * scale;
+    }
     MOEBIUS_UNROLL
     for (int j = 0; j < C; j++) {
-      vf w = loadB(b[j] + k);
-      if constexpr (isScaled<T>) w = w * splat(scales[j]);
+      vf w[2];
+      widenPair(b[j] + k, w);
       MOEBIUS_UNROLL
-      for (int i = 0; i < R; i++) sums[i * C + j] = fma(x[i], w, sums[i * C + j]);
-    }
-  };
-  const i64 chunk = isScaled<T> ? kFp8Block : p.k;
-  for (i64 begin = 0; begin < p.k; begin += chunk) {
-    const i64 end = minOf(begin + chunk, p.k);
-    float scales[C] = {};
-    if constexpr (isScaled<T>) {
-      for (int j = 0; j < C; j++) {
-        scales[j] = scaleAt(p.b, column + minOf<i64>(j, columns - 1), begin);
+      for (int i = 0; i < R * 2; i++) {
+        sums[i / 2 * C + j] = fma(x[i / 2][i % 2], w[i % 2], sums[i / 2 * C + j]);
       }
     }
-    i64 k = begin;
-    for (; k + kLanes <= end; k += kLanes) {
-      step(k, [](const float* q) { return load(q); }, [](const T* q) { return widen(q); }, scales);
-    }
-    if (k < end) {
-      step(k, [&](const float* q) { return loadPart(q, end - k); },
-           [&](const T* q) { return widenPart(q, end - k); }, scales);
+  };
+  const i64 chunk = isScaled<T> ? kFp8Block : end - begin;
+  for (i64 k = begin; k < end;) {
+    const i64 chunkEnd = minOf(k + chunk, end);
+    vf scale = {};
+    if constexpr (isScaled<T>) scale = splat(scaleAt(p.b, range.columnBegin, k));
+    for (; k + kDotStep <= chunkEnd; k += kDotStep) step(k, scale);
+    if (k < chunkEnd) {
+      // The last few, padded with zeros.
+      float lastA[R][kDotStep] = {};
+      T lastB[C][kDotStep] = {};
+      for (i64 r = 0; k + r < chunkEnd; r++) {
+        for (int i = 0; i < R; i++) lastA[i][r] = a[i][k + r];
+        for (int j = 0; j < C; j++) lastB[j][r] = b[j][k + r];
+      }
+      for (int i = 0; i < R; i++) a[i] = lastA[i];
+      for (int j = 0; j < C; j++) b[j] = lastB[j];
+      step(0, scale);
+      break;
     }
   }
   float results[kSums];
   MOEBIUS_UNROLL
   for (int i = 0; i < kSums; i += kLanes) store(results + i, sumEach(sums + i));
+  const bool accumulate = p.accumulate || begin > 0;
   for (i64 i = 0; i < rows; i++) {
-    float* out = p.out + (row + i) * p.outStride + column;
+    float* out = p.out + (range.rowBegin + i) * p.outStride + range.columnBegin;
     for (i64 j = 0; j < columns; j++) {
-      out[j] = p.accumulate ? out[j] + results[i * C + j] : results[i * C + j];
+      out[j] = accumulate ? out[j] + results[i * C + j] : results[i * C + j];
     }
   }
 }
+
+// So much of a row at a time that the rows of a stay in the caches while all of b passes.
+constexpr i64 kDotDepth = 4096;
 
 template <class T>
 void dotRange(const Product& p, const Range& range) {
@@ -106,16 +140,23 @@ void dotRange(const Product& p, const Range& range) {
   constexpr int kFour = kDotSums / 4;
   const i64 numRows = range.rowEnd - range.rowBegin;
   const i64 width = numRows == 1 ? kOne : numRows == 2 ? kTwo : kFour;
-  for (i64 j = range.columnBegin; j < range.columnEnd; j += width) {
-    const i64 columns = minOf(width, range.columnEnd - j);
-    for (i64 i = range.rowBegin; i < range.rowEnd; i += 4) {
-      const i64 rows = minOf<i64>(4, range.rowEnd - i);
-      if (numRows == 1) {
-        dotBlock<1, kOne, T>(p, i, j, rows, columns);
-      } else if (numRows == 2) {
-        dotBlock<2, kTwo, T>(p, i, j, rows, columns);
-      } else {
-        dotBlock<4, kFour, T>(p, i, j, rows, columns);
+  for (i64 k = 0; k < p.k; k += kDotDepth) {
+    const i64 end = minOf(k + kDotDepth, p.k);
+    i64 columns;
+    for (i64 j = range.columnBegin; j < range.columnEnd; j += columns) {
+      columns = minOf(width, range.columnEnd - j);
+      if constexpr (isScaled<T>) {  // up to where the scale changes
+        columns = minOf(columns, kFp8Block - (p.b.firstRow + j) % kFp8Block);
+      }
+      for (i64 i = range.rowBegin; i < range.rowEnd; i += 4) {
+        const Range block = {i, minOf(i + 4, range.rowEnd), j, j + columns};
+        if (numRows == 1) {
+          dotBlock<1, kOne, T>(p, block, k, end);
+        } else if (numRows == 2) {
+          dotBlock<2, kTwo, T>(p, block, k, end);
+        } else {
+          dotBlock<4, kFour, T>(p, block, k, end);
+        }
       }
     }
   }

@@ -209,9 +209,7 @@ void multiplyRange(const Product& p, const Range& range, float* scratch) {
     return clearBlock(p.out + range.rowBegin * p.outStride + range.columnBegin, p.outStride,
                       range.rowEnd - range.rowBegin, range.columnEnd - range.columnBegin);
   }
-  if (p.b.alongK ? p.m <= kDotRows && p.a.alongK : p.m <= kStreamRows) {
-    return multiplyFewRows(p, range, scratch);
-  }
+  if (hasFewRows(p)) return multiplyFewRows(p, range, scratch);
   multiplyPacked(p, range, scratch);
 }
 

@@ -1,5 +1,7 @@
 // The operations for avx2 machines; chosen at run time (addon.cpp), so this unit alone may use it.
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #include "kernels.h"
 
 #define MOEBIUS_ISA kIsaAvx2

@@ -5,17 +5,77 @@
 #pragma once
 #include "simd.h"
 
+// With AVX2 and AVX-512 some conversions are named, because GCC 12 takes the portable ones apart
+// into scalars, or knows no f16. Their units have included <immintrin.h>.
+#if defined(__x86_64__) && MOEBIUS_LANES >= 8
+#define MOEBIUS_HAS_F16C 1
+#else
+#define MOEBIUS_HAS_F16C 0
+#endif
+
 namespace moebius {
 namespace {
 
+typedef int8_t vsb __attribute__((vector_size(MOEBIUS_LANES)));
+typedef int16_t vsh __attribute__((vector_size(2 * MOEBIUS_LANES)));
+
+#if MOEBIUS_HAS_F16C && MOEBIUS_LANES == 16
+constexpr __mmask16 kAll = 0xffff;  // GCC 12 warns of its own unmasked forms
+MOEBIUS_INLINE vu widenCodes(vh codes) { return (vu)_mm512_maskz_cvtepu16_epi32(kAll, (__m256i)codes); }
+MOEBIUS_INLINE vu widenCodes(vb codes) { return (vu)_mm512_maskz_cvtepu8_epi32(kAll, (__m128i)codes); }
+MOEBIUS_INLINE vsh widenSigned(vsb codes) { return (vsh)_mm256_cvtepi8_epi16((__m128i)codes); }
+#elif MOEBIUS_HAS_F16C
+MOEBIUS_INLINE __m128i lowHalf(vb codes) {
+  long long bits;
+  __builtin_memcpy(&bits, &codes, sizeof bits);
+  return _mm_cvtsi64_si128(bits);
+}
+MOEBIUS_INLINE vu widenCodes(vh codes) { return (vu)_mm256_cvtepu16_epi32((__m128i)codes); }
+MOEBIUS_INLINE vu widenCodes(vb codes) { return (vu)_mm256_cvtepu8_epi32(lowHalf(codes)); }
+MOEBIUS_INLINE vsh widenSigned(vsb codes) { return (vsh)_mm_cvtepi8_epi16(lowHalf((vb)codes)); }
+#else
 MOEBIUS_INLINE vu widenCodes(vh codes) { return __builtin_convertvector(codes, vu); }
-// By way of 16 bits: GCC 12 takes the direct conversion apart into scalars.
 MOEBIUS_INLINE vu widenCodes(vb codes) {
   return __builtin_convertvector(__builtin_convertvector(codes, vh), vu);
 }
+#endif
 
 MOEBIUS_INLINE vf floatFromBf16(vh codes) { return bitsToFloat(widenCodes(codes) << 16); }
 
+#if MOEBIUS_HAS_F16C
+// The machine's own conversion: one cycle, subnormals included.
+MOEBIUS_INLINE vf floatFromF16(vh codes) {
+#if MOEBIUS_LANES == 16
+  return (vf)_mm512_maskz_cvtph_ps(kAll, (__m256i)codes);
+#else
+  return (vf)_mm256_cvtph_ps((__m128i)codes);
+#endif
+}
+
+// f8 · 2^-8 is an f16 with the same bits, further left: also where it is subnormal. Only NaN, 0x7f,
+// must be sent on to the highest exponent: adding one unit carries into that bit from it alone.
+MOEBIUS_INLINE vf f8OverUnit(vb codes) {
+  const vh shifted = (vh)(widenSigned((vsb)codes) << 7) & 0xbfff;
+  return floatFromF16(shifted | ((shifted + 0x0080) & 0x4000));
+}
+constexpr float kF8Unit = 256.0f;
+
+// The same for two vectors at once: half the instructions before the conversion.
+MOEBIUS_INLINE void f8PairOverUnit(const u8* p, vf& first, vf& second) {
+  typedef u16 wide __attribute__((vector_size(4 * MOEBIUS_LANES)));
+#if MOEBIUS_LANES == 16
+  wide shifted = (wide)_mm512_maskz_cvtepi8_epi16(~0u, _mm256_loadu_si256((const __m256i*)p));
+#else
+  wide shifted = (wide)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p));
+#endif
+  shifted = shifted << 7 & 0xbfff;
+  shifted = shifted | ((shifted + 0x0080) & 0x4000);
+  vh halves[2];
+  __builtin_memcpy(halves, &shifted, sizeof shifted);
+  first = floatFromF16(halves[0]);
+  second = floatFromF16(halves[1]);
+}
+#else
 MOEBIUS_INLINE vf floatFromF16(vh codes) {
   const vu wide = widenCodes(codes);
   const vu magnitude = wide & 0x7fff;
@@ -29,7 +89,7 @@ MOEBIUS_INLINE vf floatFromF16(vh codes) {
   return bitsToFloat(bits | sign);
 }
 
-MOEBIUS_INLINE vf floatFromF8(vb codes) {
+MOEBIUS_INLINE vf f8OverUnit(vb codes) {
   const vu wide = widenCodes(codes);
   const vu magnitude = wide & 0x7f;
   const vu sign = (wide & 0x80) << 24;
@@ -41,6 +101,17 @@ MOEBIUS_INLINE vf floatFromF8(vb codes) {
   bits = magnitude == 0x7f ? splatUint(0x7fc00000) : bits;
   return bitsToFloat(bits | sign);
 }
+constexpr float kF8Unit = 1.0f;
+
+MOEBIUS_INLINE void f8PairOverUnit(const u8* p, vf& first, vf& second) {
+  first = f8OverUnit(load(p));
+  second = f8OverUnit(load(p + kLanes));
+}
+#endif
+
+// What f8 codes stand for is kF8Unit times f8OverUnit: whoever multiplies by a scale anyway takes
+// the unit along.
+MOEBIUS_INLINE vf floatFromF8(vb codes) { return f8OverUnit(codes) * splat(kF8Unit); }
 
 MOEBIUS_INLINE vh bf16FromFloat(vf v) {
   const vu bits = (vu)v;

@@ -65,9 +65,20 @@ constexpr bool isScaled = false;
 template <>
 constexpr bool isScaled<F8> = true;
 
+// The scale of a stored element, f8's unit included: to be multiplied with widenUnscaled.
 MOEBIUS_INLINE float scaleAt(const Source& s, i64 row, i64 column) {
-  return s.scales[(s.firstRow + row) / kFp8Block * s.scaleStride + column / kFp8Block];
+  return s.scales[(s.firstRow + row) / kFp8Block * s.scaleStride + column / kFp8Block] * kF8Unit;
 }
+template <class T>
+MOEBIUS_INLINE vf widenUnscaled(const T* p) {
+  return widen(p);
+}
+MOEBIUS_INLINE vf widenUnscaled(const F8* p) { return f8OverUnit(load(&p->code)); }
+template <class T>
+MOEBIUS_INLINE vf widenUnscaledPart(const T* p, i64 count) {
+  return widenPart(p, count);
+}
+MOEBIUS_INLINE vf widenUnscaledPart(const F8* p, i64 n) { return f8OverUnit(loadPart(&p->code, n)); }
 
 // Stored rows along k: up to kLanes of them become lanes. Stores are whole vectors: where the panel is
 // narrower, the overhang is overwritten by the next k, and after the last one it lies behind.
@@ -76,25 +87,26 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
                                    i64 k, i64 depth) {
   const T* data = static_cast<const T*>(s.data) + first * s.stride + k;
   const i64 lastRow = (rows - 1) * s.stride;
-  for (i64 done = 0; done < depth; done += kLanes) {
-    const i64 count = minOf<i64>(kLanes, depth - done);
+  i64 done = 0;
+  for (; done + kLanes <= depth; done += kLanes) {
     vf block[kLanes];
     MOEBIUS_UNROLL
     for (int r = 0; r < kLanes; r++) {
       // Rows that are not there repeat the last one.
-      const T* row = data + minOf(r * s.stride, lastRow) + done;
-      block[r] = count == kLanes ? widen(row) : widenPart(row, count);
+      block[r] = widenUnscaled(data + minOf(r * s.stride, lastRow) + done);
       if constexpr (isScaled<T>) {
         block[r] = block[r] * splat(scaleAt(s, first + minOf<i64>(r, rows - 1), k + done));
       }
     }
     transpose(block);
-    float* out = to + done * width;
-    if (count == kLanes) {
-      MOEBIUS_UNROLL
-      for (int j = 0; j < kLanes; j++) store(out + j * width, block[j]);
-    } else {
-      for (i64 j = 0; j < count; j++) store(out + j * width, block[j]);
+    MOEBIUS_UNROLL
+    for (int j = 0; j < kLanes; j++) store(to + (done + j) * width, block[j]);
+  }
+  for (; done < depth; done++) {
+    for (i64 r = 0; r < rows; r++) {
+      float value = widenUnscaledPart(data + r * s.stride + done, 1)[0];
+      if constexpr (isScaled<T>) value *= scaleAt(s, first + r, k + done);
+      to[done * width + r] = value;
     }
   }
 }
@@ -122,6 +134,9 @@ struct ColumnPanels {
   i64 height(i64 panel) const { return minOf(kTileColumns, columns - begin(panel)); }
   i64 width(i64 panel) const { return ceilDiv(height(panel), kLanes) * kLanes; }
 };
+
+// Short pieces of rows a page or more apart are nothing the hardware would fetch ahead.
+constexpr i64 kRowsAhead = 8;
 
 // Stored rows along the index, dealt out to a few panels at once: with more of them the places
 // written to, whole pages apart, would push each other out of the first cache.
@@ -152,12 +167,15 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin
       }
     };
     if (d + kLanes <= depth && reach <= remaining) {
-      deal([&](i64 i) { return widen(row + i); },
+      deal([&](i64 i) {
+             prefetch(row + i + kRowsAhead * s.stride);
+             return widenUnscaled(row + i);
+           },
            [](float* out, vf values, i64) { store(out, values); });
     } else {
       deal([&](i64 i) {
              const i64 count = minOf<i64>(remaining - i, kLanes);
-             return count == kLanes ? widen(row + i) : widenPart(row + i, count);
+             return count == kLanes ? widenUnscaled(row + i) : widenUnscaledPart(row + i, count);
            },
            [](float* out, vf values, i64 room) {
              room < kLanes ? storePart(out, values, room) : store(out, values);

@@ -29,19 +29,23 @@ void rooflineFma(const Context& context, const double* raw) {
   });
 }
 
-// args: x (one row)
+// args: x (one row). Eight streams at once, as the rows of a matrix would be: one alone leaves
+// requests to memory unused (10 instead of 13 GB/s on one core of a shared Xeon).
 void rooflineRead(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<const float> x = args.matrix<const float>();
   float* sums = scratch<float>(context, context.threads * 16);
-  constexpr i64 kStep = 8 * kLanes;
-  parallelFor(context, x.columns, kStep, [&](i64 begin, i64 end, int thread) {
-    vf partial[8] = {};
-    for (i64 i = begin; i + kStep <= end; i += kStep) {
-      for (int j = 0; j < 8; j++) partial[j] += load(x.data + i + j * kLanes);
+  constexpr i64 kStreams = 8;
+  parallelFor(context, x.columns / kStreams, kLanes, [&](i64 begin, i64 end, int thread) {
+    vf partial[kStreams] = {};
+    for (i64 i = begin; i + kLanes <= end; i += kLanes) {
+      MOEBIUS_UNROLL
+      for (int j = 0; j < kStreams; j++) {
+        partial[j] += load(x.data + j * (x.columns / kStreams) + i);
+      }
     }
     vf total = partial[0];
-    for (int j = 1; j < 8; j++) total += partial[j];
+    for (int j = 1; j < kStreams; j++) total += partial[j];
     sums[thread * 16] = sum(total);
   });
 }
