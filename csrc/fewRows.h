@@ -59,8 +59,8 @@ MOEBIUS_INLINE void widenPair(const T* p, vf* w) {
 }
 MOEBIUS_INLINE void widenPair(const F8* p, vf* w) { f8PairOverUnit(&p->code, w[0], w[1]); }
 
-// R rows of a times C rows of b over k in [begin, end), which f8 rows have one scale for. Rows beyond
-// `rows` or `columns` repeat the last and are dropped.
+// A range of at most R rows of a times C rows of b, over k in [begin, end); f8 rows of b share their
+// scales. Where there are fewer rows the last is repeated and the result dropped.
 constexpr i64 kDotStep = 2 * kLanes;
 
 template <int R, int C, class T>
@@ -173,7 +173,9 @@ MOEBIUS_NOINLINE void streamRows(const Product& p, i64 row, const Range& range, 
     const i64 alongRow = p.a.alongK ? p.a.stride : 1;
     const i64 alongK = p.a.alongK ? 1 : p.a.stride;
     for (i64 d = 0; d < depth; d++) {
-      for (int i = 0; i < R; i++) packed[d * R + i] = a[(row + i) * alongRow + (k + d) * alongK];
+      for (int i = 0; i < R; i++) {
+        packed[d * kRowPanelWidth + i] = a[(row + i) * alongRow + (k + d) * alongK];
+      }
     }
     i64 j = range.columnBegin;
     const auto tile = [&](auto function, i64 columns) {
@@ -186,7 +188,7 @@ MOEBIUS_NOINLINE void streamRows(const Product& p, i64 row, const Range& range, 
     while (j + kLanes <= range.columnEnd) tile(multiplyTile<R, 1, T>, kLanes);
     if (j < range.columnEnd) {
       // The last columns are packed, so that no load passes the end of b.
-      float* edge = packed + R * kDepth;
+      float* edge = packed + kRowPanelWidth * kDepth;
       packBlock(edge, ColumnPanels(range.columnEnd - j), p.b, j, k, depth);
       multiplyTile<R, 1, float>({packed, edge, kLanes, depth, p.out + row * p.outStride + j,
                                  p.outStride, range.columnEnd - j, p.accumulate || k > 0, nullptr});

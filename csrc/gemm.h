@@ -32,14 +32,14 @@ struct Product {
 };
 
 // Scratch of multiplyRange, in floats, whatever the product.
-constexpr i64 kPackedA = kBlockRows * kDepth + kLanes;  // a panel's last store may overhang
+constexpr i64 kPackedA = kMaxRowPanels * kRowPanelWidth * kDepth;
 constexpr i64 kPackedB = kBlockColumns * kDepth;
 constexpr i64 kProductScratch = (kPackedA + kPackedB + 15) / 16 * 16;
 
 // One tile: out = (accumulate ? out : 0) + rowScales ⊙ Σ_k a_k b_kᵀ.
 template <class T>
 struct TileArgs {
-  const float* a;  // as many per k as the tile has rows
+  const float* a;  // a row panel: kRowPanelWidth per k
   const T* b;
   i64 bStride;  // elements from one k to the next
   i64 depth;
@@ -84,7 +84,7 @@ MOEBIUS_NOINLINE void multiplyTile(const TileArgs<T>& t) {
       MOEBIUS_UNROLL
       for (int j = 0; j < V; j++) sums[i][j] = fma(factor, row[j], sums[i][j]);
     }
-    a += R;
+    a += kRowPanelWidth;
     b += t.bStride;
   }
   if (t.rowScales != nullptr) {
@@ -104,7 +104,9 @@ MOEBIUS_NOINLINE void multiplyTile(const TileArgs<T>& t) {
     MOEBIUS_UNROLL
     for (int i = 0; i < R; i++) {
       MOEBIUS_UNROLL
-      for (int j = 0; j < V; j++) sums[i][j] = load(t.out + i * t.outStride + j * kLanes) + sums[i][j];
+      for (int j = 0; j < V; j++) {
+        sums[i][j] = load(t.out + i * t.outStride + j * kLanes) + sums[i][j];
+      }
     }
   }
   MOEBIUS_UNROLL
@@ -156,9 +158,9 @@ void multiplyBlocks(const float* a, const RowPanels& rows, const float* b,
         for (i64 i = 0; i < height; i++) scales[i] = block.rowScales[top + i] * columnScale;
       }
       const Tile<float> tile = height == low ? lowTile : highTile;
-      tile({a + top * block.depth, b + left * block.depth, width, block.depth,
-            block.out + top * block.outStride + left, block.outStride, columns.height(q),
-            block.accumulate, block.rowScales == nullptr ? nullptr : scales});
+      tile({a + rows.packed(p) * block.depth, b + columns.packed(q) * block.depth, width,
+            block.depth, block.out + top * block.outStride + left, block.outStride,
+            columns.height(q), block.accumulate, block.rowScales == nullptr ? nullptr : scales});
     }
   }
 }

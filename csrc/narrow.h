@@ -21,8 +21,12 @@ typedef int16_t vsh __attribute__((vector_size(2 * MOEBIUS_LANES)));
 
 #if MOEBIUS_HAS_F16C && MOEBIUS_LANES == 16
 constexpr __mmask16 kAll = 0xffff;  // GCC 12 warns of its own unmasked forms
-MOEBIUS_INLINE vu widenCodes(vh codes) { return (vu)_mm512_maskz_cvtepu16_epi32(kAll, (__m256i)codes); }
-MOEBIUS_INLINE vu widenCodes(vb codes) { return (vu)_mm512_maskz_cvtepu8_epi32(kAll, (__m128i)codes); }
+MOEBIUS_INLINE vu widenCodes(vh codes) {
+  return (vu)_mm512_maskz_cvtepu16_epi32(kAll, (__m256i)codes);
+}
+MOEBIUS_INLINE vu widenCodes(vb codes) {
+  return (vu)_mm512_maskz_cvtepu8_epi32(kAll, (__m128i)codes);
+}
 MOEBIUS_INLINE vsh widenSigned(vsb codes) { return (vsh)_mm256_cvtepi8_epi16((__m128i)codes); }
 #elif MOEBIUS_HAS_F16C
 MOEBIUS_INLINE __m128i lowHalf(vb codes) {

@@ -2,8 +2,8 @@
 //
 //   to[k · width + i] = source(first + i, k)      i < height ≤ width; lanes beyond are arbitrary
 //
-// Bytes: one read and one write of the block; about 0.3 cycles per element, so it must be used for a
-// dozen rows or more to be worth making.
+// Widths are whole vectors, so that every store is. Bytes: one read and one write of the block; 0.3
+// cycles per element from near caches, so it must be used for a dozen rows to be worth making.
 #pragma once
 #include "narrow.h"
 
@@ -23,6 +23,7 @@ constexpr int kTileRows = 6;
 constexpr int kTileVectors = 2;
 #endif
 constexpr i64 kTileColumns = kTileVectors * kLanes;
+constexpr i64 kRowPanelWidth = (kTileRows + kLanes - 1) / kLanes * kLanes;
 
 constexpr i64 kFp8Block = 128;  // rows and columns that share a scale
 static_assert(kFp8Block % kTileColumns == 0);
@@ -80,8 +81,7 @@ MOEBIUS_INLINE vf widenUnscaledPart(const T* p, i64 count) {
 }
 MOEBIUS_INLINE vf widenUnscaledPart(const F8* p, i64 n) { return f8OverUnit(loadPart(&p->code, n)); }
 
-// Stored rows along k: up to kLanes of them become lanes. Stores are whole vectors: where the panel is
-// narrower, the overhang is overwritten by the next k, and after the last one it lies behind.
+// Stored rows along k: up to kLanes of them become lanes; for those that are not there, the last.
 template <class T>
 MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 first, i64 rows,
                                    i64 k, i64 depth) {
@@ -92,7 +92,6 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
     vf block[kLanes];
     MOEBIUS_UNROLL
     for (int r = 0; r < kLanes; r++) {
-      // Rows that are not there repeat the last one.
       block[r] = widenUnscaled(data + minOf(r * s.stride, lastRow) + done);
       if constexpr (isScaled<T>) {
         block[r] = block[r] * splat(scaleAt(s, first + minOf<i64>(r, rows - 1), k + done));
@@ -111,10 +110,11 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
   }
 }
 
-// Panels of a block: `height(p)` indices from `begin(p)` on, each `width(p)` wide when packed.
+// Panels of a block: `height(p)` indices from `begin(p)` on, each `width(p)` wide when packed; those
+// before it take `packed(p)` floats for every k.
 //
 // Rows are cut evenly (to within one), not into full panels and a rest: 64 rows as 13 + 13 + 13 +
-// 13 + 12 keep the multipliers busier than 14 × 4 + 8. Columns fill whole vectors.
+// 13 + 12 keep the multipliers busier than 14 × 4 + 8.
 constexpr i64 kMaxRowPanels = MOEBIUS_LANES == 16 ? 8 : 24;
 
 struct RowPanels {
@@ -125,61 +125,56 @@ struct RowPanels {
   }
   i64 begin(i64 panel) const { return begins[panel]; }
   i64 height(i64 panel) const { return begins[panel + 1] - begins[panel]; }
-  i64 width(i64 panel) const { return height(panel); }
+  static i64 width(i64) { return kRowPanelWidth; }
+  static i64 packed(i64 panel) { return panel * kRowPanelWidth; }
 };
 struct ColumnPanels {
   i64 columns, count;
   explicit ColumnPanels(i64 columns) : columns(columns), count(ceilDiv(columns, kTileColumns)) {}
-  i64 begin(i64 panel) const { return panel * kTileColumns; }
+  static i64 begin(i64 panel) { return panel * kTileColumns; }
   i64 height(i64 panel) const { return minOf(kTileColumns, columns - begin(panel)); }
   i64 width(i64 panel) const { return ceilDiv(height(panel), kLanes) * kLanes; }
+  static i64 packed(i64 panel) { return panel * kTileColumns; }
 };
 
 // Short pieces of rows a page or more apart are nothing the hardware would fetch ahead.
 constexpr i64 kRowsAhead = 8;
 
 // Stored rows along the index, dealt out to a few panels at once: with more of them the places
-// written to, whole pages apart, would push each other out of the first cache.
-//
-// Vectors are read beyond a panel's height, and written beyond its width where that is a later k's
-// place. Near the end of the matrix and of the panels, where neither would do, they are cut.
+// written to, whole pages apart, would push each other out of the first cache. Vectors are read
+// beyond a panel's height, but not beyond the end of the matrix.
 template <class T, class Panels>
 MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin, i64 panelEnd,
                                  const Source& s, i64 first, i64 k, i64 depth) {
-  const i64 last = panelEnd - 1;
-  const i64 reach = panels.begin(last) + ceilDiv(panels.width(last), kLanes) * kLanes;
+  const i64 reach = panels.begin(panelEnd - 1) + panels.width(panelEnd - 1);
   for (i64 d = 0; d < depth; d++) {
     const T* row = static_cast<const T*>(s.data) + (k + d) * s.stride + first;
     // Elements from here to the end of the matrix.
     const i64 remaining = (s.depth - k - d - 1) * s.stride + s.count - first;
-    const auto deal = [&](const auto& get, const auto& put) {
+    const auto deal = [&](const auto& get) {
       for (i64 p = panelBegin; p < panelEnd; p++) {
         const i64 begin = panels.begin(p);
         const i64 width = panels.width(p);
-        float* out = to + begin * depth + d * width;
+        float* out = to + panels.packed(p) * depth + d * width;
         for (i64 i = 0; i < width; i += kLanes) {
           vf values = get(begin + i);
           if constexpr (isScaled<T>) {
             values = values * splat(scaleAt(s, k + d, first + begin + i));
           }
-          put(out + i, values, (depth - d) * width - i);
+          store(out + i, values);
         }
       }
     };
-    if (d + kLanes <= depth && reach <= remaining) {
+    if (reach <= remaining) {
       deal([&](i64 i) {
-             prefetch(row + i + kRowsAhead * s.stride);
-             return widenUnscaled(row + i);
-           },
-           [](float* out, vf values, i64) { store(out, values); });
+        prefetch(row + i + kRowsAhead * s.stride);
+        return widenUnscaled(row + i);
+      });
     } else {
       deal([&](i64 i) {
-             const i64 count = minOf<i64>(remaining - i, kLanes);
-             return count == kLanes ? widenUnscaled(row + i) : widenUnscaledPart(row + i, count);
-           },
-           [](float* out, vf values, i64 room) {
-             room < kLanes ? storePart(out, values, room) : store(out, values);
-           });
+        const i64 count = minOf<i64>(maxOf<i64>(remaining - i, 0), kLanes);
+        return count == kLanes ? widenUnscaled(row + i) : widenUnscaledPart(row + i, count);
+      });
     }
   }
 }
@@ -198,9 +193,8 @@ MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source&
   for (i64 p = 0; p < panels.count; p++) {
     const i64 begin = panels.begin(p);
     const i64 rows = panels.height(p);
-    float* out = to + begin * depth;
-    // From the right, so that an overhang to the right is overwritten.
-    for (i64 g = (rows - 1) / kLanes * kLanes; g >= 0; g -= kLanes) {
+    float* out = to + panels.packed(p) * depth;
+    for (i64 g = 0; g < rows; g += kLanes) {
       packTransposed<T>(out + g, panels.width(p), s, first + begin + g,
                         minOf<i64>(kLanes, rows - g), k, depth);
     }
