@@ -13,12 +13,8 @@
 import { parseArgs } from 'node:util';
 import { Random } from '../src/base/random.ts';
 import type { F32, Kernels, Layout, Weight } from '../src/kernels/kernels.ts';
-import {
-  createNativeKernels,
-  measureRoofline,
-  nativeSettings,
-  type Roofline,
-} from '../src/kernels/native.ts';
+import type { Roofline } from '../src/kernels/native/addon.ts';
+import { createNativeKernels, measureRoofline, nativeSettings } from '../src/kernels/native.ts';
 import { loadAddon } from '../src/runtime/loadAddon.ts';
 import type { Arena } from '../src/tensor/arena.ts';
 import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';

@@ -4,7 +4,8 @@
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import type { Kernels } from '../kernels/kernels.ts';
-import { createNativeKernels, describeNative, type NativeAddon } from '../kernels/native.ts';
+import type { NativeAddon } from '../kernels/native/addon.ts';
+import { createNativeKernels, describeNative } from '../kernels/native.ts';
 import { createReferenceKernels } from '../kernels/reference.ts';
 import type { MapFile } from '../runtime/files.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';

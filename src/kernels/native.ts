@@ -1,15 +1,16 @@
 /**
  * The C++ backend: `csrc/` behind the `Kernels` interface, on the cores of this machine.
  *
- * The addon is passed in (`runtime/loadAddon.ts` finds it), because this room knows no Node. Tensors
- * may lie in an arena of ours (huge pages), in any ArrayBuffer, or in a mapped file. Operations are
- * done when they return.
+ * The addon is passed in (`runtime/loadAddon.ts` finds it), because this room knows no Node.
+ * Tensors may lie in an arena of ours (huge pages), in any ArrayBuffer, or in a mapped file.
+ * Operations are done when they return.
  */
 import { assert } from '../base/assert.ts';
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
 import { packRows, unpackRows } from '../tensor/hostRows.ts';
 import type { Kernels } from './kernels.ts';
+import type { NativeAddon, Roofline } from './native/addon.ts';
 import { attentionKernels } from './native/attention.ts';
 import { NativeCall, NativeMemory } from './native/call.ts';
 import { elementwiseKernels } from './native/elementwise.ts';
@@ -19,39 +20,6 @@ import { optimiserKernels } from './native/optimiser.ts';
 import { productKernels } from './native/products.ts';
 import { routingKernels } from './native/routing.ts';
 import { checked } from './shapes.ts';
-
-/** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
-export const NATIVE_ABI_VERSION = 1;
-
-/** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
-export interface NativeAddon {
-  readonly abiVersion: number;
-  /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
-  readonly isas: readonly string[];
-  /** Names of operations; `run` takes the index. */
-  readonly operations: readonly string[];
-  /** Cores this process may use. */
-  readonly availableThreads: number;
-  readonly maxThreads: number;
-  /** Shared with `run`: instruction set, thread count, then the operation's arguments. */
-  readonly arguments: Float64Array;
-  run(operation: number): void;
-  /** Zeroed memory on huge pages, given back when the buffer is collected. */
-  allocate(byteLength: number): ArrayBuffer;
-  /** A file's bytes, read-only: writing to them ends the process. Throws what the system says. */
-  mapFile(path: string): ArrayBuffer;
-  /** Where a typed array's first byte lies. */
-  address(bytes: Uint8Array): number;
-  measureRoofline(isa: number, threads: number, seconds: number): Roofline;
-}
-
-/** What the machine can do at most, measured on the given threads. */
-export interface Roofline {
-  readonly flopsPerSecond: number;
-  readonly readBytesPerSecond: number;
-  /** Bytes read plus bytes written. */
-  readonly copyBytesPerSecond: number;
-}
 
 export interface NativeOptions {
   /** One of `addon.isas`; the best by default. */

@@ -12,7 +12,8 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MoebiusError } from '../base/errors.ts';
-import { NATIVE_ABI_VERSION, type NativeAddon, type NativeOptions } from '../kernels/native.ts';
+import { NATIVE_ABI_VERSION, type NativeAddon } from '../kernels/native/addon.ts';
+import type { NativeOptions } from '../kernels/native.ts';
 
 export interface LoadAddonOptions {
   /** The file to load instead of searching. */

@@ -9,7 +9,7 @@ import { assert } from '../../base/assert.ts';
 import type { DType } from '../../tensor/dtype.ts';
 import { type Memory, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
 import type { Weight } from '../kernels.ts';
-import type { NativeAddon } from '../native.ts';
+import type { NativeAddon } from './addon.ts';
 
 /** Memory from the addon, whose address is known without asking. */
 export class NativeMemory implements Memory {

@@ -1,0 +1,34 @@
+/** What the C++ addon is to TypeScript: the shape of `build/Release/moebius.node`. */
+
+/** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
+export const NATIVE_ABI_VERSION = 1;
+
+/** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
+export interface NativeAddon {
+  readonly abiVersion: number;
+  /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
+  readonly isas: readonly string[];
+  /** Names of operations; `run` takes the index. */
+  readonly operations: readonly string[];
+  /** Cores this process may use. */
+  readonly availableThreads: number;
+  readonly maxThreads: number;
+  /** Shared with `run`: instruction set, thread count, then the operation's arguments. */
+  readonly arguments: Float64Array;
+  run(operation: number): void;
+  /** Zeroed memory on huge pages, given back when the buffer is collected. */
+  allocate(byteLength: number): ArrayBuffer;
+  /** A file's bytes, read-only: writing to them ends the process. Throws what the system says. */
+  mapFile(path: string): ArrayBuffer;
+  /** Where a typed array's first byte lies. */
+  address(bytes: Uint8Array): number;
+  measureRoofline(isa: number, threads: number, seconds: number): Roofline;
+}
+
+/** What the machine can do at most, measured on the given threads. */
+export interface Roofline {
+  readonly flopsPerSecond: number;
+  readonly readBytesPerSecond: number;
+  /** Bytes read plus bytes written. */
+  readonly copyBytesPerSecond: number;
+}
