@@ -152,7 +152,8 @@ function reasons(complaints: readonly string[]): readonly string[] {
 }
 
 test('sourceComplaints: accepts a plain file and one behind a shebang line', () => {
-  const text = `${header}const short = 1;\n`;
+  const title = `test('${'a sentence '.repeat(10)}', async () => {});`;
+  const text = `${header}const short = 1;\n${title}\n`;
   assert.deepEqual(sourceComplaints({ path: 'src/base/good.ts', text }), []);
   assert.deepEqual(
     sourceComplaints({ path: 'bin/good.js', text: `#!/usr/bin/env node\n${text}` }),
