@@ -1,6 +1,6 @@
 /**
- * Speculative decoding: the model's own MTP module drafts tokens, and the model keeps those it would
- * have sampled itself. The text is the same, in fewer passes.
+ * Speculative decoding: the model's own MTP module drafts tokens, and the model keeps those it
+ * would have sampled itself. The text is the same, in fewer passes.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

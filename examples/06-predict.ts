@@ -1,8 +1,8 @@
 /**
  * Says how long a training step will take before it is run, then runs some and compares.
  *
- * The prediction comes from the model's own code on kernels that compute nothing and write down what
- * they were asked; each of those operations is then measured on this machine.
+ * The prediction comes from the model's own code on kernels that compute nothing and write down
+ * what they were asked; each of those operations is then measured on this machine.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -120,7 +120,8 @@ function bytesOf(values: HostArray): Uint8Array {
  * @returns the trainer's own state
  * @throws checkpoint.notResumable when the folder holds a model but no training state
  * @throws checkpoint.optimizer when that state belongs to another model or other settings
- * @throws checkpoint.notFinite when a number in it is a NaN or an infinity: no step could be applied
+ * @throws checkpoint.notFinite when a number in it is a NaN or an infinity: no step could be
+ *   applied
  */
 export async function loadTrainingCheckpoint(
   state: TrainingState,

@@ -1,4 +1,6 @@
-/** `moebius chat` with its standard input from a pipe: the template, what is remembered, the end. */
+/**
+ * `moebius chat` with its standard input from a pipe: the template, what is remembered, the end.
+ */
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,7 +1,7 @@
 /**
- * Injected faults: a NaN in a weight, a NaN in a gradient, an overflow in an activation, a loss that
- * jumps. A run that stops says layer, tensor and step and leaves a good checkpoint; a run that skips
- * or rolls back ends with finite weights.
+ * Injected faults: a NaN in a weight, a NaN in a gradient, an overflow in an activation, a loss
+ * that jumps. A run that stops says layer, tensor and step and leaves a good checkpoint; a run
+ * that skips or rolls back ends with finite weights.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * A training run that is killed and resumed goes on bit for bit: killed before chosen changes to its
- * files, by `kill -9` at random moments, and by Ctrl-C. Each run is a process of its own; the
+ * A training run that is killed and resumed goes on bit for bit: killed before chosen changes to
+ * its files, by `kill -9` at random moments, and by Ctrl-C. Each run is a process of its own; the
  * uninterrupted one beside it is the measure.
  */
 import assert from 'node:assert/strict';
