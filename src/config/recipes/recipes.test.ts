@@ -47,6 +47,8 @@ test('The start recipe: a deeper model gets more tokens and a lower rate', () =>
   assert.ok(small && large);
   assert.ok(large.steps > 2 * small.steps);
   assert.ok(large.learningRate.peak < small.learningRate.peak);
+  assert.equal(deriveTraining(startRecipe).config.model.initializerRange, 0.05);
+  assert.ok(large.model.initializerRange < small.model.initializerRange);
 });
 
 test('Every recipe: dials re-derive what follows from them', () => {
