@@ -3,11 +3,11 @@
  *
  *   node bench/kernels.ts [--isa avx2] [--threads 1] [--only tn] [--tiny] [--json]
  *
- * Square products, the linear layers of one v3-mini training step (4,096 tokens) forward and in both
- * gradients, its experts, and the matrix-vector products of decoding in every weight dtype on a
- * matrix beyond the caches. A product's limit is its multiply-adds at the FMA peak or, when it has a
- * few rows only, its weights at the read speed. The machine may be shared: seconds are the least of
- * several calls, and limits are measured before every group, since clocks move.
+ * Square products, the linear layers of one v3-mini training step (4,096 tokens) forward and in
+ * both gradients, its experts, and the matrix-vector products of decoding in every weight dtype on
+ * a matrix beyond the caches. A product's limit is its multiply-adds at the FMA peak or, when it
+ * has a few rows only, its weights at the read speed. The machine may be shared: seconds are the
+ * least of several calls, and limits are measured before every group, since clocks move.
  * The last line is JSON.
  */
 import { parseArgs } from 'node:util';

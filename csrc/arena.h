@@ -9,7 +9,8 @@ struct Pages {
   size_t bytes = 0;
 };
 
-// Fresh zeroed memory on huge pages where the system has them (2 MiB aligned); null data on failure.
+// Fresh zeroed memory on huge pages where the system has them (2 MiB aligned); null data on
+// failure.
 Pages allocatePages(size_t bytes);
 // A file's bytes, read-only; writing to them ends the process. On failure null data and errno set.
 // A file of no bytes gives null data and errno 0.

@@ -1,7 +1,7 @@
 // fill, copy, add, scale, lerp, sumOfSquares: one pass over rows of R × N elements.
 //
-// Bytes: 4–12 per element, FLOPs: 0–3 per element; bound by memory bandwidth throughout. Rows may be
-// strided; a contiguous tensor counts as one row.
+// Bytes: 4–12 per element, FLOPs: 0–3 per element; bound by memory bandwidth throughout. Rows may
+// be strided; a contiguous tensor counts as one row.
 #pragma once
 #include "narrow.h"
 

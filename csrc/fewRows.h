@@ -59,8 +59,8 @@ MOEBIUS_INLINE void widenPair(const T* p, vf* w) {
 }
 MOEBIUS_INLINE void widenPair(const F8* p, vf* w) { f8PairOverUnit(&p->code, w[0], w[1]); }
 
-// A range of at most R rows of a times C rows of b, over k in [begin, end); f8 rows of b share their
-// scales. Where there are fewer rows the last is repeated and the result dropped.
+// A range of at most R rows of a times C rows of b, over k in [begin, end); f8 rows of b share
+// their scales. Where there are fewer rows the last is repeated and the result dropped.
 constexpr i64 kDotStep = 2 * kLanes;
 
 template <int R, int C, class T>
@@ -137,7 +137,7 @@ template <class T>
 void dotRange(const Product& p, const Range& range) {
   constexpr int kOne = kDotSums;
   constexpr int kTwo = kDotSums / 2;
-  constexpr int kFour = kDotSums / 4;
+  constexpr int kFour = kDotSums == 16 ? 4 : 3;
   const i64 numRows = range.rowEnd - range.rowBegin;
   const i64 width = numRows == 1 ? kOne : numRows == 2 ? kTwo : kFour;
   for (i64 k = 0; k < p.k; k += kDotDepth) {

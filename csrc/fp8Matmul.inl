@@ -1,5 +1,5 @@
-// out_MN = a_MK b_NKᵀ on E4M3 codes (report, 3.3.2): each slice of 128 along K is summed on its own,
-// multiplied by both scales, and added in f32.
+// out_MN = a_MK b_NKᵀ on E4M3 codes (report, 3.3.2): each slice of 128 along K is summed on its
+// own, multiplied by both scales, and added in f32.
 //
 //   out[m,n] = Σ_s aScales[m,s] · bScales[n/128,s] · Σ_{k in s} a[m,k] b[n,k]
 //

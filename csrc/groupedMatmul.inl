@@ -2,9 +2,9 @@
 //
 //   nt: out_RN = a_RK b_ENKᵀ     nn: out_RK = a_RN b_ENK     tn: out_EMN (+)= a_RMᵀ b_RN
 //
-// FLOPs: 2 R N K. Bytes: the weights of experts that have rows, once; a and out. With many rows bound
-// by multiply-adds, in decoding by reading weights. The work of all experts is cut evenly over
-// threads whatever the routing (products.h). In tn an expert without rows gets zeros.
+// FLOPs: 2 R N K. Bytes: the weights of experts that have rows, once; a and out. With many rows
+// bound by multiply-adds, in decoding by reading weights. The work of all experts is cut evenly
+// over threads whatever the routing (products.h). In tn an expert without rows gets zeros.
 #pragma once
 #include "matmul.inl"
 

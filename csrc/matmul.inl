@@ -2,8 +2,8 @@
 //                                nn: out[m,n] = Σ a[m,k] b[k,n]
 //                                tn: out[m,n] = Σ a[k,m] b[k,n]
 //
-// FLOPs: 2 M N K. Bytes: M K + N K + M N elements at least. Bound by multiply-adds from about a dozen
-// rows of a on (products.h, gemm.h), below by reading b (fewRows.h).
+// FLOPs: 2 M N K. Bytes: M K + N K + M N elements at least. Bound by multiply-adds from about a
+// dozen rows of a on (products.h, gemm.h), below by reading b (fewRows.h).
 #pragma once
 #include "products.h"
 

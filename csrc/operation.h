@@ -150,7 +150,9 @@ T* scratch(const Context& context, i64 count) {
 }
 
 // Grain so that one thread's share is worth its wake-up: `unitsOfWork` ≈ floats touched per unit.
-inline i64 grainFor(i64 floatsPerUnit) { return maxOf<i64>(1, 16384 / maxOf<i64>(1, floatsPerUnit)); }
+inline i64 grainFor(i64 floatsPerUnit) {
+  return maxOf<i64>(1, 16384 / maxOf<i64>(1, floatsPerUnit));
+}
 
 }  // namespace
 }  // namespace moebius

@@ -79,7 +79,9 @@ template <class T>
 MOEBIUS_INLINE vf widenUnscaledPart(const T* p, i64 count) {
   return widenPart(p, count);
 }
-MOEBIUS_INLINE vf widenUnscaledPart(const F8* p, i64 n) { return f8OverUnit(loadPart(&p->code, n)); }
+MOEBIUS_INLINE vf widenUnscaledPart(const F8* p, i64 n) {
+  return f8OverUnit(loadPart(&p->code, n));
+}
 
 // Stored rows along k: up to kLanes of them become lanes; for those that are not there, the last.
 template <class T>
@@ -110,8 +112,8 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
   }
 }
 
-// Panels of a block: `height(p)` indices from `begin(p)` on, each `width(p)` wide when packed; those
-// before it take `packed(p)` floats for every k.
+// Panels of a block: `height(p)` indices from `begin(p)` on, each `width(p)` wide when packed;
+// those before it take `packed(p)` floats for every k.
 //
 // Rows are cut evenly (to within one), not into full panels and a rest: 64 rows as 13 + 13 + 13 +
 // 13 + 12 keep the multipliers busier than 14 × 4 + 8.

@@ -1,4 +1,5 @@
-// Times the loops of roofline.inl. The best pass counts: whatever else runs on the machine only slows.
+// Times the loops of roofline.inl. The best pass counts: whatever else runs on the machine only
+// slows.
 #include "roofline.h"
 
 #include <chrono>

@@ -95,7 +95,8 @@ export const attentionCases: readonly KernelCase[] = [
         known ??= referenceGradients(args);
         return known;
       };
-      // A probability is as wrong as its score, and scores 200 times as large err 200 times as much.
+      // A probability is as wrong as its score, and scores 200 times as large err 200 times as
+      // much.
       const share = 1e-5 * Math.max(1, shape.sharpness / 10);
       for (const name of ['dQ_THD', 'dKv_THD', 'dKPe_TP'] as const) {
         bench.expect(gradients[name], () => withinLargest(packRows(truth()[name]), share, 1));

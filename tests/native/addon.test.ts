@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { createNativeKernels, describeNative, measureRoofline } from '../../src/kernels/native.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../../src/runtime/loadAddon.ts';
 import { hostArray } from '../../src/tensor/tensor.ts';
+import { scriptUrl } from '../support/scripts.ts';
 
 const loaded = loadAddon();
 
@@ -127,8 +128,8 @@ if ('reason' in loaded) {
   test('native kernels: worker threads compute side by side and leave the pool usable', async () => {
     const source = `
       import { parentPort } from 'node:worker_threads';
-      const { loadAddon } = await import(${JSON.stringify(new URL('../../src/runtime/loadAddon.ts', import.meta.url).href)});
-      const { createNativeKernels } = await import(${JSON.stringify(new URL('../../src/kernels/native.ts', import.meta.url).href)});
+      const { loadAddon } = await import('${scriptUrl('src/runtime/loadAddon.ts')}');
+      const { createNativeKernels } = await import('${scriptUrl('src/kernels/native.ts')}');
       const kernels = createNativeKernels(loadAddon().addon, { threads: 3 });
       const arena = kernels.createArena('worker');
       const x = arena.allocate('f32', [300, 300]);

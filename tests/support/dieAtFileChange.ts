@@ -1,7 +1,7 @@
 /**
- * Loaded before a program (`node --import`), it kills the program's process, as `kill -9` does, just
- * before its n-th change to a folder: `DIE_AT_CHANGE=n`, `DIE_IN=FOLDER`. What it was about to do is
- * the last line of its standard error.
+ * Loaded before a program (`node --import`), it kills the program's process, as `kill -9` does,
+ * just before its n-th change to a folder: `DIE_AT_CHANGE=n`, `DIE_IN=FOLDER`. What it was about
+ * to do is the last line of its standard error.
  *
  *     a checkpoint is: mkdir, (open, write, sync) per file, sync, rename, sync, then rm of old ones
  *

@@ -1,6 +1,6 @@
 /**
- * Whether two folders hold the same training run: weights and optimiser byte for byte, the trainer's
- * state, the losses of every step. Only what a clock says may differ.
+ * Whether two folders hold the same training run: weights and optimiser byte for byte, the
+ * trainer's state, the losses of every step. Only what a clock says may differ.
  */
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';

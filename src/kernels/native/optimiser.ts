@@ -1,4 +1,4 @@
-/** adamw, quantizeFp8, dequantizeFp8. */
+/** The last pass of a step, AdamW, and the FP8 codec, in C++. */
 import { at } from '../../base/assert.ts';
 import { FP8_BLOCK } from '../../tensor/fp8.ts';
 import { numRows, type Tensor } from '../../tensor/tensor.ts';
