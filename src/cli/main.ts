@@ -6,8 +6,8 @@
  */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
-import { MoebiusError, nearestName } from '../base/errors.ts';
-import { describeError } from './output.ts';
+import { nearestName } from '../base/errors.ts';
+import { asMistake, describeError } from './output.ts';
 
 function packageVersion(): string {
   for (const path of ['../../package.json', '../../../package.json']) {
@@ -195,7 +195,7 @@ export async function main(args: readonly string[]): Promise<number> {
       return error.exitCode === 0 ? 0 : 1;
     }
     process.stderr.write(`${describeError(error)}\n`);
-    return error instanceof MoebiusError ? 1 : 2;
+    return asMistake(error) === null ? 2 : 1;
   }
 }
 

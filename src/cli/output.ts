@@ -76,14 +76,28 @@ export function printResult(
   if (options.json) print(JSON.stringify(json));
 }
 
-/** A caller's mistake as people see it: what, which values, what to do. */
+/**
+ * An error as the caller's mistake: what we refuse, or what the system refuses us (a folder where a
+ * file should be, no permission, a full disk). Null for our own.
+ */
+export function asMistake(error: unknown): MoebiusError | null {
+  if (error instanceof MoebiusError) return error;
+  if (!(error instanceof Error) || !('syscall' in error) || !('code' in error)) return null;
+  const { code, path } = error as NodeJS.ErrnoException;
+  return new MoebiusError(`system.${code}`, error.message, {
+    values: path === undefined ? {} : { path },
+    hint: 'Check the path, its permissions, and the space left on its disk.',
+    cause: error,
+  });
+}
+
+/** A mistake as people see it: what, which values, what to do. Our own with a stack. */
 export function describeError(error: unknown): string {
-  if (!(error instanceof MoebiusError)) {
-    return error instanceof Error ? (error.stack ?? error.message) : String(error);
-  }
-  const values = Object.entries(error.values).map(
+  const mistake = asMistake(error);
+  if (mistake === null) return error instanceof Error ? (error.stack ?? error.message) : `${error}`;
+  const values = Object.entries(mistake.values).map(
     ([name, value]) => `    ${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );
-  const hint = error.hint === undefined ? [] : [`  ${error.hint}`];
-  return [`moebius: ${error.message} (${error.code})`, ...values, ...hint].join('\n');
+  const hint = mistake.hint === undefined ? [] : [`  ${mistake.hint}`];
+  return [`moebius: ${mistake.message} (${mistake.code})`, ...values, ...hint].join('\n');
 }

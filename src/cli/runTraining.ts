@@ -2,7 +2,7 @@
  * One run from config to summary: what is shown before step 1, and the trainer with its observers.
  * `train`, `start` and the library all end here; they differ in who watches.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
 import { formatBytes, formatCount, formatSeconds } from '../base/units.ts';
@@ -132,13 +132,19 @@ export function wantedKernels(kernels: TrainConfig['machine']['kernels']): strin
 
 /**
  * @returns the checkpoint to go on from, or null
- * @throws run.exists when the folder holds a run and nobody said to resume
+ * @throws run.notFolder, run.nothing, run.exists when the folder holds a run and nobody said to resume
  */
 async function openRunFolder(
   directory: string,
   resume: boolean,
   note: RunWatch['note'],
 ): Promise<string | null> {
+  if (existsSync(directory) && !statSync(directory).isDirectory()) {
+    throw new MoebiusError('run.notFolder', `${directory} is a file, not a folder`, {
+      values: { directory },
+      hint: 'Name a folder with --out DIR; it need not be there yet.',
+    });
+  }
   const checkpoints = join(directory, CHECKPOINTS);
   const { removed, restored } = await recoverFolders(checkpoints);
   for (const name of removed) note(`removed the unfinished ${name}`);

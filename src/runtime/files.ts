@@ -61,12 +61,19 @@ async function statOrFail(path: string): Promise<{ size: number; isDirectory(): 
   try {
     return await stat(path);
   } catch (cause) {
+    if (!isAbsence(cause)) throw cause;
     throw new MoebiusError('file.missing', `there is no ${path}`, {
       values: { path },
       hint: 'Check the path; relative ones start at the current folder.',
       cause,
     });
   }
+}
+
+/** Not there, or behind a file that is no folder; a lack of permission is another matter. */
+function isAbsence(error: unknown): boolean {
+  const { code } = error as { code?: unknown };
+  return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
 /** A folder's plain files; names with a separator in them are refused. */

@@ -3,6 +3,7 @@
  * mistakes end with exit code 1 and the nearest name, help comes at once.
  */
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { createProgram } from '../../src/cli/main.ts';
@@ -16,6 +17,7 @@ import {
 import { goldenRoot } from '../support/golden.ts';
 import { readProjectFile } from '../support/projectFiles.ts';
 import { temporaryFolder } from '../support/scripts.ts';
+import { tinyRun, writeText } from '../support/tinyRun.ts';
 
 /** Commands and their subcommands, as they are typed. */
 function commandNames(): string[] {
@@ -74,6 +76,22 @@ test('Command line: what a command needs and did not get is named', async () => 
     assert.equal(ran.code, 1);
     assert.ok(ran.stderr.includes(missing), ran.stderr);
   }
+});
+
+test('Command line: what the system refuses is a mistake too, in one error without a stack', async (context) => {
+  const folder = temporaryFolder(context);
+  const file = join(folder, 'file');
+  writeFileSync(file, '');
+  const golden = join(goldenRoot, 'v3-tiny');
+  const forward = ['forward', '--checkpoint', golden, '--kernels', 'reference'];
+  const inputs = join(golden, 'inputs.json');
+  const output = ['--output', join(folder, 'out.safetensors')];
+  assertRefused(await moebius(...forward, '--inputs', folder, ...output), 'system.EISDIR');
+  assertRefused(await moebius(...forward, '--inputs', inputs, '--output', folder), 'system.EISDIR');
+  const below = ['--output', join(file, 'out.safetensors')];
+  assertRefused(await moebius(...forward, '--inputs', inputs, ...below), 'system.EEXIST');
+  const run = await moebius(...tinyRun({ text: writeText(folder), out: file }));
+  assertRefused(run, 'run.notFolder');
 });
 
 test('Command line: kernels by name only', async () => {
