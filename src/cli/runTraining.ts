@@ -132,7 +132,7 @@ export function wantedKernels(kernels: TrainConfig['machine']['kernels']): strin
 
 /**
  * @returns the checkpoint to go on from, or null
- * @throws run.notFolder, run.nothing, run.exists when the folder holds a run and nobody said to resume
+ * @throws run.notFolder, run.nothing, and run.exists where there is one and nobody said to resume
  */
 async function openRunFolder(
   directory: string,
