@@ -5,9 +5,11 @@
 // measured), so after kSpins pauses a thread sleeps in the kernel.
 #include "pool.h"
 
+#include <pthread.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdint>
-#include <thread>
 #if defined(__linux__)
 #include <sched.h>
 #endif
@@ -52,6 +54,7 @@ struct Pool::State {
   alignas(64) void (*task)(void* data, int thread) = nullptr;
   void* data = nullptr;
   int numWorkers = 0;
+  std::atomic<uint32_t> starting{0};  // the number of the worker that is being started
 };
 
 Pool& Pool::instance() {
@@ -61,30 +64,49 @@ Pool& Pool::instance() {
 
 Pool::Pool() : state_(new State) {}
 
-void Pool::work(State* state, int thread) {
+void* Pool::work(void* start) {
+  State& state = *static_cast<State*>(start);
+  const int thread = state.starting.load(std::memory_order_acquire);
+  state.starting.store(0, std::memory_order_release);
+  state.starting.notify_one();
   uint32_t seen = 0;
   for (;;) {
-    seen = awaitChange(state->seats[thread].calls, seen);
-    state->task(state->data, thread);
-    if (state->pending.fetch_sub(1, std::memory_order_acq_rel) == 1) state->pending.notify_one();
+    seen = awaitChange(state.seats[thread].calls, seen);
+    state.task(state.data, thread);
+    if (state.pending.fetch_sub(1, std::memory_order_acq_rel) == 1) state.pending.notify_one();
   }
+}
+
+// The next worker, or none if the system gives no more threads.
+bool Pool::startWorker() {
+  State& state = *state_;
+  state.starting.store(uint32_t(state.numWorkers + 1), std::memory_order_release);
+  pthread_t handle;
+  if (pthread_create(&handle, nullptr, work, state_) != 0) return false;
+  pthread_detach(handle);
+  state.numWorkers++;
+  // Until it has read its number.
+  for (uint32_t number; (number = state.starting.load(std::memory_order_acquire)) != 0;) {
+    state.starting.wait(number, std::memory_order_acquire);
+  }
+  return true;
 }
 
 void Pool::run(int threads, void (*task)(void* data, int thread), void* data) {
   State& state = *state_;
-  if (threads > kMaxThreads) threads = kMaxThreads;
-  while (state.numWorkers < threads - 1) {
-    const int thread = ++state.numWorkers;
-    std::thread(work, state_, thread).detach();
+  while (state.numWorkers < threads - 1 && startWorker()) {
   }
+  const int workers = threads - 1 < state.numWorkers ? threads - 1 : state.numWorkers;
   state.task = task;
   state.data = data;
-  state.pending.store(uint32_t(threads - 1), std::memory_order_relaxed);
-  for (int thread = 1; thread < threads; thread++) {
+  state.pending.store(uint32_t(workers), std::memory_order_relaxed);
+  for (int thread = 1; thread <= workers; thread++) {
     state.seats[thread].calls.fetch_add(1, std::memory_order_release);
     state.seats[thread].calls.notify_one();
   }
   task(data, 0);
+  // Shares that no worker could be had for.
+  for (int thread = workers + 1; thread < threads; thread++) task(data, thread);
   for (uint32_t left = state.pending.load(std::memory_order_acquire); left != 0;) {
     left = awaitChange(state.pending, left);
   }
@@ -98,8 +120,8 @@ int Pool::availableThreads() {
     return count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : count;
   }
 #endif
-  const int count = int(std::thread::hardware_concurrency());
-  return count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : count;
+  const long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count < 1 ? 1 : count > kMaxThreads ? kMaxThreads : int(count);
 }
 
 }  // namespace moebius

@@ -9,7 +9,8 @@ class Pool {
   // The one pool; made on first use and never destroyed (its threads sleep until the process ends).
   static Pool& instance();
 
-  // Runs task(data, 0 … threads-1); the caller is thread 0. Not reentrant: hold `mutex()`.
+  // Runs task(data, 0 … threads-1), threads ≤ kMaxThreads; the caller is thread 0, and does the
+  // shares of threads that the system would not give. Not reentrant: hold `mutex()`.
   void run(int threads, void (*task)(void* data, int thread), void* data);
 
   // Whoever computes on more than one thread holds this for the whole operation.
@@ -21,7 +22,8 @@ class Pool {
  private:
   struct State;
   Pool();
-  static void work(State* state, int thread);
+  static void* work(void* state);
+  bool startWorker();
   std::mutex mutex_;
   State* state_;
 };
