@@ -6,12 +6,11 @@ import type { Kernels } from '../kernels/kernels.ts';
 import type { Model } from '../model/model.ts';
 import { BlockManager } from '../policy/cache/blockManager.ts';
 import { machineClock } from '../runtime/clock.ts';
-import { LocalServingExecutor } from '../runtime/localServingExecutor.ts';
 import { type OpenedModel, openModel } from '../runtime/openModel.ts';
 import { TextGenerator } from '../serving/textGenerator.ts';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/byteLevelBpe.ts';
 import { readTokenizerConfig, type TokenizerConfig } from '../tokenizer/tokenizerConfig.ts';
-import { type Machine, openMachine } from './wiring.ts';
+import { type Machine, openMachine, servingExecutor } from './wiring.ts';
 
 const BLOCK_SIZE = 64;
 
@@ -66,7 +65,7 @@ export function createGenerator(args: {
   const { kernels, model, tokenizer, tokenizerConfig, maxPositions } = args;
   const { config } = model.shared;
   const numBlocks = Math.ceil(maxPositions / BLOCK_SIZE);
-  const executor = new LocalServingExecutor({
+  const executor = servingExecutor({
     kernels,
     model,
     clock: machineClock,

@@ -12,7 +12,7 @@ import { wholeModel } from '../model/parameterLayout.ts';
 import { initializeParameters } from '../model/parameters.ts';
 import { machineClock } from '../runtime/clock.ts';
 import { readDocuments } from '../runtime/documents.ts';
-import { LocalTrainingExecutor } from '../runtime/localExecutor.ts';
+import type { LocalTrainingExecutor } from '../runtime/localExecutor.ts';
 import { createTrainingState, resetAverage, type TrainingState } from '../runtime/trainingState.ts';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/byteLevelBpe.ts';
 import { DEFAULT_CHAT_TEMPLATE } from '../tokenizer/chatTemplate.ts';
@@ -27,7 +27,7 @@ import { encodeDocuments } from '../training/data/encode.ts';
 import { type DataPool, TrainingData } from '../training/data/mixture.ts';
 import { splitSources } from '../training/data/split.ts';
 import { type ValidationSet, validationSet } from '../training/data/validation.ts';
-import type { Machine } from './wiring.ts';
+import { type Machine, trainingExecutor } from './wiring.ts';
 
 export type Progress = (text: string) => void;
 
@@ -180,7 +180,7 @@ export function prepareRank(
   const { seed } = config;
   initializeParameters({ kernels, set: state.parameters, config: config.model, seed });
   resetAverage(state);
-  const executor = new LocalTrainingExecutor({
+  const executor = trainingExecutor({
     state,
     clock: machineClock,
     lossForm: { balanceForm: config.balance.form, mtpHidden: 'postNorm' },

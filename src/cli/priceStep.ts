@@ -12,13 +12,12 @@ import { machineClock } from '../runtime/clock.ts';
 import { nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
 import { type MeasurableCall, measureOperations } from '../runtime/measureOperations.ts';
 import { type CostModel, createCostModel } from '../simulator/costModel.ts';
-import { SimulatedTrainingExecutor } from '../simulator/simulatedExecutor.ts';
 import {
   type SimulatedRankOptions,
   type TracedOperation,
   TracedRank,
 } from '../simulator/traceTraining.ts';
-import type { Machine } from './wiring.ts';
+import { type Machine, simulatedTrainingExecutor } from './wiring.ts';
 
 export interface StepPrediction {
   readonly seconds: number;
@@ -54,7 +53,7 @@ export async function priceStep(
   const operations = operationsOf(options, programs);
   const profile = measureMachine(machine, distinctCalls(operations));
   const cost = createCostModel(profile);
-  const simulated = new SimulatedTrainingExecutor({ ...options, cost });
+  const simulated = simulatedTrainingExecutor({ ...options, cost });
   const compute = await simulated.run(programs.compute);
   const apply = await simulated.run(programs.apply);
   return {

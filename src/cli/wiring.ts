@@ -3,12 +3,20 @@
  * handed interfaces and cannot tell.
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
+import type { ServingExecutor } from '../executor/executor.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { NativeAddon } from '../kernels/native/addon.ts';
 import { createNativeKernels, describeNative } from '../kernels/native.ts';
 import { createReferenceKernels } from '../kernels/reference.ts';
 import type { MapFile } from '../runtime/files.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
+import { LocalTrainingExecutor } from '../runtime/localExecutor.ts';
+import { LocalServingExecutor, type ServingRankOptions } from '../runtime/localServingExecutor.ts';
+import type { TrainingRankOptions } from '../runtime/trainingRank.ts';
+import {
+  type SimulatedExecutorOptions,
+  SimulatedTrainingExecutor,
+} from '../simulator/simulatedExecutor.ts';
 
 /** What computes, and what else the machine offers. */
 export interface Machine {
@@ -79,4 +87,21 @@ function referenceMachine(): Machine {
 
 function count(value: number, noun: string): string {
   return `${value} ${noun}${value === 1 ? '' : 's'}`;
+}
+
+/** Trains for real: one rank in this process. */
+export function trainingExecutor(options: TrainingRankOptions): LocalTrainingExecutor {
+  return new LocalTrainingExecutor(options);
+}
+
+/** The same programs on described hardware: spans with prices, and nothing computed. */
+export function simulatedTrainingExecutor(
+  options: SimulatedExecutorOptions,
+): SimulatedTrainingExecutor {
+  return new SimulatedTrainingExecutor(options);
+}
+
+/** Generates for real. */
+export function servingExecutor(options: ServingRankOptions): ServingExecutor {
+  return new LocalServingExecutor(options);
 }

@@ -14,10 +14,25 @@ test('StopStrings: the cutting into pieces changes nothing', () => {
   const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });
   fc.assert(
     fc.property(text, fc.array(stop, { maxLength: 3 }), fc.nat(5), (whole, stops, size) => {
-      const cuts = stops.map((s) => whole.indexOf(s)).filter((i) => i >= 0);
-      const expected = whole.slice(0, cuts.length > 0 ? Math.min(...cuts) : whole.length);
+      const expected = shown([...whole], stops);
       const pieces = size === 0 ? [whole] : (whole.match(new RegExp(`.{1,${size}}`, 'g')) ?? []);
       assert.equal(shown(pieces, stops), expected);
+    }),
+  );
+});
+
+test('StopStrings: what is shown is the text before the stop string that ends first', () => {
+  assert.equal(shown(['bcbc'], ['bcbc', 'c']), 'b');
+  assert.equal(shown(['abcd'], ['cd', 'bcd']), 'a');
+  const text = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), maxLength: 20 });
+  const stop = fc.string({ unit: fc.constantFrom('a', 'b', 'c'), minLength: 1, maxLength: 4 });
+  fc.assert(
+    fc.property(text, fc.array(stop, { maxLength: 3 }), (whole, stops) => {
+      const ends = stops
+        .filter((each) => whole.includes(each))
+        .map((each) => ({ start: whole.indexOf(each), end: whole.indexOf(each) + each.length }))
+        .sort((a, b) => a.end - b.end || a.start - b.start);
+      assert.equal(shown([whole], stops), whole.slice(0, ends[0]?.start ?? whole.length));
     }),
   );
 });

@@ -40,11 +40,20 @@ export class StopStrings {
   }
 }
 
+/**
+ * Where the text ends: before the stop string that is complete first, for a stream stops there and
+ * never learns whether a longer one was under way. Of two that end together the longer counts.
+ */
 function firstStop(text: string, stops: readonly string[]): number {
   let first = -1;
+  let firstEnd = Number.POSITIVE_INFINITY;
   for (const stop of stops) {
     const index = text.indexOf(stop);
-    if (index >= 0 && (first < 0 || index < first)) first = index;
+    if (index < 0) continue;
+    const end = index + stop.length;
+    if (end > firstEnd || (end === firstEnd && index > first)) continue;
+    first = index;
+    firstEnd = end;
   }
   return first;
 }
