@@ -11,6 +11,7 @@ import { spawn } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../bin/launch.js';
 
 const args = process.argv.slice(2);
@@ -46,6 +47,7 @@ function run(paths) {
     `--test-concurrency=${availableParallelism()}`,
     // A hanging test ends the run long before CI's limit does; none takes a tenth of this.
     `--test-timeout=${isLong ? 3_600_000 : 300_000}`,
+    `--import=${pathToFileURL(join(packageRoot, 'tests', 'support', 'fixedSeed.ts')).href}`,
   ];
   const child = spawn(process.execPath, [...runner, ...options, ...paths], {
     cwd: packageRoot,
@@ -53,7 +55,7 @@ function run(paths) {
     env: {
       ...process.env,
       NODE_COMPILE_CACHE: join(packageRoot, 'build', 'compile-cache'),
-      ...(isLong ? { MOEBIUS_LONG: '1' } : {}),
+      ...(isLong ? { MOEBIUS_LONG: '1', MOEBIUS_SEED: 'random' } : {}),
     },
   });
   return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
