@@ -63,24 +63,29 @@ const secondsPerCase = values.tiny ? 0.005 : 0.25;
 const tokens = values.tiny ? 64 : 4096;
 
 const limits: Roofline[] = [];
-const rows: Row[] = [];
+const timings: { readonly each: Case; readonly seconds: number }[] = [];
 for (const group of groups()) {
   const cases = group.filter(({ name }) => name.includes(values.only));
   if (cases.length === 0) continue;
-  const limit = measureRoofline(addon, { ...options, seconds: values.tiny ? 0.03 : 0.4 });
-  limits.push(limit);
-  for (const each of cases) {
-    const row = measure(kernels, each, limit);
-    rows.push(row);
-    if (!values.json) print(row);
-  }
+  limits.push(measureRoofline(addon, { ...options, seconds: values.tiny ? 0.03 : 0.4 }));
+  for (const each of cases) timings.push({ each, seconds: leastSeconds(kernels, each) });
 }
-const best = {
-  fmaPeakGflops: Math.max(...limits.map((limit) => limit.flopsPerSecond)) / 1e9,
-  readGigabytesPerSecond: Math.max(...limits.map((limit) => limit.readBytesPerSecond)) / 1e9,
-  copyGigabytesPerSecond: Math.max(...limits.map((limit) => limit.copyBytesPerSecond)) / 1e9,
+const best: Roofline = {
+  flopsPerSecond: Math.max(...limits.map((limit) => limit.flopsPerSecond)),
+  readBytesPerSecond: Math.max(...limits.map((limit) => limit.readBytesPerSecond)),
+  copyBytesPerSecond: Math.max(...limits.map((limit) => limit.copyBytesPerSecond)),
 };
-console.log(JSON.stringify({ ...settings, ...best, rows }));
+const rows = timings.map(({ each, seconds }) => rowOf(each, seconds, best));
+if (!values.json) for (const row of rows) print(row);
+console.log(
+  JSON.stringify({
+    ...settings,
+    fmaPeakGflops: best.flopsPerSecond / 1e9,
+    readGigabytesPerSecond: best.readBytesPerSecond / 1e9,
+    copyGigabytesPerSecond: best.copyBytesPerSecond / 1e9,
+    rows,
+  }),
+);
 
 function groups(): Case[][] {
   const layouts: readonly Layout[] = ['nt', 'nn', 'tn'];
@@ -135,7 +140,7 @@ function layersOf(
   ];
 }
 
-function measure(kernels: Kernels, each: Case, limit: Roofline): Row {
+function leastSeconds(kernels: Kernels, each: Case): number {
   const arena = kernels.createArena('bench');
   const run = callOf(kernels, arena, each);
   run();
@@ -146,6 +151,10 @@ function measure(kernels: Kernels, each: Case, limit: Roofline): Row {
     run();
     least = Math.min(least, (performance.now() - start) / 1e3);
   }
+  return least;
+}
+
+function rowOf(each: Case, seconds: number, limit: Roofline): Row {
   const { m, n, k, experts = 1, dtype = 'f32' } = each;
   const flops = 2 * m * n * k * experts;
   const weightBytes = n * k * experts * { f32: 4, bf16: 2, f16: 2, f8e4m3: 1 }[dtype];
@@ -153,9 +162,9 @@ function measure(kernels: Kernels, each: Case, limit: Roofline): Row {
   const readSeconds = each.name.startsWith('decode') ? weightBytes / limit.readBytesPerSecond : 0;
   return {
     name: each.name,
-    gflopsPerSecond: flops / least / 1e9,
-    gigabytesPerSecond: weightBytes / least / 1e9,
-    shareOfLimit: Math.max(computeSeconds, readSeconds) / least,
+    gflopsPerSecond: flops / seconds / 1e9,
+    gigabytesPerSecond: weightBytes / seconds / 1e9,
+    shareOfLimit: Math.max(computeSeconds, readSeconds) / seconds,
     bound: computeSeconds >= readSeconds ? 'multiply-adds' : 'memory',
   };
 }
