@@ -12,7 +12,7 @@ import type { TrainConfig } from '../config/trainConfig.ts';
 import type { MicroBatch } from '../program/microBatch.ts';
 import { openCheckpointStore } from '../runtime/checkpointStore.ts';
 import { machineClock } from '../runtime/clock.ts';
-import { createFileSink, recoverFolders } from '../runtime/files.ts';
+import { createFileSink, dropUnfinishedLine, recoverFolders } from '../runtime/files.ts';
 import type { TextGenerator } from '../serving/textGenerator.ts';
 import type { TrainingObserver, TrainingSummary } from '../training/events.ts';
 import { jsonLine, observeAll, tensorBoardObserver } from '../training/metrics.ts';
@@ -81,7 +81,10 @@ export async function runTraining(request: RunRequest, watch: RunWatch): Promise
   mkdirSync(checkpointDirectory, { recursive: true });
   writeFileSync(join(directory, 'train.json'), `${JSON.stringify(config, null, 2)}\n`);
 
-  const metrics = await createFileSink(join(directory, 'metrics.jsonl'), 'append');
+  const metricsPath = join(directory, 'metrics.jsonl');
+  const cut = await dropUnfinishedLine(metricsPath);
+  if (cut > 0) note(`cut half a line, ${formatBytes(cut)}, off ${metricsPath}`);
+  const metrics = await createFileSink(metricsPath, 'append');
   const encoder = new TextEncoder();
   const observers: TrainingObserver[] = [
     watch.observer,

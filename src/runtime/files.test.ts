@@ -11,7 +11,13 @@ import {
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { temporaryFolder } from '../../tests/support/scripts.ts';
-import { createFileSink, openFolder, recoverFolders, writeFolder } from './files.ts';
+import {
+  createFileSink,
+  dropUnfinishedLine,
+  openFolder,
+  recoverFolders,
+  writeFolder,
+} from './files.ts';
 
 function contents(folder: string): Record<string, string> {
   const names = readdirSync(folder).sort();
@@ -115,6 +121,21 @@ test('createFileSink: appending keeps what was there', async (context) => {
     await sink.close();
   }
   assert.equal(readFileSync(path, 'utf8'), 'abc');
+});
+
+test('dropUnfinishedLine: whole lines stay, half of one goes', async (context) => {
+  const path = join(temporaryFolder(context), 'metrics.jsonl');
+  assert.equal(await dropUnfinishedLine(path), 0);
+  for (const [before, after] of [
+    ['', ''],
+    ['{"step":1}\n', '{"step":1}\n'],
+    ['{"step":1}\n{"st', '{"step":1}\n'],
+    ['{"st', ''],
+  ] as const) {
+    writeFileSync(path, before);
+    assert.equal(await dropUnfinishedLine(path), before.length - after.length);
+    assert.equal(readFileSync(path, 'utf8'), after);
+  }
 });
 
 test('openFolder: names that lead out of it are refused', async (context) => {

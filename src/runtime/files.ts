@@ -6,7 +6,17 @@
  * folder that the next run removes.
  */
 import { type Dirent, existsSync } from 'node:fs';
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import {
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+} from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { ByteFolder, ByteSink, ByteSource } from '../base/byteSource.ts';
 import { MoebiusError } from '../base/errors.ts';
@@ -120,6 +130,20 @@ export async function createFileSink(path: string, mode: 'new' | 'append'): Prom
       await handle.close();
     },
   };
+}
+
+/**
+ * Cuts off what follows the last line break of a file: half a line, left by a machine that stopped
+ * while it was written, would spoil the line that is appended next.
+ *
+ * @returns bytes that were cut off; none where there is no such file
+ */
+export async function dropUnfinishedLine(path: string): Promise<number> {
+  if (!existsSync(path)) return 0;
+  const bytes = await readFile(path);
+  const end = bytes.lastIndexOf(10) + 1;
+  if (end < bytes.length) await truncate(path, end);
+  return bytes.length - end;
 }
 
 /** Where an atomic folder's files go while it is being written. */
