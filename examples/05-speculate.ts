@@ -35,12 +35,12 @@ async function timed(
 ): Promise<Completion> {
   const started = performance.now();
   const completion = await model.generate('one two', settings).finish();
-  const { numTokens, numPasses, acceptanceRate } = completion;
+  const { numTokens, numPasses, numDrafted, numAccepted } = completion;
   const speed = (numTokens / (performance.now() - started)) * 1000;
-  const accepted = `${(acceptanceRate * 100).toFixed(0)} % of drafts accepted`;
+  const drafts = numDrafted === 0 ? '' : `, ${numAccepted} of ${numDrafted} drafts accepted`;
   console.log(
     `${name.padEnd(9)} ${numTokens} tokens in ${numPasses} passes, ` +
-      `${speed.toFixed(0)} tokens/s, ${accepted}`,
+      `${speed.toFixed(0)} tokens/s${drafts}`,
   );
   return completion;
 }
