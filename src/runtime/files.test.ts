@@ -131,6 +131,8 @@ test('dropUnfinishedLine: whole lines stay, half of one goes', async (context) =
     ['{"step":1}\n', '{"step":1}\n'],
     ['{"step":1}\n{"st', '{"step":1}\n'],
     ['{"st', ''],
+    [`a\n${'b'.repeat(2 ** 17)}`, 'a\n'],
+    [`${'a'.repeat(2 ** 16)}\n${'b'.repeat(2 ** 16)}`, `${'a'.repeat(2 ** 16)}\n`],
   ] as const) {
     writeFileSync(path, before);
     assert.equal(await dropUnfinishedLine(path), before.length - after.length);

@@ -11,7 +11,6 @@ import {
   mkdir,
   open,
   readdir,
-  readFile,
   rename,
   rm,
   stat,
@@ -140,10 +139,18 @@ export async function createFileSink(path: string, mode: 'new' | 'append'): Prom
  */
 export async function dropUnfinishedLine(path: string): Promise<number> {
   if (!existsSync(path)) return 0;
-  const bytes = await readFile(path);
-  const end = bytes.lastIndexOf(10) + 1;
-  if (end < bytes.length) await truncate(path, end);
-  return bytes.length - end;
+  const { size } = await stat(path);
+  let start = size;
+  let end = 0;
+  // From the end: the file of a long run is large, its last line is not.
+  while (end === 0 && start > 0) {
+    const length = Math.min(start, 2 ** 16);
+    start -= length;
+    const lineBreak = (await readRange(path, { offset: start, length })).lastIndexOf(10);
+    if (lineBreak >= 0) end = start + lineBreak + 1;
+  }
+  if (end < size) await truncate(path, end);
+  return size - end;
 }
 
 /** Where an atomic folder's files go while it is being written. */
