@@ -4,7 +4,7 @@
  * shapes, and their median times become the machine's profile.
  *
  * Contents are made up but valid: routing is even, ids lie in range, second moments are positive.
- * Repetitions take turns on two sets of tensors, so that caches are about as cold as in a step.
+ * Repetitions take turns on sets of tensors, so that caches are about as cold as in a step.
  */
 import { assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
@@ -67,9 +67,14 @@ function medianSeconds(
   assert(run !== undefined, `kernels have no operation ${call.operation}`);
   const times: number[] = [];
   let spent = 0;
-  const two = [0, 1].map(() => materialize(call.args, { kernels, arena, tensors: new Map() }));
+  const before = arena.usedBytes;
+  const sets = [materialize(call.args, { kernels, arena, tensors: new Map() })];
+  const numSets = numSetsFor(arena.usedBytes - before);
+  while (sets.length < numSets) {
+    sets.push(materialize(call.args, { kernels, arena, tensors: new Map() }));
+  }
   for (let repetition = 0; repetition <= options.maxRepetitions; repetition++) {
-    const args = at(two, repetition % 2);
+    const args = at(sets, repetition % sets.length);
     const start = clock.now();
     run.call(kernels, args);
     const seconds = clock.now() - start;
@@ -84,6 +89,15 @@ function medianSeconds(
   }
   times.sort((a, b) => a - b);
   return Math.max(times[Math.floor(times.length / 2)] ?? 0, 1e-9);
+}
+
+/** Large tensors (weights) come from memory in a step, whatever a cache of this machine could hold. */
+const LARGE_BYTES = 16 * 2 ** 20;
+const UNCACHED_BYTES = 256 * 2 ** 20;
+
+function numSetsFor(bytes: number): number {
+  if (bytes < LARGE_BYTES) return 2;
+  return Math.max(2, Math.min(3, Math.ceil(UNCACHED_BYTES / bytes)));
 }
 
 interface Workshop {
