@@ -139,7 +139,7 @@ function shownBlocks(path: string): Readonly<Record<string, readonly string[]>> 
 }
 
 function numbersIn(lines: readonly string[] = []): readonly string[] {
-  return lines.join('\n').match(/\d[\d.,]*/g) ?? [];
+  return lines.join('\n').match(/\d+(?:[.,]\d+)*/g) ?? [];
 }
 
 // The rules hold nothing if they cannot fail: each is shown what it must refuse.

@@ -50,9 +50,8 @@ export function installNeeds(names) {
   return missing.filter((name) => {
     if (isHere(name)) return false;
     const need = /** @type {Need} */ (NEEDS[name]);
-    say(
-      `${name} is not here (${need.purpose}): install the Debian package ${need.package.split(' ').join(' and ')} as root`,
-    );
+    const packages = need.package.split(' ').join(' and ');
+    say(`${name} is not here (${need.purpose}): install the Debian package ${packages} as root`);
     return true;
   });
 }

@@ -91,7 +91,7 @@ function medianSeconds(
   return Math.max(times[Math.floor(times.length / 2)] ?? 0, 1e-9);
 }
 
-/** Large tensors (weights) come from memory in a step, whatever a cache of this machine could hold. */
+/** Large tensors (weights) come from memory in a step, whatever a cache could hold. */
 const LARGE_BYTES = 16 * 2 ** 20;
 const UNCACHED_BYTES = 256 * 2 ** 20;
 
