@@ -19,7 +19,7 @@ export const NEEDS = /** @type {Record<string, Need>} */ ({
     probe: ['xz', '--version'],
   },
   torch: {
-    // Without OpenBLAS torch multiplies by the reference BLAS, twenty times slower: no peer at all.
+    // Without OpenBLAS torch multiplies by the reference BLAS, many times slower: no peer at all.
     package: 'python3-torch libopenblas0-pthread',
     purpose: 'the same training run in PyTorch',
     // Debian's own interpreter: a python3 found earlier in PATH does not see Debian's packages.
