@@ -4,10 +4,11 @@
  */
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
+import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
-import type { TextRequest } from '../../serving/textGenerator.ts';
+import type { TextGenerator, TextRequest } from '../../serving/textGenerator.ts';
 import { openGenerator } from '../openGenerator.ts';
 import { type Cell, formatTable, note, print, printResult } from '../output.ts';
 import type { PreparedText } from '../prepareTraining.ts';
@@ -23,8 +24,8 @@ export interface StartOptions {
 }
 
 const SAMPLE_TOKENS = 160;
-/** Runs of each kind of generation; the fastest of each is shown. */
-const REPETITIONS = 3;
+/** Runs of each kind of generation, in turns, behind one of each that warms up; medians count. */
+const REPETITIONS = 7;
 
 export async function start(options: StartOptions): Promise<void> {
   const { config, derived } = resolveTraining('start', options.set);
@@ -59,10 +60,7 @@ export async function start(options: StartOptions): Promise<void> {
     ignoresEnd: true,
   };
   print(`\n${prompt}`);
-  const plain = await fastest(() => timedGeneration(generator, request, () => {}));
-  const drafted = await fastest(() =>
-    timedGeneration(generator, { ...request, numDrafts: 1 }, () => {}),
-  );
+  const { plain, drafted } = await compareSpeculation(generator, request);
   print(`${plain.text.trim()}\n`);
   if (drafted.text !== plain.text) {
     throw new MoebiusError('generate.speculation', 'speculation changed the text', {
@@ -97,13 +95,26 @@ function bits(value: number): string {
   return `${value.toFixed(4)} bits per byte`;
 }
 
-async function fastest(run: () => Promise<TimedGeneration>): Promise<TimedGeneration> {
-  let best = await run();
-  for (let i = 1; i < REPETITIONS; i++) {
-    const next = await run();
-    if (next.tokensPerSecond > best.tokensPerSecond) best = next;
+/** Plain and speculative in turns: on a busy machine only neighbours can be compared. */
+async function compareSpeculation(
+  generator: TextGenerator,
+  request: TextRequest,
+): Promise<{ plain: TimedGeneration; drafted: TimedGeneration }> {
+  const plain: TimedGeneration[] = [];
+  const drafted: TimedGeneration[] = [];
+  for (let round = 0; round <= REPETITIONS; round++) {
+    const one = await timedGeneration(generator, request, () => {});
+    const other = await timedGeneration(generator, { ...request, numDrafts: 1 }, () => {});
+    if (round === 0) continue;
+    plain.push(one);
+    drafted.push(other);
   }
-  return best;
+  return { plain: medianOf(plain), drafted: medianOf(drafted) };
+}
+
+function medianOf(runs: readonly TimedGeneration[]): TimedGeneration {
+  const sorted = runs.toSorted((a, b) => a.tokensPerSecond - b.tokensPerSecond);
+  return at(sorted, Math.floor(sorted.length / 2));
 }
 
 /** What `xz -9` makes of the held-out text, or null where there is no xz. */
