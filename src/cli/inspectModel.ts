@@ -4,6 +4,7 @@
  * them as they are.
  */
 import { existsSync, statSync } from 'node:fs';
+import { MoebiusError } from '../base/errors.ts';
 import { checkpointSize } from '../checkpoint/parameterNames.ts';
 import { openCheckpoint } from '../checkpoint/shards.ts';
 import { verifyCheckpoint } from '../checkpoint/verify.ts';
@@ -107,7 +108,15 @@ interface Target {
 
 async function openTarget(target: string | ModelConfig): Promise<Target> {
   if (typeof target !== 'string') return { kind: 'config', config: target, stored: null };
-  if (!existsSync(target)) return { kind: 'preset', config: findPreset(target), stored: null };
+  if (!existsSync(target)) {
+    if (/[/\\]|\.json$/.test(target)) {
+      throw new MoebiusError('file.missing', `there is no ${target}`, {
+        values: { path: target },
+        hint: 'Give a checkpoint’s folder, a config.json, or a preset’s name.',
+      });
+    }
+    return { kind: 'preset', config: findPreset(target), stored: null };
+  }
   if (!statSync(target).isDirectory()) {
     const config = parseModelConfig(await readJson(target), target);
     return { kind: 'config', config, stored: null };

@@ -1,8 +1,11 @@
 /** `moebius start`, what `npm start` runs, on a model and a text a hundred times smaller. */
+
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, join } from 'node:path';
 import { test } from 'node:test';
+import { freeFolder, freeFolder } from '../../src/cli/commands/start.ts';
 import { lastLine, moebius, moebiusJson } from '../support/commandLine.ts';
 import { temporaryFolder } from '../support/scripts.ts';
 import { NUM_STEPS, tinySettings, writeText } from '../support/tinyRun.ts';
@@ -36,4 +39,13 @@ test('start: trains, measures, saves, and speaks the same words with and without
   }
   const generated = await moebiusJson('generate', '--checkpoint', checkpoint, '--prompt', 'the');
   assert.ok(Number(generated.tokens) > 0);
+});
+
+test('start: a folder that is there already is left alone', (context) => {
+  const wanted = join(temporaryFolder(context), 'start');
+  assert.equal(freeFolder(wanted), wanted);
+  mkdirSync(wanted);
+  assert.equal(freeFolder(wanted), `${wanted}-2`);
+  mkdirSync(`${wanted}-2`);
+  assert.equal(freeFolder(wanted), `${wanted}-3`);
 });

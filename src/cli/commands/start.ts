@@ -3,7 +3,7 @@
  * against a compressor, saved, and talking, with and without MTP speculation.
  */
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
@@ -29,9 +29,7 @@ const REPETITIONS = 7;
 
 export async function start(options: StartOptions): Promise<void> {
   const { config, derived } = resolveTraining('start', options.set);
-  const directory = options.out ?? 'runs/start';
-  // The default run is a demonstration: it begins afresh each time.
-  if (options.out === undefined) rmSync(directory, { recursive: true, force: true });
+  const directory = options.out ?? freeFolder('runs/start');
   const run = await runTraining(
     { config: { ...config, directory }, derived, resume: false },
     terminalWatch(),
@@ -89,6 +87,13 @@ export async function start(options: StartOptions): Promise<void> {
       sample: plain.text,
     },
   });
+}
+
+/** Every call trains afresh, in a folder of its own: an earlier model is somebody's. */
+export function freeFolder(wanted: string): string {
+  let folder = wanted;
+  for (let number = 2; existsSync(folder); number++) folder = `${wanted}-${number}`;
+  return folder;
 }
 
 function bits(value: number): string {
