@@ -1,11 +1,9 @@
 /** `moebius start`, what `npm start` runs, on a model and a text a hundred times smaller. */
-
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join, join } from 'node:path';
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
-import { freeFolder, freeFolder } from '../../src/cli/commands/start.ts';
+import { freeFolder } from '../../src/cli/commands/start.ts';
 import { lastLine, moebius, moebiusJson } from '../support/commandLine.ts';
 import { temporaryFolder } from '../support/scripts.ts';
 import { NUM_STEPS, tinySettings, writeText } from '../support/tinyRun.ts';
