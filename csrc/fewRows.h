@@ -1,164 +1,50 @@
 // Products with few rows of a (decoding): b is read once where it lies, never packed.
 //
-//   b along k (nt):      dot products, one vector of partial sums per element of out
+//   b along k (nt):      dot products (dotRows.h)
 //   b along n (nn, tn):  rows of b, scaled and added to sums held in registers
 //
 // Bytes: b once; FLOPs: 2 per element of b and row of a; bound by the memory b is in up to about
-// four rows. All rows of a dot product are summed alike, so a row's result has the same bits
-// whatever other rows came with it: speculative decoding verifies with the bits it drafted against.
+// four rows.
 #pragma once
+#include "dotRows.h"
 #include "gemm.h"
 
 namespace moebius {
 namespace {
 
-// Up to here reading b in place beats packing it: a tile's worth of rows pays for packing, and
-// narrow weights, which dot products widen again for every four rows, are packed sooner.
-constexpr i64 kDotRows = 16;
-constexpr i64 kNarrowDotRows = 8;
 constexpr i64 kStreamRows = 8;
 
 bool hasFewRows(const Product& p) {
-  if (!p.b.alongK) return p.m <= kStreamRows;
-  return p.a.alongK && p.m <= (p.b.dtype == DType::f32 ? kDotRows : kNarrowDotRows);
-}
-
-// Partial sums held at once: R rows of a × kDotSums / R rows of b.
-#if MOEBIUS_LANES == 16 || defined(__aarch64__)
-constexpr int kDotSums = 16;
-#else
-constexpr int kDotSums = 8;
-#endif
-
-// Sums each of kLanes vectors; lane i of the result is the sum of vectors[i].
-MOEBIUS_INLINE vf sumEach(vf* vectors) {
-  const auto stage = [&]<int S>(LaneList<S>) {
-    MOEBIUS_UNROLL
-    for (int i = 0; i < S; i++) {
-      exchangeBlocks<S>(vectors[i], vectors[i + S], AllLanes{});
-      vectors[i] = vectors[i] + vectors[i + S];
-    }
-  };
-#if MOEBIUS_LANES >= 16
-  stage(LaneList<8>{});
-#endif
-#if MOEBIUS_LANES >= 8
-  stage(LaneList<4>{});
-#endif
-  stage(LaneList<2>{});
-  stage(LaneList<1>{});
-  return vectors[0];
-}
-
-// Weights as dot products read them, two vectors: f8 without its unit and scale, which the row of a
-// takes along.
-template <class T>
-MOEBIUS_INLINE void widenPair(const T* p, vf* w) {
-  w[0] = widen(p);
-  w[1] = widen(p + kLanes);
-}
-MOEBIUS_INLINE void widenPair(const F8* p, vf* w) { f8PairOverUnit(&p->code, w[0], w[1]); }
-
-// A range of at most R rows of a times C rows of b, over k in [begin, end); f8 rows of b share
-// their scales. Where there are fewer rows the last is repeated and the result dropped.
-constexpr i64 kDotStep = 2 * kLanes;
-
-template <int R, int C, class T>
-MOEBIUS_NOINLINE void dotBlock(const Product& p, const Range& range, i64 begin, i64 end) {
-  constexpr int kSums = (R * C + kLanes - 1) / kLanes * kLanes;
-  const i64 rows = range.rowEnd - range.rowBegin;
-  const i64 columns = range.columnEnd - range.columnBegin;
-  vf sums[kSums];
-  MOEBIUS_UNROLL
-  for (int i = 0; i < kSums; i++) sums[i] = zero();
-  const float* a[R];
-  const T* b[C];
-  for (int i = 0; i < R; i++) {
-    const i64 row = range.rowBegin + minOf<i64>(i, rows - 1);
-    a[i] = static_cast<const float*>(p.a.data) + row * p.a.stride;
-  }
-  for (int j = 0; j < C; j++) {
-    const i64 column = range.columnBegin + minOf<i64>(j, columns - 1);
-    b[j] = static_cast<const T*>(p.b.data) + column * p.b.stride;
-  }
-  const auto step = [&](i64 k, vf scale) {
-    vf x[R][2];
-    MOEBIUS_UNROLL
-    for (int i = 0; i < R * 2; i++) {
-      x[i / 2][i % 2] = load(a[i / 2] + k + i % 2 * kLanes);
-      if constexpr (isScaled<T>) x[i / 2][i % 2] = x[i / 2][i % 2] * scale;
-    }
-    MOEBIUS_UNROLL
-    for (int j = 0; j < C; j++) {
-      vf w[2];
-      widenPair(b[j] + k, w);
-      MOEBIUS_UNROLL
-      for (int i = 0; i < R * 2; i++) {
-        sums[i / 2 * C + j] = fma(x[i / 2][i % 2], w[i % 2], sums[i / 2 * C + j]);
-      }
-    }
-  };
-  const i64 chunk = isScaled<T> ? kFp8Block : end - begin;
-  for (i64 k = begin; k < end;) {
-    const i64 chunkEnd = minOf(k + chunk, end);
-    vf scale = {};
-    if constexpr (isScaled<T>) scale = splat(scaleAt(p.b, range.columnBegin, k));
-    for (; k + kDotStep <= chunkEnd; k += kDotStep) step(k, scale);
-    if (k < chunkEnd) {
-      // The last few, padded with zeros.
-      float lastA[R][kDotStep] = {};
-      T lastB[C][kDotStep] = {};
-      for (i64 r = 0; k + r < chunkEnd; r++) {
-        for (int i = 0; i < R; i++) lastA[i][r] = a[i][k + r];
-        for (int j = 0; j < C; j++) lastB[j][r] = b[j][k + r];
-      }
-      for (int i = 0; i < R; i++) a[i] = lastA[i];
-      for (int j = 0; j < C; j++) b[j] = lastB[j];
-      step(0, scale);
-      break;
-    }
-  }
-  float results[kSums];
-  MOEBIUS_UNROLL
-  for (int i = 0; i < kSums; i += kLanes) store(results + i, sumEach(sums + i));
-  const bool accumulate = p.accumulate || begin > 0;
-  for (i64 i = 0; i < rows; i++) {
-    float* out = p.out + (range.rowBegin + i) * p.outStride + range.columnBegin;
-    for (i64 j = 0; j < columns; j++) {
-      out[j] = accumulate ? out[j] + results[i * C + j] : results[i * C + j];
-    }
-  }
+  return p.b.alongK ? p.a.alongK && p.m <= kFewRows : p.m <= kStreamRows;
 }
 
 // So much of a row at a time that the rows of a stay in the caches while all of b passes.
 constexpr i64 kDotDepth = 4096;
 
 template <class T>
-void dotRange(const Product& p, const Range& range) {
-  constexpr int kOne = kDotSums;
-  constexpr int kTwo = kDotSums / 2;
-  constexpr int kFour = kDotSums == 16 ? 4 : 3;
+void dotRange(const Product& p, const Range& range, float* scratch) {
   const i64 numRows = range.rowEnd - range.rowBegin;
-  const i64 width = numRows == 1 ? kOne : numRows == 2 ? kTwo : kFour;
+  const float* a = static_cast<const float*>(p.a.data) + range.rowBegin * p.a.stride;
   for (i64 k = 0; k < p.k; k += kDotDepth) {
-    const i64 end = minOf(k + kDotDepth, p.k);
-    i64 columns;
-    for (i64 j = range.columnBegin; j < range.columnEnd; j += columns) {
-      columns = minOf(width, range.columnEnd - j);
-      if constexpr (isScaled<T>) {  // up to where the scale changes
-        columns = minOf(columns, kFp8Block - (p.b.firstRow + j) % kFp8Block);
-      }
-      for (i64 i = range.rowBegin; i < range.rowEnd; i += 4) {
-        const Range block = {i, minOf(i + 4, range.rowEnd), j, j + columns};
-        if (numRows == 1) {
-          dotBlock<1, kOne, T>(p, block, k, end);
-        } else if (numRows == 2) {
-          dotBlock<2, kTwo, T>(p, block, k, end);
-        } else {
-          dotBlock<4, kFour, T>(p, block, k, end);
+    const i64 depth = minOf(kDotDepth, p.k - k);
+    const DotInput in = prepareInput<T>(scratch, a + k, p.a.stride, numRows, depth);
+    Source b = p.b;
+    b.data = static_cast<const T*>(b.data) + k;
+    if constexpr (isScaled<T>) b.scales += k / kFp8Block;
+    const bool accumulate = p.accumulate || k > 0;
+    withRows(numRows, [&]<int R>(LaneList<R>) {
+      dotStreams<R, T>(in, b, range.columnBegin, range.columnEnd,
+                       [&](i64 row, i64 rows, i64 first, i64 apart, i64 count, const float* results,
+                           i64 width) {
+        for (i64 i = 0; i < rows; i++) {
+          float* out = p.out + (range.rowBegin + row + i) * p.outStride + first;
+          for (i64 j = 0; j < count; j++) {
+            const float value = results[i * width + j];
+            out[j * apart] = accumulate ? out[j * apart] + value : value;
+          }
         }
-      }
-    }
+      });
+    });
   }
 }
 
@@ -207,12 +93,92 @@ void streamRange(const Product& p, const Range& range, float* scratch) {
   if (row < range.rowEnd) streamRows<1, T>(p, row, range, scratch);
 }
 
+// f8, R rows of out over one group of columns: rows of b in steps of the group, each row's factor
+// with its scale. The last group may be short.
+template <int R, bool isCareful>
+MOEBIUS_NOINLINE bool streamScaledGroup(const Product& p, i64 column, i64 count,
+                                        const float* factors, float* sums) {
+  constexpr int V = kStepVectors<F8>;
+  vf totals[R][V];
+  MOEBIUS_UNROLL
+  for (int i = 0; i < R * V; i++) totals[i / V][i % V] = zero();
+  F8Codes largest = noF8Codes();
+  const F8* b = static_cast<const F8*>(p.b.data) + column;
+  for (i64 k = 0; k < p.k; k++, b += p.b.stride) {
+    vf wide[V];
+    if (count == kStep<F8>) {
+      widenStep<isCareful>(b, wide, largest);
+    } else {
+      F8 part[kStep<F8>] = {};
+      for (i64 c = 0; c < count; c++) part[c] = b[c];
+      widenStep<isCareful>(static_cast<const F8*>(part), wide, largest);
+    }
+    MOEBIUS_UNROLL
+    for (int i = 0; i < R; i++) {
+      const vf factor = splat(factors[k * R + i]);
+      MOEBIUS_UNROLL
+      for (int v = 0; v < V; v++) totals[i][v] = fma(factor, wide[v], totals[i][v]);
+    }
+  }
+  MOEBIUS_UNROLL
+  for (int i = 0; i < R * V; i++) store(sums + i * kLanes, totals[i / V][i % V]);
+  return hasF8NaN(largest);
+}
+
+template <int R>
+void streamScaledRows(const Product& p, i64 row, const Range& range, float* factors) {
+  const float* a = static_cast<const float*>(p.a.data);
+  const i64 alongRow = p.a.alongK ? p.a.stride : 1;
+  const i64 alongK = p.a.alongK ? 1 : p.a.stride;
+  i64 scaledFor = -1;
+  i64 count;
+  for (i64 column = range.columnBegin; column < range.columnEnd; column += count) {
+    // Up to where the scale changes.
+    count = minOf(minOf(kStep<F8>, range.columnEnd - column), kFp8Block - column % kFp8Block);
+    if (column / kFp8Block != scaledFor) {
+      scaledFor = column / kFp8Block;
+      for (i64 k = 0; k < p.k; k++) {
+        const float scale = scaleAt(p.b, k, column);
+        for (int i = 0; i < R; i++) {
+          factors[k * R + i] = a[(row + i) * alongRow + k * alongK] * scale;
+        }
+      }
+    }
+    float sums[R * kStep<F8>];
+    if (streamScaledGroup<R, false>(p, column, count, factors, sums)) {
+      streamScaledGroup<R, true>(p, column, count, factors, sums);
+    }
+    for (int i = 0; i < R; i++) {
+      float* out = p.out + (row + i) * p.outStride + column;
+      for (i64 v = 0; v < kStepVectors<F8>; v++) {
+        for (i64 lane = 0; lane < kLanes; lane++) {
+          const i64 place = f8GroupPlace(v, lane);
+          if (place >= count) continue;
+          const float value = sums[i * kStep<F8> + v * kLanes + lane];
+          out[place] = p.accumulate ? out[place] + value : value;
+        }
+      }
+    }
+  }
+}
+
+// Depths whose factors fit in scratch; deeper products are packed.
+constexpr i64 kScaledDepth = kProductScratch / 4;
+
+void streamScaledRange(const Product& p, const Range& range, float* scratch) {
+  if (p.k > kScaledDepth) return multiplyPacked(p, range, scratch);
+  i64 row = range.rowBegin;
+  for (; row + 4 <= range.rowEnd; row += 4) streamScaledRows<4>(p, row, range, scratch);
+  for (; row + 2 <= range.rowEnd; row += 2) streamScaledRows<2>(p, row, range, scratch);
+  for (; row < range.rowEnd; row++) streamScaledRows<1>(p, row, range, scratch);
+}
+
 void multiplyFewRows(const Product& p, const Range& range, float* scratch) {
   forWeightType(p.b.dtype, [&]<class T>(const T*) {
     if (p.b.alongK) {
-      dotRange<T>(p, range);
+      dotRange<T>(p, range, scratch);
     } else if constexpr (isScaled<T>) {
-      multiplyPacked(p, range, scratch);  // its scales change along k and along n
+      streamScaledRange(p, range, scratch);
     } else {
       streamRange<T>(p, range, scratch);
     }

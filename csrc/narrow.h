@@ -64,21 +64,61 @@ MOEBIUS_INLINE vf f8OverUnit(vb codes) {
 }
 constexpr float kF8Unit = 256.0f;
 
-// The same for two vectors at once: half the instructions before the conversion.
-MOEBIUS_INLINE void f8PairOverUnit(const u8* p, vf& first, vf& second) {
-  typedef u16 wide __attribute__((vector_size(4 * MOEBIUS_LANES)));
+// A group of 4 · kLanes codes: even codes and odd ones apart, so that no shuffle is needed before
+// the conversion. `largest` collects the magnitudes seen, so that a NaN among many groups costs one
+// look at the end; `isCareful` turns NaN into NaN at two more instructions a vector.
 #if MOEBIUS_LANES == 16
-  wide shifted = (wide)_mm512_maskz_cvtepi8_epi16(~0u, _mm256_loadu_si256((const __m256i*)p));
-#else
-  wide shifted = (wide)_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i*)p));
-#endif
-  shifted = shifted << 7 & 0xbfff;
-  shifted = shifted | ((shifted + 0x0080) & 0x4000);
-  vh halves[2];
-  __builtin_memcpy(halves, &shifted, sizeof shifted);
-  first = floatFromF16(halves[0]);
-  second = floatFromF16(halves[1]);
+typedef __m512i F8Codes;
+MOEBIUS_INLINE F8Codes noF8Codes() { return _mm512_setzero_si512(); }
+MOEBIUS_INLINE F8Codes loadF8Codes(const u8* p) { return _mm512_loadu_si512(p); }
+MOEBIUS_INLINE F8Codes largerF8(F8Codes a, F8Codes codes) {
+  return _mm512_max_epu8(a, _mm512_and_si512(codes, _mm512_set1_epi8(0x7f)));
 }
+MOEBIUS_INLINE bool hasF8NaN(F8Codes largest) {
+  return _mm512_cmpeq_epi8_mask(largest, _mm512_set1_epi8(0x7f)) != 0;
+}
+MOEBIUS_INLINE vh halfOf(F8Codes wide, int half) {
+  return half == 0 ? (vh)_mm512_castsi512_si256(wide)
+                   : (vh)_mm512_maskz_extracti64x4_epi64(0xf, wide, 1);
+}
+#else
+typedef __m256i F8Codes;
+MOEBIUS_INLINE F8Codes noF8Codes() { return _mm256_setzero_si256(); }
+MOEBIUS_INLINE F8Codes loadF8Codes(const u8* p) { return _mm256_loadu_si256((const __m256i*)p); }
+MOEBIUS_INLINE F8Codes largerF8(F8Codes a, F8Codes codes) {
+  return _mm256_max_epu8(a, _mm256_and_si256(codes, _mm256_set1_epi8(0x7f)));
+}
+MOEBIUS_INLINE bool hasF8NaN(F8Codes largest) {
+  return _mm256_movemask_epi8(_mm256_cmpeq_epi8(largest, _mm256_set1_epi8(0x7f))) != 0;
+}
+MOEBIUS_INLINE vh halfOf(F8Codes wide, int half) {
+  const __m128i part =
+      half == 0 ? _mm256_castsi256_si128(wide) : _mm256_extracti128_si256(wide, 1);
+  return (vh)part;
+}
+#endif
+typedef int16_t vsw __attribute__((vector_size(4 * MOEBIUS_LANES)));
+typedef u16 vw __attribute__((vector_size(4 * MOEBIUS_LANES)));
+
+template <bool isCareful>
+MOEBIUS_INLINE void f8GroupOverUnit(const u8* p, vf* out, F8Codes& largest) {
+  const F8Codes codes = loadF8Codes(p);
+  if (!isCareful) largest = largerF8(largest, codes);
+  vw odd = (vw)((vsw)codes >> 1) & 0xbf80;
+  vw even = (vw)((vsw)((vw)codes << 8) >> 1) & 0xbf80;
+  if (isCareful) {
+    odd = odd | ((odd + 0x0080) & 0x4000);
+    even = even | ((even + 0x0080) & 0x4000);
+  }
+  MOEBIUS_UNROLL
+  for (int half = 0; half < 2; half++) {
+    out[2 * half] = floatFromF16(halfOf((F8Codes)even, half));
+    out[2 * half + 1] = floatFromF16(halfOf((F8Codes)odd, half));
+  }
+}
+// Which code of a group stands in lane i of vector j.
+constexpr i64 f8GroupPlace(i64 j, i64 i) { return j / 2 * 2 * kLanes + 2 * i + j % 2; }
+constexpr bool kF8Regroups = true;
 #else
 MOEBIUS_INLINE vf floatFromF16(vh codes) {
   const vu wide = widenCodes(codes);
@@ -107,10 +147,16 @@ MOEBIUS_INLINE vf f8OverUnit(vb codes) {
 }
 constexpr float kF8Unit = 1.0f;
 
-MOEBIUS_INLINE void f8PairOverUnit(const u8* p, vf& first, vf& second) {
-  first = f8OverUnit(load(p));
-  second = f8OverUnit(load(p + kLanes));
+// Without a conversion of the machine's own nothing is gained by another order.
+typedef bool F8Codes;
+MOEBIUS_INLINE F8Codes noF8Codes() { return false; }
+MOEBIUS_INLINE bool hasF8NaN(F8Codes) { return false; }
+template <bool isCareful>
+MOEBIUS_INLINE void f8GroupOverUnit(const u8* p, vf* out, F8Codes&) {
+  for (int j = 0; j < 4; j++) out[j] = f8OverUnit(load(p + j * kLanes));
 }
+constexpr i64 f8GroupPlace(i64 j, i64 i) { return j * kLanes + i; }
+constexpr bool kF8Regroups = false;
 #endif
 
 // What f8 codes stand for is kF8Unit times f8OverUnit: whoever multiplies by a scale anyway takes

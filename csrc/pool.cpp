@@ -1,5 +1,10 @@
 // A static split: every section wakes all its threads, each takes the range of its number.
 //
+// Workers keep off the core that calls. Left to itself Linux may wake a worker on the caller's own
+// core, where it runs only once the caller has given up spinning: 95 µs a section instead of 2, for
+// seconds on end. So whenever the caller is found on another core than before, workers are told to
+// use any but that one.
+//
 // Hand-over costs about 1 µs while both sides spin. Spinning alone would be wrong: on cores shared
 // with others a spinning waiter takes the time of the one it waits for (2–4 ms per hand-over
 // measured), so after kSpins pauses a thread sleeps in the kernel.
@@ -54,6 +59,8 @@ struct Pool::State {
   alignas(64) void (*task)(void* data, int thread) = nullptr;
   void* data = nullptr;
   int numWorkers = 0;
+  int callerCore = -1;  // that workers keep off
+  pthread_t workers[kMaxThreads];
   std::atomic<uint32_t> starting{0};  // the number of the worker that is being started
 };
 
@@ -84,7 +91,8 @@ bool Pool::startWorker() {
   pthread_t handle;
   if (pthread_create(&handle, nullptr, work, state_) != 0) return false;
   pthread_detach(handle);
-  state.numWorkers++;
+  state.workers[state.numWorkers++] = handle;
+  state.callerCore = -1;
   // Until it has read its number.
   for (uint32_t number; (number = state.starting.load(std::memory_order_acquire)) != 0;) {
     state.starting.wait(number, std::memory_order_acquire);
@@ -92,10 +100,28 @@ bool Pool::startWorker() {
   return true;
 }
 
+void Pool::keepOffCaller() {
+#if defined(__linux__)
+  State& state = *state_;
+  const int core = sched_getcpu();
+  if (core < 0 || core == state.callerCore) return;
+  state.callerCore = core;
+  cpu_set_t others;
+  if (sched_getaffinity(0, sizeof others, &others) != 0) return;
+  // With more threads than cores somebody has to share.
+  if (CPU_COUNT(&others) <= state.numWorkers || !CPU_ISSET(core, &others)) return;
+  CPU_CLR(core, &others);
+  for (int i = 0; i < state.numWorkers; i++) {
+    pthread_setaffinity_np(state.workers[i], sizeof others, &others);
+  }
+#endif
+}
+
 void Pool::run(int threads, void (*task)(void* data, int thread), void* data) {
   State& state = *state_;
   while (state.numWorkers < threads - 1 && startWorker()) {
   }
+  keepOffCaller();
   const int workers = threads - 1 < state.numWorkers ? threads - 1 : state.numWorkers;
   state.task = task;
   state.data = data;

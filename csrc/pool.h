@@ -24,6 +24,7 @@ class Pool {
   Pool();
   static void* work(void* state);
   bool startWorker();
+  void keepOffCaller();
   std::mutex mutex_;
   State* state_;
 };

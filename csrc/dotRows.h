@@ -1,0 +1,246 @@
+// Dot products of a few rows with many rows of weights, read once where they lie: decoding.
+//
+//   result(i, r) = Σ_k x(i, k) · w(r, k)        i < 16 rows of activations, r in a range
+//
+// Bytes: w once; FLOPs: 2 per element of w and row of x; bound by the memory w is in up to about
+// four rows. What limits a core is how many lines it has on the way, and only the prefetcher of the
+// second cache keeps enough: it follows some thirty streams, one a page. So rows are read as C
+// *streams* far apart, stream j running through rows begin + j·S, begin + j·S + 1, …: each is
+// linear in memory, also where a row is shorter than a page. (Adjacent rows side by side reach 30 %
+// of the read speed with 1 KiB rows of f8, prefetch instructions 50 %, streams 72 %.) S is odd, so
+// that streams a power of two apart do not meet in the sets of the caches.
+//
+// Every result is one chain over k, whatever rows it is computed with: its bits depend neither on
+// the batch nor on threads, so speculative decoding verifies with the bits it drafted against.
+#pragma once
+#include "pack.h"
+
+namespace moebius {
+namespace {
+
+// Rows of activations that go this way; more are worth packing the weights.
+constexpr i64 kFewRows = 16;
+
+// Partial sums held at once: R rows of x times C streams.
+#if MOEBIUS_LANES == 16 || defined(__aarch64__)
+constexpr int kDotSums = 16;
+#else
+constexpr int kDotSums = 8;
+#endif
+// f8 keeps twice as many: of the 128 columns that share a scale, and of all.
+template <class T>
+constexpr int kSums = isScaled<T> ? kDotSums / 2 : kDotSums;
+
+// Vectors of weights per step.
+template <class T>
+constexpr int kStepVectors = isScaled<T> ? 4 : 2;
+template <class T>
+constexpr i64 kStep = kStepVectors<T> * kLanes;
+
+// Whether activations must be put in another order before they meet weights of this type.
+template <class T>
+constexpr bool isRegrouped = isScaled<T> && kF8Regroups;
+
+// Rows of x as dotStreams reads them.
+struct DotInput {
+  const float* data;
+  i64 stride;
+  i64 count, depth;
+};
+
+template <class T>
+i64 inputStride(i64 depth) {
+  return ceilDiv(depth, kStep<T>) * kStep<T>;
+}
+// Floats that prepareInput may want, whatever the weights.
+inline i64 inputFloats(i64 count, i64 depth) { return count * ceilDiv(depth, 64) * 64; }
+
+// x as it is, or its elements in the order of the codes they will meet.
+template <class T>
+DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 depth) {
+  if constexpr (!isRegrouped<T>) return {x, stride, count, depth};
+  const i64 padded = inputStride<T>(depth);
+  for (i64 i = 0; i < count; i++) {
+    const float* from = x + i * stride;
+    float* to = memory + i * padded;
+    for (i64 k = 0; k < padded; k += kStep<T>) {
+      for (i64 j = 0; j < kStepVectors<T>; j++) {
+        for (i64 lane = 0; lane < kLanes; lane++) {
+          const i64 place = k + f8GroupPlace(j, lane);
+          to[k + j * kLanes + lane] = place < depth ? from[place] : 0.0f;
+        }
+      }
+    }
+  }
+  return {memory, padded, count, depth};
+}
+
+// Sums each of kLanes vectors; lane i of the result is the sum of vectors[i].
+MOEBIUS_INLINE vf sumEach(vf* vectors) {
+  const auto stage = [&]<int S>(LaneList<S>) {
+    MOEBIUS_UNROLL
+    for (int i = 0; i < S; i++) {
+      exchangeBlocks<S>(vectors[i], vectors[i + S], AllLanes{});
+      vectors[i] = vectors[i] + vectors[i + S];
+    }
+  };
+#if MOEBIUS_LANES >= 16
+  stage(LaneList<8>{});
+#endif
+#if MOEBIUS_LANES >= 8
+  stage(LaneList<4>{});
+#endif
+  stage(LaneList<2>{});
+  stage(LaneList<1>{});
+  return vectors[0];
+}
+
+template <bool isCareful, class T>
+MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
+  if constexpr (isScaled<T>) {
+    f8GroupOverUnit<isCareful>(&p->code, w, largest);
+  } else {
+    w[0] = widen(p);
+    w[1] = widen(p + kLanes);
+  }
+}
+
+// R rows of x from `row` on times C rows of weights; where there are fewer rows of x the last is
+// repeated. results[i · C + j]. Returns whether an f8 NaN was met, which only careful code minds.
+template <int R, int C, class T, bool isCareful>
+MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
+                               const float* const* scales, float* results) {
+  constexpr int kPadded = (R * C + kLanes - 1) / kLanes * kLanes;
+  constexpr int V = kStepVectors<T>;
+  vf sums[kPadded];
+  MOEBIUS_UNROLL
+  for (int i = 0; i < kPadded; i++) sums[i] = zero();
+  const float* x[R];
+  for (int i = 0; i < R; i++) x[i] = in.data + minOf(row + i, in.count - 1) * in.stride;
+  F8Codes largest = noF8Codes();
+  vf parts[isScaled<T> ? R * C : 1];
+  const auto step = [&](const float* const* xs, const T* const* ws, i64 k, vf* to) {
+    MOEBIUS_UNROLL
+    for (int j = 0; j < C; j++) {
+      vf wide[V];
+      widenStep<isCareful>(ws[j] + k, wide, largest);
+      MOEBIUS_UNROLL
+      for (int v = 0; v < V; v++) {
+        MOEBIUS_UNROLL
+        for (int i = 0; i < R; i++) {
+          to[i * C + j] = fma(load(xs[i] + k + v * kLanes), wide[v], to[i * C + j]);
+        }
+      }
+    }
+  };
+  // The last few columns, padded with zeros.
+  const auto rest = [&](i64 k, i64 count, vf* to) {
+    float lastX[R][kStep<T>] = {};
+    T lastW[C][kStep<T>] = {};
+    const float* xs[R];
+    const T* ws[C];
+    for (int i = 0; i < R; i++) {
+      // Regrouped rows are whole groups already.
+      const i64 floats = isRegrouped<T> ? kStep<T> : count;
+      for (i64 c = 0; c < floats; c++) lastX[i][c] = x[i][k + c];
+      xs[i] = lastX[i];
+    }
+    for (int j = 0; j < C; j++) {
+      for (i64 c = 0; c < count; c++) lastW[j][c] = w[j][k + c];
+      ws[j] = lastW[j];
+    }
+    step(xs, ws, 0, to);
+  };
+  if constexpr (isScaled<T>) {
+    for (i64 begin = 0; begin < in.depth; begin += kFp8Block) {
+      const i64 end = minOf(begin + kFp8Block, in.depth);
+      MOEBIUS_UNROLL
+      for (int i = 0; i < R * C; i++) parts[i] = zero();
+      i64 k = begin;
+      for (; k + kStep<T> <= end; k += kStep<T>) step(x, w, k, parts);
+      if (k < end) rest(k, end - k, parts);
+      MOEBIUS_UNROLL
+      for (int j = 0; j < C; j++) {
+        const vf scale = splat(scales[j][begin / kFp8Block] * kF8Unit);
+        MOEBIUS_UNROLL
+        for (int i = 0; i < R; i++) sums[i * C + j] = fma(parts[i * C + j], scale, sums[i * C + j]);
+      }
+    }
+  } else {
+    i64 k = 0;
+    for (; k + kStep<T> <= in.depth; k += kStep<T>) step(x, w, k, sums);
+    if (k < in.depth) rest(k, in.depth - k, sums);
+  }
+  MOEBIUS_UNROLL
+  for (int i = 0; i < kPadded; i += kLanes) store(results + i, sumEach(sums + i));
+  return hasF8NaN(largest);
+}
+
+// Results of R rows and C streams.
+constexpr i64 kMostResults = 16 * 2;
+
+template <int R, int C, class T>
+MOEBIUS_INLINE void dotBlockOf(const DotInput& in, i64 row, const Source& w, i64 first, i64 apart,
+                               i64 last, float* results) {
+  const T* rows[C];
+  const float* scales[C];
+  for (i64 j = 0; j < C; j++) {
+    const i64 r = minOf(first + j * apart, last);
+    rows[j] = static_cast<const T*>(w.data) + r * w.stride;
+    if constexpr (isScaled<T>) scales[j] = w.scales + (w.firstRow + r) / kFp8Block * w.scaleStride;
+  }
+  if (dotBlock<R, C, T, !isScaled<T>>(in, row, rows, scales, results)) {
+    dotBlock<R, C, T, true>(in, row, rows, scales, results);
+  }
+}
+
+// Rows begin … end of w as C streams: visit(first, apart, count) for C rows at a time.
+template <int C, class Visit>
+MOEBIUS_INLINE void forStreams(i64 begin, i64 end, const Visit& visit) {
+  i64 length = (end - begin) / C;
+  if (length > 1 && length % 2 == 0) length--;
+  for (i64 s = 0; s < length; s++) visit(begin + s, length, i64(C));
+  for (i64 r = begin + C * length; r < end; r += C) visit(r, i64(1), minOf<i64>(C, end - r));
+}
+
+// done(row, rows, first, apart, count, results, width) for every block: results[i · width + j] is
+// that of x's row + i and of w's row first + j · apart.
+template <int R, class T, class Done>
+void dotStreams(const DotInput& in, const Source& w, i64 begin, i64 end, const Done& done) {
+  constexpr int C = maxOf(1, kSums<T> / R);
+  forStreams<C>(begin, end, [&](i64 first, i64 apart, i64 count) {
+    for (i64 row = 0; row < in.count; row += R) {
+      float results[kMostResults];
+      dotBlockOf<R, C, T>(in, row, w, first, apart, end - 1, results);
+      done(row, minOf<i64>(R, in.count - row), first, apart, count, results, i64(C));
+    }
+  });
+}
+
+// The same for rows r and r + offset of w at once: done(…, results, others, width).
+template <int R, class T, class Done>
+void dotPairStreams(const DotInput& in, const Source& w, i64 offset, i64 begin, i64 end,
+                    const Done& done) {
+  constexpr int C = maxOf(1, minOf(8, kSums<T> / R));
+  forStreams<C>(begin, end, [&](i64 first, i64 apart, i64 count) {
+    for (i64 row = 0; row < in.count; row += R) {
+      float results[kMostResults];
+      float others[kMostResults];
+      dotBlockOf<R, C, T>(in, row, w, first, apart, end - 1, results);
+      dotBlockOf<R, C, T>(in, row, w, first + offset, apart, end - 1 + offset, others);
+      done(row, minOf<i64>(R, in.count - row), first, apart, count, results, others, i64(C));
+    }
+  });
+}
+
+// Calls body(LaneList<R>) with the number of rows that are computed at once.
+template <class Body>
+MOEBIUS_INLINE void withRows(i64 count, const Body& body) {
+  if (count == 1) return body(LaneList<1>{});
+  if (count == 2) return body(LaneList<2>{});
+  if (count <= 4) return body(LaneList<4>{});
+  body(LaneList<8>{});
+}
+
+}  // namespace
+}  // namespace moebius
