@@ -8,9 +8,9 @@
 // second time from a cache; bound by the exponentials, one or two in float32 a logit.
 //
 // Float32 only sorts out. The row's likeliest token opens the race; a token whose u_v lies above
-// (1 + 1e-4) · earliest · w_v has lost, and the few others are run in doubles. So the winner is that
-// of a race in doubles. Nothing lighter than kLightest can win: u ≥ 2^-49, and the likeliest token
-// finishes by −ln 2^-24.
+// (1 + 1e-4) · earliest · w_v has lost, and the few others are run in doubles. So the winner is
+// that of a race in doubles. Nothing lighter than e^-40 can win: u ≥ 2^-49, and the likeliest token
+// finishes by −ln 2^-24 < 17.
 #pragma once
 #include "rows.h"
 #include "vmath.h"
@@ -22,7 +22,6 @@ namespace {
 constexpr i64 kSampleBlock = 4096;
 constexpr i64 kSampleGroup = 4 * kLanes;
 constexpr i64 kCutBins = 2048;
-// Weights below e^-40 < 2^-49 / 17 never win.
 constexpr double kLightest = 40.0;
 
 // 24 bits that seed and index name; `uniformAt` of src/base/random.ts.
@@ -372,8 +371,9 @@ void cutRows(const Context& context, SampledRow* sampled, i64 rows, i64 vocabula
   });
 }
 
-// args: ids_T, logProbabilities_T, logits_TV, rules: per row temperature, topK, topP, minP, seed and
-// position. An unusable row gets the id −1 − v and the logit of its first NaN, else of its largest.
+// args: ids_T, logProbabilities_T, logits_TV, rules: per row temperature, topK, topP, minP, seed
+// and position. An unusable row gets the id −1 − v and the logit of its first NaN, else of its
+// largest.
 void sampleTokens(const Context& context, const double* raw) {
   Args args(raw);
   i32* ids = args.vector<i32>();
