@@ -33,6 +33,7 @@
 #include "rmsNorm.inl"
 #include "rope.inl"
 #include "routeTopK.inl"
+#include "sampleTokens.inl"
 #include "sortByExpert.inl"
 #include "swiglu.inl"
 #include "unpermute.inl"
