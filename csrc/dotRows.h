@@ -41,6 +41,9 @@ constexpr i64 kStep = kStepVectors<T> * kLanes;
 template <class T>
 constexpr bool isRegrouped = isScaled<T> && kF8Regroups;
 
+// What scales still lack: regrouped activations carry the unit of the codes.
+constexpr float kScaleUnit = kF8Regroups ? 1.0f : kF8Unit;
+
 // Rows of x as dotStreams reads them.
 struct DotInput {
   const float* data;
@@ -80,8 +83,9 @@ DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 
                                  : loadPart(from + k + v * kLanes, maxOf<i64>(left, 0));
       }
       partEvenOdd(pair[0], pair[1], AllLanes{});
-      store(to + k, pair[0]);
-      store(to + k + kLanes, pair[1]);
+      // The unit of the codes, exact as it is a power of two.
+      store(to + k, pair[0] * splat(kF8Unit));
+      store(to + k + kLanes, pair[1] * splat(kF8Unit));
     }
   }
   return {memory, padded, count, depth};
@@ -168,12 +172,17 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
       const i64 end = minOf(begin + kFp8Block, in.depth);
       MOEBIUS_UNROLL
       for (int i = 0; i < R * C; i++) parts[i] = zero();
-      i64 k = begin;
-      for (; k + kStep<T> <= end; k += kStep<T>) step(x, w, k, parts);
-      if (k < end) rest(k, end - k, parts);
+      if (end - begin == kFp8Block) {
+        MOEBIUS_UNROLL
+        for (i64 k = 0; k < kFp8Block; k += kStep<T>) step(x, w, begin + k, parts);
+      } else {
+        i64 k = begin;
+        for (; k + kStep<T> <= end; k += kStep<T>) step(x, w, k, parts);
+        if (k < end) rest(k, end - k, parts);
+      }
       MOEBIUS_UNROLL
       for (int j = 0; j < C; j++) {
-        const vf scale = splat(scales[j][begin / kFp8Block] * kF8Unit);
+        const vf scale = splat(scales[j][begin / kFp8Block] * kScaleUnit);
         MOEBIUS_UNROLL
         for (int i = 0; i < R; i++) sums[i * C + j] = fma(parts[i * C + j], scale, sums[i * C + j]);
       }

@@ -203,6 +203,20 @@ export interface Kernels {
     scale: number;
   }): void;
 
+  // Halves of a block over a few rows (decoding), in place
+
+  /**
+   * x += Wo · attention(norm(x)) in the absorbed form, for rows that attend to a paged cache, which
+   * gets their latents and rotated keys first. What the operations above do one by one, with the
+   * weights read once and few waits between threads. Every row's bits are those it would have alone.
+   */
+  mlaDecode(args: MlaDecodeArgs): void;
+  /**
+   * x += mlp(norm(x)) + Σ_k weight_k · expert_k(norm(x)): the dense or shared network, the routed
+   * experts, or both. Each expert's weights are read once for all rows that chose it.
+   */
+  feedForwardDecode(args: FeedForwardDecodeArgs): void;
+
   // Routing (DeepSeek-V3 report, 2.1.2; ties go to the lower index at group and expert level)
 
   /**
@@ -352,6 +366,61 @@ export interface Kernels {
     b: Tensor<'f8e4m3'>;
     bScales: F32;
   }): void;
+}
+
+/** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
+export const MAX_DECODE_ROWS = 16;
+
+export interface MlaDecodeArgs {
+  /** At most `MAX_DECODE_ROWS` rows. */
+  readonly x_TD: F32;
+  readonly positions_T: I32;
+  /** Where each row goes in the cache: block · blockSize + place. */
+  readonly slots_T: I32;
+  /** As in `absorbedAttention`, lengths counting the new rows. */
+  readonly cache: F32;
+  readonly blockTable: I32;
+  readonly sequence_T: I32;
+  readonly length_T: I32;
+  /** Rotations, as in `rope`. */
+  readonly table: F32;
+  readonly gain: F32;
+  /** `[Q, D]` and the gain of its norm; left out where `q` projects x itself. */
+  readonly qLatent?: { readonly down: Weight; readonly gain: F32 };
+  /** `[H × (N+P), Q or D]` */
+  readonly q: Weight;
+  /** `[C+P, D]` */
+  readonly kvDown: Weight;
+  readonly kvGain: F32;
+  /** `[H × (N+V), C]`: of each head its keys' rows, then its values'. */
+  readonly kv: Weight;
+  /** `[D, H × V]` */
+  readonly o: Weight;
+  readonly numHeads: number;
+  readonly eps: number;
+  /** Of the two latents' norms. */
+  readonly latentEps: number;
+  readonly scale: number;
+}
+
+export interface FeedForwardDecodeArgs {
+  /** At most `MAX_DECODE_ROWS` rows. */
+  readonly x_TD: F32;
+  readonly gain: F32;
+  readonly eps: number;
+  /** `[2I, D]` (gate rows, then up) and `[D, I]` */
+  readonly mlp?: { readonly gateUp: Weight; readonly down: Weight };
+  readonly routed?: {
+    /** `[E, D]` */
+    readonly router: Weight;
+    readonly bias_E: F32;
+    /** *Added to*: how many rows chose each expert. */
+    readonly counts_E: I32;
+    /** `[E, 2F, D]` and `[E, D, F]` */
+    readonly gateUp: Weight;
+    readonly down: Weight;
+    readonly rule: RoutingRule;
+  };
 }
 
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */

@@ -13,6 +13,7 @@ import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
 import { attentionKernels } from './native/attention.ts';
 import { NativeCall, NativeMemory } from './native/call.ts';
+import { decodeKernels } from './native/decode.ts';
 import { elementwiseKernels } from './native/elementwise.ts';
 import { endKernels } from './native/ends.ts';
 import { normKernels } from './native/norms.ts';
@@ -48,6 +49,7 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
       ...productKernels(call),
       ...normKernels(call),
       ...attentionKernels(call),
+      ...decodeKernels(call),
       ...routingKernels(call),
       ...endKernels(call),
       ...samplingKernels(call),

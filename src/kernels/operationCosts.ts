@@ -17,6 +17,7 @@
 import { at } from '../base/assert.ts';
 import { bytesPerElement } from '../tensor/dtype.ts';
 import { numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
+import { mlaDecodeSizes } from './decodeShapes.ts';
 import type { Operation, OperationArgs, Weight } from './kernels.ts';
 
 export interface OperationCost {
@@ -165,6 +166,50 @@ const costs: Costs = {
         cachedRows * (latent + rope) * 4,
       bytesWritten: bytes(out_THC),
       sizes: { tokens, heads, latent, rope, pairs, cachedRows },
+    });
+  },
+
+  mlaDecode: (args, known) => {
+    const { x_TD, cache, blockTable, sequence_T, length_T } = args;
+    const { qLatent, q, kvDown, kv, o } = args;
+    const { tokens, heads, latent, rope, nope, value } = mlaDecodeSizes(args);
+    const { pairs, cachedRows } = decodeSizes(known(sequence_T), known(length_T), {
+      tokens,
+      capacity: at(blockTable.shape, 1) * at(cache.shape, 1),
+      sequences: at(blockTable.shape, 0),
+    });
+    const weights = [...(qLatent ? [qLatent.down] : []), q, kvDown, kv, o];
+    const perToken = weights.reduce((sum, { values }) => sum + count(values), 0);
+    return computes({
+      flops: 2 * tokens * perToken + 2 * pairs * heads * (2 * latent + rope),
+      bytesRead:
+        bytes(x_TD) +
+        weights.reduce((sum, weight) => sum + weightBytes(weight), 0) +
+        cachedRows * (latent + rope) * 4,
+      bytesWritten: bytes(x_TD) + tokens * (latent + rope) * 4,
+      sizes: { tokens, heads, latent, rope, nope, value, pairs, cachedRows },
+    });
+  },
+  feedForwardDecode: ({ x_TD, mlp, routed }) => {
+    const tokens = numRows(x_TD);
+    const dense = mlp === undefined ? [] : [mlp.gateUp, mlp.down];
+    if (routed !== undefined) dense.push(routed.router);
+    const sumOf = (weights: readonly Weight[], of: (weight: Weight) => number): number =>
+      weights.reduce((sum, weight) => sum + of(weight), 0);
+    const experts = routed === undefined ? [] : [routed.gateUp, routed.down];
+    const groups = routed === undefined ? 1 : numRows(routed.router.values);
+    const visits = tokens * (routed?.rule.expertsPerToken ?? 0);
+    const activeGroups = Math.min(groups, visits);
+    return computes({
+      flops:
+        2 * tokens * sumOf(dense, ({ values }) => count(values)) +
+        (2 * visits * sumOf(experts, ({ values }) => count(values))) / groups,
+      bytesRead:
+        bytes(x_TD) +
+        sumOf(dense, weightBytes) +
+        (sumOf(experts, weightBytes) / groups) * activeGroups,
+      bytesWritten: bytes(x_TD),
+      sizes: { tokens, groups, activeGroups, visits },
     });
   },
 

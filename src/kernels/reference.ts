@@ -10,6 +10,7 @@ import { packRows, unpackRows } from '../tensor/hostRows.ts';
 import { hostArray, type Tensor } from '../tensor/tensor.ts';
 import type { Kernels } from './kernels.ts';
 import { attention } from './reference/attention.ts';
+import { composeFeedForwardDecode, composeMlaDecode, type Parts } from './reference/decode.ts';
 import { elementwise } from './reference/elementwise.ts';
 import { ends } from './reference/ends.ts';
 import { fp8 } from './reference/fp8.ts';
@@ -18,7 +19,7 @@ import { optimiser } from './reference/optimiser.ts';
 import { products } from './reference/products.ts';
 import { routing } from './reference/routing.ts';
 import { sampling } from './reference/sampling.ts';
-import { checked } from './shapes.ts';
+import { checked, type Operations } from './shapes.ts';
 
 export interface ReferenceOptions {
   /** Fills fresh tensors with NaN (wild integers), so that reading what nobody wrote shows. */
@@ -34,18 +35,26 @@ export function createReferenceKernels(options: ReferenceOptions = {}): Kernels 
     },
     read: async (tensor) => packRows(tensor),
     write: unpackRows,
-    ...checked({
-      ...elementwise,
-      ...products,
-      ...norm,
-      ...attention,
-      ...routing,
-      ...ends,
-      ...sampling,
-      ...optimiser,
-      ...fp8,
-    }),
+    ...checked(operations),
   };
+}
+
+const operations: Operations = {
+  ...elementwise,
+  ...products,
+  ...norm,
+  ...attention,
+  ...routing,
+  ...ends,
+  ...sampling,
+  ...optimiser,
+  ...fp8,
+  mlaDecode: (args) => composeMlaDecode(parts(), args),
+  feedForwardDecode: (args) => composeFeedForwardDecode(parts(), args),
+};
+
+function parts(): Parts {
+  return { operations, arena: new ChunkArena(hostMemory) };
 }
 
 function hostMemory(byteLength: number): { byteLength: number; buffer: ArrayBuffer } {

@@ -11,6 +11,7 @@
  */
 import { assert, at } from '../base/assert.ts';
 import { numColumns, numElements, numRows } from '../tensor/tensor.ts';
+import { needFeedForwardDecode, needMlaDecode } from './decodeShapes.ts';
 import type { Operation, OperationArgs } from './kernels.ts';
 import {
   isFloat,
@@ -180,6 +181,9 @@ export const checks: Operations = {
     const inputs = { q_THC, qPe_THP, cache, blockTable, sequence_T, length_T };
     needApart('absorbedAttention', { out_THC }, inputs);
   },
+
+  mlaDecode: needMlaDecode,
+  feedForwardDecode: needFeedForwardDecode,
 
   routeTopK: ({ scores_TE, ids_TK, weights_TK, counts_E, logits_TE, bias_E, rule }) => {
     const [tokens = -1, experts = -1] = logits_TE.shape;

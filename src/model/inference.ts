@@ -10,17 +10,19 @@
  * Legend: T rows, H heads, N nope dim, P rope dim, V value dim, C latent rank.
  */
 import { assert, at } from '../base/assert.ts';
-import type { F32, I32 } from '../kernels/kernels.ts';
+import { type F32, type I32, MAX_DECODE_ROWS } from '../kernels/kernels.ts';
 import { columns, numRows, reshape, slices } from '../tensor/tensor.ts';
 import type { BlockWeights } from './block.ts';
-import { allocateF32, type Rows, type Shared, type StepContext } from './context.ts';
+import { allocateF32, countsOfLayer, type Rows, type Shared, type StepContext } from './context.ts';
 import { embeddingForward, gatherRows } from './embedding.ts';
 import { linearForward } from './linear.ts';
 import { type MlaWeights, outputForward, type Projected, projectForward } from './mla.ts';
 import type { Model } from './model.ts';
 import { combineForward, dispatchForward, expertsForward } from './moe.ts';
 import { joinForward } from './mtp.ts';
-import { normForward } from './rmsNorm.ts';
+import { f32Values } from './parameters.ts';
+import { LATENT_NORM_EPS, normForward } from './rmsNorm.ts';
+import { ruleOf } from './router.ts';
 import type { LatentCaches, ServingRows } from './servingRows.ts';
 
 /** States of every row, after the last norm and before it: what a head and an MTP module read. */
@@ -96,6 +98,57 @@ export function statesOfRows(context: StepContext, states: States, rows: I32): S
   };
 }
 
+/**
+ * A few rows that all attend to the cache go through a block in two operations; a token is then as
+ * fast as memory gives the weights.
+ */
+function decodeBlock(
+  context: StepContext,
+  shared: Shared,
+  { attention, feedForward }: BlockWeights,
+  args: { x: F32; rows: ServingRows; cached: NonNullable<ServingRows['cached']>; cache: F32 },
+): void {
+  const { x, rows, cached, cache } = args;
+  const { config } = shared;
+  const { qLatent } = attention;
+  context.kernels.mlaDecode({
+    x_TD: x,
+    positions_T: rows.positions,
+    slots_T: rows.slots,
+    cache,
+    ...cached,
+    table: shared.ropeTable,
+    gain: f32Values(attention.norm),
+    ...(qLatent && { qLatent: { down: qLatent.down.weight, gain: f32Values(qLatent.norm) } }),
+    q: attention.q.weight,
+    kvDown: attention.kvDown.weight,
+    kvGain: f32Values(attention.kvNorm),
+    kv: attention.kv.weight,
+    o: attention.o.weight,
+    numHeads: config.numAttentionHeads,
+    eps: config.rmsNormEps,
+    latentEps: LATENT_NORM_EPS,
+    scale: shared.softmaxScale,
+  });
+  const { mlp, routed } = feedForward;
+  context.kernels.feedForwardDecode({
+    x_TD: x,
+    gain: f32Values(feedForward.norm),
+    eps: config.rmsNormEps,
+    ...(mlp && { mlp: { gateUp: mlp.gateUp.weight, down: mlp.down.weight } }),
+    ...(routed && {
+      routed: {
+        router: routed.router.gate.weight,
+        bias_E: f32Values(routed.router.bias),
+        counts_E: countsOfLayer(context.counts, routed.router.layer),
+        gateUp: routed.gateUp.weight,
+        down: routed.down.weight,
+        rule: ruleOf(shared),
+      },
+    }),
+  });
+}
+
 /** One block, in place. */
 function blockRows(
   context: StepContext,
@@ -104,9 +157,15 @@ function blockRows(
   args: { x: F32; rows: ServingRows; caches: LatentCaches },
 ): void {
   const { x, rows, caches } = args;
-  const mark = context.arena.mark();
   const cache = caches.layers.get(block.layer);
   assert(cache !== undefined, `layer ${block.layer} has a cache`);
+  const { cached } = rows;
+  const isFew = rows.count <= MAX_DECODE_ROWS && rows.prompts.length === 1;
+  if (isFew && cached !== null && context.capture === undefined) {
+    decodeBlock(context, shared, block, { x, rows, cached, cache });
+    return;
+  }
+  const mark = context.arena.mark();
   const y = attendRows(context, shared, block.attention, { x, rows, cache });
   const feedForward = block.feedForward;
   const dispatched = dispatchForward(context, shared, feedForward, {

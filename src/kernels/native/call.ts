@@ -86,6 +86,11 @@ export class NativeCall {
     return this.tensor(weight.values).optional(weight.scales);
   }
 
+  /** Weights that may be left out. */
+  optionalWeight(weight: Weight | undefined): this {
+    return this.optional(weight?.values).optional(weight?.scales);
+  }
+
   /** Read by `Args::number`, `real` or `integer`. */
   number(value: number): this {
     this.#arguments[this.#next++] = value;

@@ -55,7 +55,7 @@ function gateKernels(
 }
 
 /** Read by the constructor of `RoutingRule` (`csrc/routeTopK.inl`). */
-function passRule(call: NativeCall, rule: RoutingRule): NativeCall {
+export function passRule(call: NativeCall, rule: RoutingRule): NativeCall {
   call
     .flag(rule.scoring === 'softmax')
     .number(rule.numGroups)
