@@ -1,6 +1,6 @@
 /**
- * Builds the WebAssembly kernels: csrc/isa_wasm.cpp and csrc/wasm.cpp to wasm/kernels.wasm, which is
- * committed, since it is the same for every machine and most machines have nothing to build it with.
+ * Builds the WebAssembly kernels: csrc/isa_wasm.cpp and csrc/wasm.cpp to wasm/kernels.wasm, which
+ * is committed, since it is the same for every machine and most have nothing to build it with.
  *
  *     node scripts/build-wasm.js [--force]     # Debian: apt-get install clang-19 lld-19
  *

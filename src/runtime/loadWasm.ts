@@ -1,6 +1,7 @@
 /**
- * Finds the WebAssembly kernels, `wasm/kernels.wasm` of this package, and gives them threads: Node's
- * workers. Looked for upwards from this file, so that a checkout and the published form find it.
+ * Finds the WebAssembly kernels, `wasm/kernels.wasm` of this package, and gives them threads:
+ * Node's workers. Looked for upwards from this file, so that a checkout and the published form find
+ * it.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

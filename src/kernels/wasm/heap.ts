@@ -124,8 +124,8 @@ export class WasmHeap {
         maxBytes: this.#maxBytes,
       },
       hint:
-        'Take a smaller model, batch or context; or install a C++ compiler (npm run build:native): ' +
-        'the native kernels know no such limit.',
+        'Take a smaller model, batch or context; or install a C++ compiler and run ' +
+        'npm run build:native: the native kernels have no such limit.',
     });
   }
 }
