@@ -67,9 +67,13 @@ export function sourceKey(root) {
   return hash.digest('hex');
 }
 
-/** @param {string} folder @param {string} name */
+/**
+ * Without comments and empty lines, which no compiler sees.
+ *
+ * @param {string} folder @param {string} name
+ */
 function read(folder, name) {
-  return fs.readFileSync(join(folder, name), 'utf8');
+  return fs.readFileSync(join(folder, name), 'utf8').replace(/\s*(?:\/\/.*)?$/gm, '');
 }
 
 /** @param {string} root @returns {string} where the binary lies */
