@@ -2,6 +2,7 @@
  * The native products against the limits of the machine they run on, measured in the same run.
  *
  *   node bench/kernels.ts [--isa avx2] [--threads 1] [--only tn] [--tiny] [--json]
+ *   node bench/kernels.ts --backend wasm [--only 1024] [--tiny] [--json]     # see wasm.ts
  *
  * Square products, the linear layers of one v3-mini training step (4,096 tokens) forward and in
  * both gradients, its experts, and the matrix-vector products of decoding in every weight dtype on
@@ -18,6 +19,7 @@ import { createNativeKernels, measureRoofline, nativeSettings } from '../src/ker
 import { loadAddon } from '../src/runtime/loadAddon.ts';
 import type { Arena } from '../src/tensor/arena.ts';
 import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';
+import { benchWasm } from './wasm.ts';
 
 type WeightDType = Weight['values']['dtype'];
 
@@ -42,6 +44,7 @@ interface Row {
 
 const { values } = parseArgs({
   options: {
+    backend: { type: 'string', default: 'native' },
     isa: { type: 'string' },
     threads: { type: 'string' },
     only: { type: 'string', default: '' },
@@ -61,6 +64,12 @@ const settings = nativeSettings(addon, options);
 const kernels = createNativeKernels(addon, options);
 const secondsPerCase = values.tiny ? 0.005 : 0.25;
 const tokens = values.tiny ? 64 : 4096;
+
+if (values.backend === 'wasm') {
+  benchWasm(addon, values);
+  process.exit();
+}
+if (values.backend !== 'native') throw new Error(`--backend ${values.backend}: native or wasm`);
 
 const limits: Roofline[] = [];
 const timings: { readonly each: Case; readonly seconds: number }[] = [];

@@ -17,7 +17,11 @@ namespace {
 
 // Blocking: a block of b (kDepth × kBlockColumns) and one of a (kBlockRows × kDepth) share the
 // second-level cache (2 MiB, or 512 KiB where vectors are short).
-constexpr i64 kDepth = MOEBIUS_LANES == 16 ? 512 : 256;
+#if MOEBIUS_LANES == 16 || defined(__wasm__)
+constexpr i64 kDepth = 512;
+#else
+constexpr i64 kDepth = 256;
+#endif
 constexpr i64 kBlockRows = kTileRows * kMaxRowPanels;
 constexpr i64 kBlockColumns = MOEBIUS_LANES == 16 ? 512 : 384;
 static_assert(kBlockColumns % kTileColumns == 0);

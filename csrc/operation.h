@@ -47,7 +47,7 @@ struct List {
   i64 operator[](i64 index) const { return static_cast<i64>(data[index]); }
 };
 
-// Reads arguments in the order native/call.ts wrote them.
+// Reads arguments in the order compiled/call.ts wrote them.
 class Args {
  public:
   explicit Args(const double* args) : next_(args) {}
@@ -147,7 +147,10 @@ void onEveryThread(const Context& context, const Body& body) {
 // Scratch for `count` elements, until the operation returns. Only outside parallel sections.
 template <class T>
 T* scratch(const Context& context, i64 count) {
-  return static_cast<T*>(context.allocate(context.host, size_t(count) * sizeof(T)));
+  const uint64_t bytes = uint64_t(count) * sizeof(T);
+  // Where addresses have 32 bits: more than there can be, which the host refuses.
+  const bool isTooMuch = sizeof(size_t) < 8 && bytes > SIZE_MAX;
+  return static_cast<T*>(context.allocate(context.host, isTooMuch ? SIZE_MAX : size_t(bytes)));
 }
 
 // Grain so that one thread's share is worth its wake-up: `unitsOfWork` ≈ floats touched per unit.

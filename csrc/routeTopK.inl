@@ -19,7 +19,7 @@
 namespace moebius {
 namespace {
 
-// What remains of a rule on this side; the order is that of native/routing.ts.
+// What remains of a rule on this side; the order is that of compiled/routing.ts.
 struct RoutingRule {
   bool isSoftmax;
   i64 numGroups, groupsKept;

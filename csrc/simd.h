@@ -12,7 +12,11 @@
 #define MOEBIUS_INLINE inline __attribute__((always_inline))
 #define MOEBIUS_NOINLINE __attribute__((noinline))
 // Before a loop of constant length whose variables must stay in registers.
-#if defined(__clang__)
+#if defined(__wasm__)
+#define MOEBIUS_UNROLL _Pragma("clang loop unroll(full)")
+// Two steps of a tile at once are more than an engine's register allocator keeps in 16 registers.
+#define MOEBIUS_UNROLL_BY_4 _Pragma("clang loop unroll(disable)")
+#elif defined(__clang__)
 #define MOEBIUS_UNROLL _Pragma("clang loop unroll(full)")
 #define MOEBIUS_UNROLL_BY_4 _Pragma("clang loop unroll_count(4)")
 #else
@@ -89,7 +93,11 @@ MOEBIUS_INLINE vu splatUint(u32 x) { return vu{} + x; }
 MOEBIUS_INLINE vf zero() { return vf{}; }
 
 // a · b + c; fused where the machine can (-ffp-contract=fast), else rounded twice.
+#if defined(__wasm_relaxed_simd__)
+MOEBIUS_INLINE vf fma(vf a, vf b, vf c) { return __builtin_wasm_relaxed_madd_f32x4(a, b, c); }
+#else
 MOEBIUS_INLINE vf fma(vf a, vf b, vf c) { return a * b + c; }
+#endif
 
 MOEBIUS_INLINE vf select(vi mask, vf a, vf b) { return mask ? a : b; }
 MOEBIUS_INLINE vi select(vi mask, vi a, vi b) { return mask ? a : b; }
@@ -100,7 +108,12 @@ MOEBIUS_INLINE vf bitsToFloat(vu v) { return (vf)v; }
 MOEBIUS_INLINE vi floatToBits(vf v) { return (vi)v; }
 MOEBIUS_INLINE vf vabs(vf v) { return bitsToFloat(floatToBits(v) & 0x7fffffff); }
 MOEBIUS_INLINE vf toFloat(vi v) { return __builtin_convertvector(v, vf); }
-MOEBIUS_INLINE vi toInt(vf v) { return __builtin_convertvector(v, vi); }  // truncates
+// Truncates; what does not fit an int gives any.
+#if defined(__wasm_relaxed_simd__)
+MOEBIUS_INLINE vi toInt(vf v) { return __builtin_wasm_relaxed_trunc_s_i32x4_f32x4(v); }
+#else
+MOEBIUS_INLINE vi toInt(vf v) { return __builtin_convertvector(v, vi); }
+#endif
 MOEBIUS_INLINE vf vsqrt(vf v) {
   for (int i = 0; i < kLanes; i++) v[i] = __builtin_sqrtf(v[i]);
   return v;

@@ -1,5 +1,5 @@
 // exp, log, sigmoid and 2^n on vectors, without a library; within 2 ulp over the whole range
-// (src/kernels/native/vmath.test.ts holds them to Math.*), NaN in NaN out, subnormals included.
+// (tests/native/vectorMath.test.ts holds them to Math.*), NaN in NaN out, subnormals included.
 #pragma once
 #include "simd.h"
 

@@ -3,7 +3,9 @@
  * directly. No node-gyp: its failure would fail a whole install, and it wants Python and headers of
  * its own; Node-API is stable over Node versions, so npm's `node-api-headers` serve them all.
  *
- *     node scripts/build-addon.js [--force] [--print]     # --print: the addon's path on stdout
+ *     node scripts/build-addon.js [--force] [--print]
+ *
+ * With --print the addon's path is on stdout, or in one line the reason why there is none.
  *
  * Every csrc/*.cpp is one translation unit. All are compiled with the same flags: the files
  * isa_*.cpp choose their instruction set themselves (`#pragma GCC target`), so that one addon runs
@@ -58,7 +60,7 @@ export async function ensureAddon({ root, force = false }) {
   }
   const recipe = readRecipe(root, include);
   if (recipe.units.length === 0) {
-    return unavailable('This package has no C++ sources.', 'Use the reference kernels.');
+    return unavailable('This package has no C++ sources.', 'Use the WebAssembly kernels.');
   }
   const compiler = findCompiler();
   const folder = outputFolder(root, recipe);
@@ -67,7 +69,7 @@ export async function ensureAddon({ root, force = false }) {
   if (!compiler) {
     return unavailable(
       'No C++ compiler was found ($CXX, c++, g++, clang++).',
-      'Install one (Debian: apt-get install g++) or use the reference kernels.',
+      'Install one (Debian: apt-get install g++).',
     );
   }
   const wait = (/** @type {string} */ holder) =>
@@ -302,8 +304,10 @@ if (fs.existsSync(program) && fs.realpathSync(program) === fileURLToPath(import.
   const root = dirname(dirname(fileURLToPath(import.meta.url)));
   const addon = await ensureAddon({ root, force: process.argv.includes('--force') });
   if (addon.kind === 'unavailable') {
-    say(`${addon.reason}\n${addon.hint}`);
     process.exitCode = 1;
+    const hint = addon.hint.includes('\n') ? 'npm run build:native shows the errors.' : addon.hint;
+    if (process.argv.includes('--print')) console.log(`${addon.reason} ${hint}`);
+    else say(`${addon.reason}\n${addon.hint}`);
   } else if (process.argv.includes('--print')) {
     console.log(addon.path);
   } else {

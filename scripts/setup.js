@@ -58,7 +58,7 @@ async function setUp({ needs, isStrict, hasNative }) {
   if (!hasNative) return true;
   const addon = await ensureAddon({ root: packageRoot });
   if (addon.kind === 'ready') return true;
-  say(`${addon.reason} ${addon.hint} An earlier build serves, or else the slow reference kernels.`);
+  say(`${addon.reason} ${addon.hint} An earlier build or WebAssembly serves.`);
   return !isStrict;
 }
 

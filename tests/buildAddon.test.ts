@@ -154,7 +154,7 @@ test('ensureAddon: without a compiler says so, and what to install', async (cont
   assert.deepEqual(await ensureElsewhere(root, NO_PROGRAMS), {
     kind: 'unavailable',
     reason: 'No C++ compiler was found ($CXX, c++, g++, clang++).',
-    hint: 'Install one (Debian: apt-get install g++) or use the reference kernels.',
+    hint: 'Install one (Debian: apt-get install g++).',
   });
 });
 

@@ -4,7 +4,16 @@
  * npx, and the library by README's own example, type-checked and run.
  */
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { projectRoot, readProjectFile } from './support/projectFiles.ts';
@@ -33,7 +42,7 @@ async function pack(folder: string): Promise<{ tarball: string; files: readonly 
   const copy = join(folder, 'copy');
   mkdirSync(copy);
   for (const name of readdirSync(projectRoot)) {
-    if (/^(?:bin|csrc|scripts|src|[\w.-]+\.(?:json|md)|LICENSE)$/.test(name)) {
+    if (/^(?:bin|csrc|scripts|src|wasm|[\w.-]+\.(?:json|md)|LICENSE)$/.test(name)) {
       cpSync(join(projectRoot, name), join(copy, name), { recursive: true });
     }
   }
@@ -62,6 +71,25 @@ async function useCommandLine(app: string): Promise<void> {
   assert.equal(version.stdout.trim(), JSON.parse(readProjectFile('package.json')).version);
   const doctor = await run('npx', ['moebius', 'doctor', '--json'], app);
   JSON.parse(doctor.stdout.trim().split('\n').at(-1) ?? '');
+  await useWithoutCompiler(app);
+}
+
+/** Nothing that could compile is in PATH, and nothing was brought: WebAssembly, on its threads. */
+async function useWithoutCompiler(app: string): Promise<void> {
+  const build = join(app, 'node_modules/moebius/build');
+  const aside = join(app, 'build-aside');
+  if (existsSync(build)) renameSync(build, aside);
+  const node = join(app, 'node_modules', '.bin', 'node');
+  const program = join(app, 'node_modules/moebius/bin/moebius.js');
+  const env = { ...strangersEnvironment, PATH: '/no/such/folder', MOEBIUS_THREADS: '2' };
+  const ended = await runProgram(node, [program, 'doctor', '--json'], { cwd: app, env });
+  assert.equal(ended.code, 0, ended.stderr);
+  const json = JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '');
+  assert.equal(json.kernels, 'wasm');
+  assert.equal(json.threads, 2);
+  assert.match(json.reason, /^No C\+\+ compiler was found/);
+  rmSync(build, { recursive: true, force: true });
+  if (existsSync(aside)) renameSync(aside, build);
 }
 
 async function useLibrary(app: string, context: TestContext): Promise<void> {
@@ -93,6 +121,8 @@ test('package: installs without scripts and works in an empty folder', async (co
     'dist/src/index.js',
     'dist/src/index.d.ts',
     'dist/src/cli/main.js',
+    'dist/src/runtime/wasmWorker.js',
+    'wasm/kernels.wasm',
     'LICENSE',
   ]) {
     assert.ok(files.includes(name), `${name} is not in the package`);

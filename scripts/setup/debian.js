@@ -13,6 +13,11 @@ export const NEEDS = /** @type {Record<string, Need>} */ ({
     purpose: 'native kernels',
     probe: ['sh', '-c', 'command -v c++ || command -v g++ || command -v clang++'],
   },
+  clang: {
+    package: 'clang-19 lld-19',
+    purpose: 'building the WebAssembly kernels, which are committed',
+    probe: ['sh', '-c', 'command -v clang++-19 && command -v wasm-ld-19'],
+  },
   xz: {
     package: 'xz-utils',
     purpose: 'the compression that a trained model is compared with',

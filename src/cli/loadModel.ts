@@ -11,8 +11,8 @@ import { type Generation, TextRun } from './generation.ts';
 import { type OpenedGenerator, openGenerator } from './openGenerator.ts';
 
 export interface LoadModelOptions {
-  /** `native` where it is built, else `reference` (slow), when left out. */
-  readonly kernels?: 'native' | 'reference';
+  /** `native` where it is built, else `wasm`, when left out; `reference` is slow. */
+  readonly kernels?: 'native' | 'wasm' | 'reference';
   /** Positions of prompt and output together; the model's own limit, at most 4096, by default. */
   readonly maxContext?: number;
   /** Told what a person should know about the checkpoint or this machine, in sentences. */
@@ -47,7 +47,7 @@ export interface LoadedModel {
   readonly tokenizer: Tokenizer;
   /** Positions of prompt and output together. */
   readonly maxContext: number;
-  /** What computes: "native avx2, 2 threads", "reference". */
+  /** What computes: "native avx2, 2 threads", "wasm, 2 threads", "reference". */
   readonly machine: string;
   /**
    * Continues a text, one at a time.

@@ -91,7 +91,7 @@ export function createProgram(): Command {
     .option('--stop <text>', 'end before this text; repeat for more', listOption)
     .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
     .option('--ignore-eos', 'go on past the end-of-sequence token')
-    .option('--kernels <name>', 'native or reference')
+    .option('--kernels <name>', 'native, wasm or reference')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/generate.ts')).generate(options));
 
@@ -105,7 +105,7 @@ export function createProgram(): Command {
     .option('--top-p <p>', 'keep the likeliest tokens of mass p', numberOption(0, 1), 0.95)
     .option('--seed <n>', 'seed of the sampler', integerOption(0), 0)
     .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
-    .option('--kernels <name>', 'native or reference')
+    .option('--kernels <name>', 'native, wasm or reference')
     .action(async (options) => (await import('./commands/chat.ts')).chat(options));
 
   program
@@ -118,7 +118,7 @@ export function createProgram(): Command {
     )
     .option('--sequence-length <n>', 'tokens per sequence', integerOption(2))
     .option('--max-tokens <n>', 'stop after about this many tokens', integerOption(1))
-    .option('--kernels <name>', 'native or reference')
+    .option('--kernels <name>', 'native, wasm or reference')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/eval.ts')).evaluate(options));
 
@@ -141,7 +141,7 @@ export function createProgram(): Command {
     .requiredOption('--output <file>', 'the safetensors file to write')
     .option('--options <file>', 'JSON with the loss’s coefficients under "options"')
     .option('--gradients', 'also write grad.NAME of the total loss')
-    .option('--kernels <name>', 'native or reference')
+    .option('--kernels <name>', 'native, wasm or reference')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/forward.ts')).forward(options));
 
@@ -154,7 +154,7 @@ export function createProgram(): Command {
     .option('--sequence-length <n>', 'tokens per sequence', integerOption(2), 512)
     .option('--steps <n>', 'measured steps', integerOption(1), 5)
     .option('--tiny', 'seconds instead of minutes: only shows that it runs')
-    .option('--kernels <name>', 'native or reference')
+    .option('--kernels <name>', 'native, wasm or reference')
     .option('--json', 'end with one line of JSON')
     .action(async (what, options) => (await import('./commands/bench.ts')).bench(what, options));
 

@@ -74,7 +74,7 @@ export interface PredictedTraining {
   readonly activationBytes: number;
   /** Where the time of a step goes, by operation. */
   readonly operations: readonly FamilyWork[];
-  /** What would compute: "native avx2, 2 threads", "reference". */
+  /** What would compute: "native avx2, 2 threads", "wasm, 2 threads", "reference". */
   readonly machine: string;
 }
 

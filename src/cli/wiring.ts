@@ -8,8 +8,10 @@ import type { Kernels } from '../kernels/kernels.ts';
 import type { NativeAddon } from '../kernels/native/addon.ts';
 import { createNativeKernels, describeNative } from '../kernels/native.ts';
 import { createReferenceKernels } from '../kernels/reference.ts';
+import { createWasmKernels } from '../kernels/wasm.ts';
 import type { MapFile } from '../runtime/files.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
+import { loadWasm } from '../runtime/loadWasm.ts';
 import { LocalTrainingExecutor } from '../runtime/localExecutor.ts';
 import { LocalServingExecutor, type ServingRankOptions } from '../runtime/localServingExecutor.ts';
 import type { TrainingRankOptions } from '../runtime/trainingRank.ts';
@@ -21,26 +23,27 @@ import {
 /** What computes, and what else the machine offers. */
 export interface Machine {
   readonly kernels: Kernels;
-  /** "native avx2, 2 threads", "reference". */
+  /** "native avx2, 2 threads", "wasm, 2 threads", "reference". */
   readonly description: string;
   readonly threads: number;
-  /** null for the reference kernels. */
+  /** null for all but the native kernels. */
   readonly addon: NativeAddon | null;
   readonly mapFile: MapFile | undefined;
 }
 
 export interface MachineOptions {
-  /** `native` where it is built, else `reference`, when left out. */
+  /** `native` where it is built, else `wasm`, when left out. */
   readonly kernels?: string | undefined;
   readonly threads?: number | null | undefined;
-  /** Told why the slow kernels were taken. */
+  /** Told why slower kernels were taken. */
   readonly note?: (text: string) => void;
 }
 
-const KERNELS = ['native', 'reference'];
+const KERNELS = ['native', 'wasm', 'reference'];
 
 /**
- * @throws kernels.unknown, kernels.notBuilt when native kernels were asked for and there are none
+ * @throws kernels.unknown
+ * @throws kernels.notBuilt, kernels.notLoaded when kernels were asked for that are not to be had
  */
 export function openMachine(options: MachineOptions = {}): Machine {
   const wanted = options.kernels ?? process.env.MOEBIUS_KERNELS;
@@ -51,6 +54,9 @@ export function openMachine(options: MachineOptions = {}): Machine {
     });
   }
   if (wanted === 'reference') return referenceMachine();
+  const environment = nativeOptionsFromEnvironment();
+  const threads = options.threads ?? environment.threads;
+  if (wanted === 'wasm') return wasmMachine(threads);
   const loaded = loadAddon();
   if ('reason' in loaded) {
     if (wanted === 'native') {
@@ -58,11 +64,9 @@ export function openMachine(options: MachineOptions = {}): Machine {
         hint: 'Install a C++ compiler (g++ or clang++) and run: npm run build:native',
       });
     }
-    options.note?.(`${loaded.reason}; going on with the slow reference kernels`);
-    return referenceMachine();
+    options.note?.(`${loaded.reason} (WebAssembly computes instead)`);
+    return wasmMachine(threads);
   }
-  const environment = nativeOptionsFromEnvironment();
-  const threads = options.threads ?? environment.threads;
   const native = { ...environment, ...(threads === undefined ? {} : { threads }) };
   const { addon } = loaded;
   const description = describeNative(addon, native);
@@ -72,6 +76,24 @@ export function openMachine(options: MachineOptions = {}): Machine {
     threads: description.threads,
     addon,
     mapFile: (path) => addon.mapFile(path),
+  };
+}
+
+/** Files are read, not mapped: the module computes on its own memory only. */
+function wasmMachine(threads: number | undefined): Machine {
+  const loaded = loadWasm(threads === undefined ? {} : { threads });
+  if ('reason' in loaded) {
+    throw new MoebiusError('kernels.notLoaded', loaded.reason, {
+      hint: 'Install the package again, or take the slow reference kernels: --kernels reference',
+    });
+  }
+  const { instance } = loaded;
+  return {
+    kernels: createWasmKernels(instance),
+    description: `wasm, ${count(instance.numThreads, 'thread')}`,
+    threads: instance.numThreads,
+    addon: null,
+    mapFile: undefined,
   };
 }
 

@@ -142,7 +142,10 @@ const TRAIN: z.ZodType<TrainConfig> = z.strictObject({
     maxKeys: count,
     tensorBoard: z.boolean(),
   }),
-  machine: z.strictObject({ kernels: z.enum(['native', 'reference']), threads: count.nullable() }),
+  machine: z.strictObject({
+    kernels: z.enum(['native', 'wasm', 'reference']),
+    threads: count.nullable(),
+  }),
 });
 
 /**

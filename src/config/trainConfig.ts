@@ -158,7 +158,7 @@ export interface MetricsConfig {
 }
 
 export interface MachineConfig {
-  readonly kernels: 'native' | 'reference';
+  readonly kernels: 'native' | 'wasm' | 'reference';
   /** null: every core. */
   readonly threads: number | null;
 }

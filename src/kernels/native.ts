@@ -9,19 +9,10 @@ import { assert } from '../base/assert.ts';
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
 import { packRows, unpackRows } from '../tensor/hostRows.ts';
+import { compiledOperations } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
-import { attentionKernels } from './native/attention.ts';
-import { NativeCall, NativeMemory } from './native/call.ts';
-import { decodeKernels } from './native/decode.ts';
-import { elementwiseKernels } from './native/elementwise.ts';
-import { endKernels } from './native/ends.ts';
-import { normKernels } from './native/norms.ts';
-import { optimiserKernels } from './native/optimiser.ts';
-import { productKernels } from './native/products.ts';
-import { routingKernels } from './native/routing.ts';
-import { samplingKernels } from './native/sampling.ts';
-import { checked } from './shapes.ts';
+import { NativeHost } from './native/host.ts';
 
 export interface NativeOptions {
   /** One of `addon.isas`; the best by default. */
@@ -38,23 +29,13 @@ export interface NativeSettings {
 /** @throws kernels.unknownIsa, kernels.invalidThreads */
 export function createNativeKernels(addon: NativeAddon, options: NativeOptions = {}): Kernels {
   const { isa, threads } = nativeSettings(addon, options);
-  const call = new NativeCall(addon, addon.isas.indexOf(isa), threads);
+  const host = new NativeHost(addon, addon.isas.indexOf(isa), threads);
   return {
     name: 'native',
-    createArena: () => new ChunkArena((byteLength) => allocateMemory(addon, byteLength)),
+    createArena: () => new ChunkArena((byteLength) => host.allocate(byteLength)),
     read: async (tensor) => packRows(tensor),
     write: unpackRows,
-    ...checked({
-      ...elementwiseKernels(call),
-      ...productKernels(call),
-      ...normKernels(call),
-      ...attentionKernels(call),
-      ...decodeKernels(call),
-      ...routingKernels(call),
-      ...endKernels(call),
-      ...samplingKernels(call),
-      ...optimiserKernels(call),
-    }),
+    ...compiledOperations(host),
   };
 }
 
@@ -104,9 +85,4 @@ export function measureRoofline(
 ): Roofline {
   const { isa, threads } = nativeSettings(addon, options);
   return addon.measureRoofline(addon.isas.indexOf(isa), threads, options.seconds ?? 0.5);
-}
-
-function allocateMemory(addon: NativeAddon, byteLength: number): NativeMemory {
-  const buffer = addon.allocate(byteLength);
-  return new NativeMemory(buffer, addon.address(new Uint8Array(buffer)));
 }

@@ -27,10 +27,9 @@ export type LoadedAddon =
 const ADDON = join('build', 'Release', 'moebius.node');
 
 export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
-  const path = options.path ?? findAddon(dirname(fileURLToPath(import.meta.url)));
-  if (path === undefined) {
-    return { reason: 'the C++ kernels could not be built (npm run build:native says why)' };
-  }
+  const found = options.path ?? findAddon(dirname(fileURLToPath(import.meta.url)));
+  if (typeof found !== 'string') return found;
+  const path = found;
   let addon: NativeAddon;
   try {
     addon = createRequire(import.meta.url)(path) as NativeAddon;
@@ -68,20 +67,22 @@ export function nativeOptionsFromEnvironment(
   };
 }
 
-function findAddon(start: string): string | undefined {
+function findAddon(start: string): string | { readonly reason: string } {
   for (let folder = start; folder !== dirname(folder); folder = dirname(folder)) {
     if (existsSync(join(folder, ADDON))) return join(folder, ADDON);
     if (existsSync(join(folder, 'package.json'))) return buildAddon(folder);
   }
-  return undefined;
+  return { reason: 'The C++ kernels belong to no package here.' };
 }
 
-/** Progress and compiler errors go to the screen; the path, wherever it could be written, to us. */
-function buildAddon(root: string): string | undefined {
+/** Progress goes to the screen; the path, wherever it could be written, or the reason, to us. */
+function buildAddon(root: string): string | { readonly reason: string } {
   const { status, stdout } = spawnSync(
     process.execPath,
     [join(root, 'scripts', 'build-addon.js'), '--print'],
     { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] },
   );
-  return status === 0 ? stdout.trim() : undefined;
+  const answer = stdout?.trim() ?? '';
+  if (status === 0) return answer;
+  return { reason: answer === '' ? 'The C++ kernels could not be built.' : answer };
 }

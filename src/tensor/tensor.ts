@@ -15,6 +15,8 @@ import { bytesPerElement, type DType, type HostArrays } from './dtype.ts';
 export interface Memory {
   readonly byteLength: number;
   readonly buffer: ArrayBufferLike | null;
+  /** Where it begins in `buffer`, in bytes; 0 when left out. */
+  readonly byteOffset?: number;
 }
 
 export interface Tensor<D extends DType = DType> {
@@ -98,11 +100,11 @@ export function elements<D extends DType>(tensor: Tensor<D>, from: number, to: n
  * their gaps). Fails for tensors whose memory is not the host's.
  */
 export function hostArray<D extends DType>(tensor: Tensor<D>): HostArrays[D] {
-  const { buffer } = tensor.memory;
+  const { buffer, byteOffset = 0 } = tensor.memory;
   assert(buffer !== null, 'the tensor has no host memory');
   const rows = numRows(tensor);
   const length = rows === 0 ? 0 : (rows - 1) * tensor.rowStride + numColumns(tensor);
-  return viewOf(tensor.dtype, buffer, tensor.byteOffset, length) as HostArrays[D];
+  return viewOf(tensor.dtype, buffer, byteOffset + tensor.byteOffset, length) as HostArrays[D];
 }
 
 function viewOf(

@@ -1,10 +1,12 @@
 /**
- * The kernels that this machine has: the reference, and the C++ ones in each instruction set with
- * one and two threads.
+ * The kernels that this machine has: the reference, and the C++ ones with one and two threads, in
+ * each instruction set and as WebAssembly, there also on a memory that moves as it grows.
  */
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { createReferenceKernels } from '../../src/kernels/reference.ts';
+import { createWasmKernels } from '../../src/kernels/wasm.ts';
 import { loadAddon } from '../../src/runtime/loadAddon.ts';
+import { type LoadWasmOptions, loadWasm } from '../../src/runtime/loadWasm.ts';
 import type { Implementation } from './kernelContract.ts';
 
 const loaded = loadAddon();
@@ -22,4 +24,13 @@ export const implementations: readonly Implementation[] = [
           makeKernels: () => createNativeKernels(loaded.addon, { isa, threads }),
         })),
       )),
+  wasmImplementation('wasm, 1 thread', { threads: 1, isShared: false }),
+  wasmImplementation('wasm, 2 threads', { threads: 2 }),
 ];
+
+/** One instance for all kernels of a name, as there is one addon. */
+function wasmImplementation(name: string, options: LoadWasmOptions): Implementation {
+  const wasm = loadWasm(options);
+  if ('reason' in wasm) throw new Error(wasm.reason);
+  return { name, makeKernels: () => createWasmKernels(wasm.instance) };
+}

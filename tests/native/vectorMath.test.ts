@@ -6,7 +6,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { NativeCall } from '../../src/kernels/native/call.ts';
+import { KernelCall } from '../../src/kernels/compiled/call.ts';
+import { NativeHost } from '../../src/kernels/native/host.ts';
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { loadAddon } from '../../src/runtime/loadAddon.ts';
 
@@ -62,7 +63,7 @@ if ('reason' in loaded) {
             new Float32Array(memory.buffer as ArrayBuffer, byteOffset, values.length),
         ) as [Float32Array, Float32Array];
         xArray.set(values);
-        const call = new NativeCall(addon, isa, 1);
+        const call = new KernelCall(new NativeHost(addon, isa, 1));
         call.begin().tensor(out).tensor(x).number(index).run(call.operation('vectorMath'));
         let worst = { x: 0, value: 0, ulp: 0 };
         outArray.forEach((value, i) => {

@@ -52,7 +52,7 @@ export function testForwardGoldens(): void {
     existsSync(join(goldenRoot, name, 'expected.safetensors')),
   );
   assert.ok(folders.length > 0, `${goldenRoot} has golden folders`);
-  for (const kernels of ['reference', 'native']) {
+  for (const kernels of ['reference', 'wasm', 'native']) {
     for (const folder of folders) {
       const loaded = kernels === 'native' ? loadAddon() : null;
       const skip = loaded !== null && 'reason' in loaded ? loaded.reason : false;

@@ -11,6 +11,7 @@ import type { Kernels } from '../../src/kernels/kernels.ts';
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { createReferenceKernels } from '../../src/kernels/reference.ts';
 import { OPERATIONS } from '../../src/kernels/shapes.ts';
+import { createWasmKernels } from '../../src/kernels/wasm.ts';
 import type { Capture, LossOptions, StepContext } from '../../src/model/context.ts';
 import { createModel, createRoutingCounts, type Model } from '../../src/model/model.ts';
 import { wholeModel } from '../../src/model/parameterLayout.ts';
@@ -21,15 +22,21 @@ import {
 } from '../../src/model/parameters.ts';
 import { loadParameters } from '../../src/model/parameterTransfer.ts';
 import { loadAddon } from '../../src/runtime/loadAddon.ts';
+import { loadWasm } from '../../src/runtime/loadWasm.ts';
 import { goldenFolder, goldenJson } from './golden.ts';
 
-/** Reference kernels that poison fresh memory, and the native ones where they are built. */
+/**
+ * Reference kernels that poison fresh memory, WebAssembly on a memory that moves as it grows, and
+ * the native ones where they are built.
+ */
 export function kernelsUnderTest(): Kernels[] {
-  const reference = createReferenceKernels({ poison: true });
+  const wasm = loadWasm({ threads: 1, isShared: false });
+  if ('reason' in wasm) throw new Error(wasm.reason);
+  const portable = [createReferenceKernels({ poison: true }), createWasmKernels(wasm.instance)];
   const loaded = loadAddon();
-  if ('reason' in loaded) return [reference];
+  if ('reason' in loaded) return portable;
   const isWhole = OPERATIONS.every((operation) => loaded.addon.operations.includes(operation));
-  return isWhole ? [reference, createNativeKernels(loaded.addon, { threads: 2 })] : [reference];
+  return isWhole ? [...portable, createNativeKernels(loaded.addon, { threads: 2 })] : portable;
 }
 
 export interface LoadedModel {

@@ -24,6 +24,18 @@ export interface AddonBuilder {
   ensureAddon(options: { root: string; force?: boolean }): Promise<Addon>;
 }
 
+export type WasmBinary =
+  | { readonly kind: 'ready'; readonly path: string; readonly isNew: boolean }
+  | { readonly kind: 'unavailable'; readonly reason: string };
+
+export interface WasmBuilder {
+  binaryPath(root: string): string;
+  ensureWasm(options: { root: string; path?: string; force?: boolean }): Promise<WasmBinary>;
+  findTools(): object | undefined;
+  originOf(bytes: Uint8Array): { readonly key: string; readonly compiler: string } | undefined;
+  sourceKey(root: string): string;
+}
+
 /** A module of bin/ or scripts/, by its path in the project. */
 export async function importScript<T>(path: string): Promise<T> {
   return (await import(scriptUrl(path))) as T;

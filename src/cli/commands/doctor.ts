@@ -7,6 +7,7 @@ import { formatBytes } from '../../base/units.ts';
 import { describeNative, measureRoofline } from '../../kernels/native.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../../runtime/loadAddon.ts';
 import { type Cell, formatTable, printResult } from '../output.ts';
+import { openMachine } from '../wiring.ts';
 
 export async function doctor(options: { readonly json?: boolean }): Promise<void> {
   const rows: Cell[][] = [
@@ -20,16 +21,19 @@ export async function doctor(options: { readonly json?: boolean }): Promise<void
     cores: availableParallelism(),
     memoryBytes: totalmem(),
   };
-  const loaded = loadAddon();
-  if ('reason' in loaded) {
-    rows.push(['kernels', 'reference (slow)'], ['why', loaded.reason]);
-    rows.push(['what to do', 'install a C++ compiler, then: npm run build:native']);
-    json.kernels = 'reference';
-    json.reason = loaded.reason;
+  const machine = openMachine();
+  json.kernels = machine.kernels.name;
+  if (machine.addon === null) {
+    const loaded = loadAddon();
+    rows.push(['kernels', machine.description]);
+    const reason = 'reason' in loaded ? loaded.reason : 'MOEBIUS_KERNELS asks for them';
+    rows.push(['why not native', reason]);
+    json.reason = reason;
+    json.threads = machine.threads;
   } else {
     const native = nativeOptionsFromEnvironment();
-    const { isa, isas, threads } = describeNative(loaded.addon, native);
-    const roofline = measureRoofline(loaded.addon, { ...native, seconds: 0.3 });
+    const { isa, isas, threads } = describeNative(machine.addon, native);
+    const roofline = measureRoofline(machine.addon, { ...native, seconds: 0.3 });
     const gflops = roofline.flopsPerSecond / 1e9;
     rows.push(
       ['kernels', 'native (C++)'],
@@ -39,7 +43,6 @@ export async function doctor(options: { readonly json?: boolean }): Promise<void
       ['memory read', `${(roofline.readBytesPerSecond / 1e9).toFixed(1)} GB/s`],
       ['memory copied', `${(roofline.copyBytesPerSecond / 1e9).toFixed(1)} GB/s`],
     );
-    json.kernels = 'native';
     json.isa = isa;
     json.isas = isas;
     json.threads = threads;

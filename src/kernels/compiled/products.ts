@@ -1,14 +1,14 @@
 /** matmul, groupedMatmul, headMatmul, fp8Matmul (the `csrc/*.inl` of the same names). */
 import { at } from '../../base/assert.ts';
 import type { Kernels, Layout } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 
 type Products = Pick<Kernels, 'matmul' | 'groupedMatmul' | 'headMatmul' | 'fp8Matmul'>;
 
 /** `csrc/matmul.inl` counts the same way. */
 const LAYOUTS: Record<Layout, number> = { nt: 0, nn: 1, tn: 2 };
 
-export function productKernels(call: NativeCall): Products {
+export function productKernels(call: KernelCall): Products {
   const matmul = call.operation('matmul');
   const groupedMatmul = call.operation('groupedMatmul');
   const headMatmul = call.operation('headMatmul');

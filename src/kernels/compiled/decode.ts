@@ -3,13 +3,13 @@ import { at } from '../../base/assert.ts';
 import { numRows } from '../../tensor/tensor.ts';
 import { mlaDecodeSizes } from '../decodeShapes.ts';
 import type { Kernels, RoutingRule } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { needIndices } from './indices.ts';
 import { passRule } from './routing.ts';
 
 type Decode = Pick<Kernels, 'mlaDecode' | 'feedForwardDecode'>;
 
-export function decodeKernels(call: NativeCall): Decode {
+export function decodeKernels(call: KernelCall): Decode {
   const mlaDecode = call.operation('mlaDecode');
   const feedForwardDecode = call.operation('feedForwardDecode');
   return {

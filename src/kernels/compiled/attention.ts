@@ -2,7 +2,7 @@
 import { assert, at } from '../../base/assert.ts';
 import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Kernels, OperationArgs } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { needIndices } from './indices.ts';
 
 type Attention = Pick<
@@ -10,7 +10,7 @@ type Attention = Pick<
   'mlaAttention' | 'mlaAttentionBackward' | 'appendCache' | 'absorbedAttention'
 >;
 
-export function attentionKernels(call: NativeCall): Attention {
+export function attentionKernels(call: KernelCall): Attention {
   const mlaAttention = call.operation('mlaAttention');
   const mlaAttentionBackward = call.operation('mlaAttentionBackward');
   const appendCache = call.operation('appendCache');

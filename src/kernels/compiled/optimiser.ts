@@ -3,11 +3,11 @@ import { at } from '../../base/assert.ts';
 import { FP8_BLOCK } from '../../tensor/fp8.ts';
 import { numRows, type Tensor } from '../../tensor/tensor.ts';
 import type { Kernels } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 
 type Optimiser = Pick<Kernels, 'adamw' | 'quantizeFp8' | 'dequantizeFp8'>;
 
-export function optimiserKernels(call: NativeCall): Optimiser {
+export function optimiserKernels(call: KernelCall): Optimiser {
   const adamw = call.operation('adamw');
   const quantizeFp8 = call.operation('quantizeFp8');
   const dequantizeFp8 = call.operation('dequantizeFp8');
@@ -37,7 +37,7 @@ export function optimiserKernels(call: NativeCall): Optimiser {
 }
 
 /** Rows of one matrix of a stack, which tiles do not leave, and rows of a tile. */
-function passTiles(call: NativeCall, tensor: Tensor, tile: '1x128' | '128x128'): void {
+function passTiles(call: KernelCall, tensor: Tensor, tile: '1x128' | '128x128'): void {
   if (tile === '1x128') call.number(numRows(tensor)).number(1);
   else call.number(at(tensor.shape, tensor.shape.length - 2)).number(FP8_BLOCK);
 }

@@ -1,7 +1,7 @@
 /** The gate, the balance loss, and moving rows to their experts and back. */
 import { numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Kernels, RoutingRule } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { needIndices } from './indices.ts';
 
 type Routing = Pick<
@@ -17,12 +17,12 @@ type Routing = Pick<
   | 'updateRouterBias'
 >;
 
-export function routingKernels(call: NativeCall): Routing {
+export function routingKernels(call: KernelCall): Routing {
   return { ...gateKernels(call), ...permutationKernels(call) };
 }
 
 function gateKernels(
-  call: NativeCall,
+  call: KernelCall,
 ): Pick<Kernels, 'routeTopK' | 'routeTopKBackward' | 'balanceLoss' | 'updateRouterBias'> {
   const routeTopK = call.operation('routeTopK');
   const routeTopKBackward = call.operation('routeTopKBackward');
@@ -55,7 +55,7 @@ function gateKernels(
 }
 
 /** Read by the constructor of `RoutingRule` (`csrc/routeTopK.inl`). */
-export function passRule(call: NativeCall, rule: RoutingRule): NativeCall {
+export function passRule(call: KernelCall, rule: RoutingRule): KernelCall {
   call
     .flag(rule.scoring === 'softmax')
     .number(rule.numGroups)
@@ -68,7 +68,7 @@ export function passRule(call: NativeCall, rule: RoutingRule): NativeCall {
 }
 
 function permutationKernels(
-  call: NativeCall,
+  call: KernelCall,
 ): Omit<Routing, 'routeTopK' | 'routeTopKBackward' | 'balanceLoss' | 'updateRouterBias'> {
   const sortByExpert = call.operation('sortByExpert');
   const permute = call.operation('permute');

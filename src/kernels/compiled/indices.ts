@@ -1,6 +1,6 @@
 /**
- * Indices that lead into memory, looked at before the addon follows them: a wrong one would end the
- * process or, worse, not. One pass over small whole numbers, a microsecond per thousand.
+ * Indices that lead into memory, looked at before compiled code follows them: a wrong one would end
+ * the process or, worse, not. One pass over small whole numbers, a microsecond per thousand.
  */
 import { assert } from '../../base/assert.ts';
 import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';

@@ -1,9 +1,9 @@
 /** The next token of each row of logits. */
 import { at } from '../../base/assert.ts';
 import type { Kernels } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 
-export function samplingKernels(call: NativeCall): Pick<Kernels, 'sampleTokens'> {
+export function samplingKernels(call: KernelCall): Pick<Kernels, 'sampleTokens'> {
   const sampleTokens = call.operation('sampleTokens');
   // Six numbers per row, kept between calls.
   const numbers: number[] = [];

@@ -1,12 +1,12 @@
 /** The two ends of the model: embedding and its gradient, head with cross-entropy. */
 import { numRows } from '../../tensor/tensor.ts';
 import type { Kernels } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { needIndices } from './indices.ts';
 
 type Ends = Pick<Kernels, 'embedding' | 'embeddingBackward' | 'headCrossEntropy'>;
 
-export function endKernels(call: NativeCall): Ends {
+export function endKernels(call: KernelCall): Ends {
   const embedding = call.operation('embedding');
   const embeddingBackward = call.operation('embeddingBackward');
   const headCrossEntropy = call.operation('headCrossEntropy');

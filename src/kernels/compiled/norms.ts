@@ -1,7 +1,7 @@
 /** rmsNorm and its gradients, rope, swiglu and its gradient. */
 import { at } from '../../base/assert.ts';
 import type { Kernels } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { needIndices } from './indices.ts';
 
 type Norms = Pick<
@@ -14,7 +14,7 @@ type Norms = Pick<
   | 'swigluBackward'
 >;
 
-export function normKernels(call: NativeCall): Norms {
+export function normKernels(call: KernelCall): Norms {
   const rmsNorm = call.operation('rmsNorm');
   const rmsNormBackwardInput = call.operation('rmsNormBackwardInput');
   const rmsNormBackwardWeight = call.operation('rmsNormBackwardWeight');

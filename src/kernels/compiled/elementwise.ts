@@ -1,10 +1,10 @@
 /** fill, copy, add, scale, lerp, sumOfSquares (`csrc/elementwise.inl`). */
 import type { Kernels } from '../kernels.ts';
-import type { NativeCall } from './call.ts';
+import type { KernelCall } from './call.ts';
 
 type Elementwise = Pick<Kernels, 'fill' | 'copy' | 'add' | 'scale' | 'lerp' | 'sumOfSquares'>;
 
-export function elementwiseKernels(call: NativeCall): Elementwise {
+export function elementwiseKernels(call: KernelCall): Elementwise {
   const fill = call.operation('fill');
   const copy = call.operation('copy');
   const add = call.operation('add');
