@@ -30,6 +30,7 @@ export class OperationProfile {
   #numRoutings = 0;
   #isOn = false;
   #seconds = 0;
+  #spentHere = 0;
   readonly #clock: Clock;
   readonly #by: 'family' | 'key';
 
@@ -41,7 +42,9 @@ export class OperationProfile {
       if (!this.#isOn) return run();
       const start = clock.now();
       run();
-      this.#add(call, clock.now() - start);
+      const end = clock.now();
+      this.#add(call, end - start);
+      this.#spentHere += clock.now() - end;
     });
   }
 
@@ -57,9 +60,9 @@ export class OperationProfile {
     }
   }
 
-  /** All that passed in `during`, operations and what lies between them. */
+  /** What passed in `during`, operations and what lies between them, less our own sums. */
   get seconds(): number {
-    return this.#seconds;
+    return this.#seconds - this.#spentHere;
   }
 
   get totals(): readonly OperationTotals[] {
