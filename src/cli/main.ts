@@ -158,6 +158,7 @@ export function createProgram(): Command {
     .option('--tokens <n>', 'decode: measured tokens of each sequence; 64', integerOption(1))
     .option('--prompt <n>', 'prefill: tokens of a prompt; 512', integerOption(1))
     .option('--model <dir>', 'decode, prefill: a checkpoint in place of made-up weights')
+    .option('--operations', 'train: measure one more step operation by operation')
     .option('--shapes', 'operations one by one for each shape')
     .option('--tiny', 'seconds instead of minutes: only shows that it runs')
     .option('--kernels <name>', 'native or reference')

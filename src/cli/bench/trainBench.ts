@@ -7,57 +7,31 @@ import { countParameters, flopsPerToken } from '../../config/modelCounts.ts';
 import { TRAIN_DEFAULTS, type TrainConfig } from '../../config/trainConfig.ts';
 import type { StepPrograms } from '../../policy/pipeline/singleRank.ts';
 import { machineClock } from '../../runtime/clock.ts';
+import type { LocalTrainingExecutor } from '../../runtime/localExecutor.ts';
+import { OperationProfile } from '../../runtime/profileOperations.ts';
+import type { TrainingState } from '../../runtime/trainingState.ts';
 import { stepPrograms } from '../../training/step.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { prepareRank } from '../prepareTraining.ts';
 import { priceStep, type StepPrediction } from '../priceStep.ts';
-import { type Machine, openMachine } from '../wiring.ts';
+import { type Machine, openMachine, trainingExecutor } from '../wiring.ts';
 import { zipfBatch } from '../zipfBatch.ts';
 import { type BenchOptions, benchModel, checkLength, median } from './benchOptions.ts';
+import { describeLimits, type Limits, largerLimits, measureLimits } from './machineLimits.ts';
+import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
 
 export interface TrainBenchOptions extends BenchOptions {
   readonly sequenceLength: number;
   /** Measured steps. */
   readonly steps?: number;
+  /** Where a step's time goes, operation by operation, measured in one more step. */
+  readonly operations?: boolean;
 }
 
 const WARM_UP_STEPS = 1;
+const DEFAULT_MODEL = 'v3-mini';
 
-export async function benchTrain(options: TrainBenchOptions): Promise<void> {
-  const { config, machine, programs } = await prepare(options);
-  const prediction = await priceStep(config, machine, programs);
-  const { executor } = prepareRank(config, machine, '');
-  const seconds: number[] = [];
-  for (let step = 0; step < WARM_UP_STEPS + config.steps; step++) {
-    const started = machineClock.now();
-    await executor.run(programs.compute);
-    await executor.run(programs.apply);
-    if (step < WARM_UP_STEPS) continue;
-    seconds.push(machineClock.now() - started);
-    note(`step ${step + 1 - WARM_UP_STEPS} of ${config.steps}: ${seconds.at(-1)?.toFixed(3)} s`);
-  }
-  const figures = trainFigures(config, { seconds, prediction, machine });
-  const { tokensPerSecond, stepSeconds, predictedStepSeconds, shareOfPeak } = figures;
-  const rows: Cell[][] = [
-    [
-      'model',
-      `${options.config ?? 'v3-mini'}, ${formatCount(countParameters(config.model).total)} parameters`,
-    ],
-    ['step', `${config.batch.sequences} × ${config.batch.length} tokens, ${machine.description}`],
-    ['tokens per second', formatCount(Math.round(tokensPerSecond))],
-    [
-      'seconds per step',
-      `${stepSeconds.toFixed(4)} (predicted ${predictedStepSeconds.toFixed(4)})`,
-    ],
-    ['spread', `${Math.min(...seconds).toFixed(4)} to ${Math.max(...seconds).toFixed(4)}`],
-    ['FMA peak', `${(figures.fmaPeakGflops ?? 0).toFixed(0)} GFLOP/s`],
-    ['share of peak', formatPercent(shareOfPeak ?? 0)],
-    ['peak memory', formatBytes(figures.peakMemoryBytes)],
-  ];
-  printResult(options, { table: formatTable(rows), json: { ...figures } });
-}
-
-interface TrainFigures {
+export interface TrainFigures {
   readonly tokensPerSecond: number;
   readonly stepSeconds: number;
   readonly predictedStepSeconds: number;
@@ -67,28 +41,120 @@ interface TrainFigures {
   /** Made-up tokens have no text behind them. */
   readonly validationBitsPerByte: null;
   readonly allStepSeconds: readonly number[];
+  readonly flopsPerToken: number;
+  readonly machine: string;
+  readonly roofline: Limits | null;
+  /** Of one more step, with a clock around every operation; with `--operations` only. */
+  readonly operations?: readonly OperationFigures[];
+}
+
+export async function benchTrain(options: TrainBenchOptions): Promise<TrainFigures> {
+  const { config, machine, programs } = await prepare(options);
+  const limitSeconds = options.tiny === true ? 0.03 : 0.5;
+  const before = measureLimits(machine, limitSeconds);
+  const prediction = await priceStep(config, machine, programs);
+  const { state, executor } = prepareRank(config, machine, '');
+  const seconds: number[] = [];
+  for (let step = 0; step < WARM_UP_STEPS + config.steps; step++) {
+    const spent = await timeStep(executor, programs);
+    if (step < WARM_UP_STEPS) continue;
+    seconds.push(spent);
+    note(`step ${step + 1 - WARM_UP_STEPS} of ${config.steps}: ${spent.toFixed(3)} s`);
+  }
+  const limits = largerLimits(before, measureLimits(machine, limitSeconds));
+  const timed = trainFigures(config, { seconds, prediction, machine, limits });
+  const isProfiled = options.operations === true || options.shapes === true;
+  const figures = isProfiled
+    ? { ...timed, operations: await profileStep(options, { config, state, programs, limits }) }
+    : timed;
+  printTrain(options, config, figures);
+  return figures;
+}
+
+async function timeStep(executor: LocalTrainingExecutor, programs: StepPrograms): Promise<number> {
+  const started = machineClock.now();
+  await executor.run(programs.compute);
+  await executor.run(programs.apply);
+  return machineClock.now() - started;
+}
+
+/** One step on an executor of its own, so that the timed steps ran without a clock inside. */
+async function profileStep(
+  options: TrainBenchOptions,
+  args: {
+    config: TrainConfig;
+    state: TrainingState;
+    programs: StepPrograms;
+    limits: Limits | null;
+  },
+): Promise<OperationFigures[]> {
+  const { config, state, programs, limits } = args;
+  const { kernels } = state.options;
+  const by = options.shapes === true ? 'key' : 'family';
+  const profile = new OperationProfile(kernels, machineClock, by);
+  const executor = trainingExecutor({
+    state: { ...state, options: { ...state.options, kernels: profile.kernels } },
+    clock: machineClock,
+    lossForm: { balanceForm: config.balance.form, mtpHidden: 'postNorm' },
+    checkpointDirectory: '',
+  });
+  // The first step takes memory from the system.
+  await timeStep(executor, programs);
+  await profile.during(() => timeStep(executor, programs));
+  return operationFigures(profile, limits);
+}
+
+function printTrain(options: TrainBenchOptions, config: TrainConfig, figures: TrainFigures): void {
+  const { tokensPerSecond, stepSeconds, predictedStepSeconds, allStepSeconds: all } = figures;
+  const { sequences, length } = config.batch;
+  const name = options.config ?? DEFAULT_MODEL;
+  const rows: Cell[][] = [
+    ['model', `${name}, ${formatCount(countParameters(config.model).total)} parameters`],
+    ['step', `${sequences} × ${length} tokens, ${figures.machine}`],
+    ['tokens per second', formatCount(Math.round(tokensPerSecond))],
+    [
+      'seconds per step',
+      `${stepSeconds.toFixed(4)} (predicted ${predictedStepSeconds.toFixed(4)})`,
+    ],
+    ['spread', `${Math.min(...all).toFixed(4)} to ${Math.max(...all).toFixed(4)}`],
+    ['limits in this run', describeLimits(figures.roofline)],
+    ['share of FMA peak', figures.shareOfPeak === null ? '–' : formatPercent(figures.shareOfPeak)],
+    ['peak memory', formatBytes(figures.peakMemoryBytes)],
+  ];
+  const operations = figures.operations && `\n\n${operationTable(figures.operations)}`;
+  printResult(options, {
+    table: `${formatTable(rows)}${operations ?? ''}`,
+    json: { ...figures },
+  });
 }
 
 function trainFigures(
   config: TrainConfig,
-  args: { seconds: readonly number[]; prediction: StepPrediction; machine: Machine },
+  args: {
+    seconds: readonly number[];
+    prediction: StepPrediction;
+    machine: Machine;
+    limits: Limits | null;
+  },
 ): TrainFigures {
-  const { seconds, prediction, machine } = args;
+  const { seconds, prediction, machine, limits } = args;
   const { length, sequences } = config.batch;
   const stepSeconds = median(seconds);
   const tokensPerSecond = (length * sequences) / stepSeconds;
   const counted = { context: length, causal: true, mtp: true, training: true };
-  const peak = prediction.profile.roofline.fmaPeak;
-  const hasPeak = machine.addon !== null;
+  const flops = flopsPerToken(config.model, counted);
   return {
     tokensPerSecond,
     stepSeconds,
     predictedStepSeconds: prediction.seconds,
-    fmaPeakGflops: hasPeak ? peak / 1e9 : null,
-    shareOfPeak: hasPeak ? (tokensPerSecond * flopsPerToken(config.model, counted)) / peak : null,
+    fmaPeakGflops: limits?.fmaPeakGflops ?? null,
+    shareOfPeak: limits && (tokensPerSecond * flops) / (limits.fmaPeakGflops * 1e9),
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     validationBitsPerByte: null,
     allStepSeconds: seconds,
+    flopsPerToken: flops,
+    machine: machine.description,
+    roofline: limits,
   };
 }
 
@@ -130,7 +196,7 @@ export async function benchKernels(options: TrainBenchOptions): Promise<void> {
 async function prepare(
   options: TrainBenchOptions,
 ): Promise<{ config: TrainConfig; machine: Machine; programs: StepPrograms }> {
-  const model = await benchModel(options.config ?? 'v3-mini');
+  const model = await benchModel(options.config ?? DEFAULT_MODEL);
   const machine = openMachine({ kernels: options.kernels, note });
   const isTiny = options.tiny === true;
   const length = isTiny ? 32 : options.sequenceLength;
