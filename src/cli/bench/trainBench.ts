@@ -21,7 +21,8 @@ import { describeLimits, type Limits, largerLimits, measureLimits } from './mach
 import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
 
 export interface TrainBenchOptions extends BenchOptions {
-  readonly sequenceLength: number;
+  /** Tokens of a sequence; 512. */
+  readonly sequenceLength?: number;
   /** Measured steps. */
   readonly steps?: number;
   /** Where a step's time goes, operation by operation, measured in one more step. */
@@ -30,6 +31,7 @@ export interface TrainBenchOptions extends BenchOptions {
 
 const WARM_UP_STEPS = 1;
 const DEFAULT_MODEL = 'v3-mini';
+export const DEFAULT_LENGTH = 512;
 
 export interface TrainFigures {
   readonly tokensPerSecond: number;
@@ -158,7 +160,9 @@ function trainFigures(
   };
 }
 
-export async function benchKernels(options: TrainBenchOptions): Promise<void> {
+export async function benchKernels(
+  options: TrainBenchOptions,
+): Promise<Readonly<Record<string, unknown>>> {
   const { config, machine, programs } = await prepare(options);
   const { profile, seconds, families } = await priceStep(config, machine, programs);
   const { fmaPeak, readBandwidth } = profile.roofline;
@@ -187,10 +191,12 @@ export async function benchKernels(options: TrainBenchOptions): Promise<void> {
   const header = ['operation', 'calls', 'ms', 'of step', 'GFLOP/s', 'GB/s', 'of roofline'];
   const peak = `${(fmaPeak / 1e9).toFixed(0)} GFLOP/s`;
   const limits = `${machine.description}: ${peak}, read ${(readBandwidth / 1e9).toFixed(1)} GB/s`;
+  const json = { stepSeconds: seconds, roofline: profile.roofline, operations: figures };
   printResult(options, {
     table: `${formatTable(rows, header)}\n${machine.addon === null ? machine.description : limits}`,
-    json: { stepSeconds: seconds, roofline: profile.roofline, operations: figures },
+    json,
   });
+  return json;
 }
 
 async function prepare(
@@ -199,9 +205,10 @@ async function prepare(
   const model = await benchModel(options.config ?? DEFAULT_MODEL);
   const machine = openMachine({ kernels: options.kernels, note });
   const isTiny = options.tiny === true;
-  const length = isTiny ? 32 : options.sequenceLength;
+  const { sequenceLength = DEFAULT_LENGTH } = options;
+  const length = isTiny ? 32 : sequenceLength;
   const sequences = isTiny ? 2 : (options.batch ?? 8);
-  checkLength(model, options.sequenceLength, '--sequence-length');
+  checkLength(model, sequenceLength, '--sequence-length');
   const config: TrainConfig = {
     ...TRAIN_DEFAULTS,
     name: 'bench',
