@@ -68,7 +68,7 @@ function legend(): string[] {
   return [
     ...entry(16, 'bar', 'time spent'),
     ...entry(116, 'memory', 'of it needed at the machine’s read speed'),
-    ...entry(400, 'compute', 'of it needed at its FMA peak'),
+    ...entry(436, 'compute', 'of it needed at its FMA peak'),
   ];
 }
 
@@ -79,8 +79,9 @@ function row(each: DrawnOperation, { y, scale }: { y: number; scale: number }): 
   const filled = width * Math.min(1, shareOfLimit ?? 0);
   const middle = y + 15;
   const rest = shareOfLimit === null ? '' : `, at ${percent(shareOfLimit, 0)} of the limit`;
+  const name = escaped(shortName(each.operation));
   return [
-    `<text class="name" x="${LEFT - 10}" y="${middle}">${escaped(shortName(each.operation))}</text>`,
+    `<text class="name" x="${LEFT - 10}" y="${middle}">${name}</text>`,
     `<rect class="bar" x="${LEFT}" y="${y + 2}" width="${size(width)}" height="18" rx="2"/>`,
     ...(filled < 0.5
       ? []

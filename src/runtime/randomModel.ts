@@ -3,8 +3,9 @@
  * not on what the numbers mean, so benchmarks need no checkpoint.
  *
  * Matrices are N(0, 1/fan_in), so that states keep their size and routing is about even; embedding
- * rows are N(0, 1), gains 1, router biases 0. Drawing 400 M normals would take minutes: every tensor
- * repeats one block of 2²⁰ of them, each time from another place, and the kernels convert it.
+ * rows are N(0, 1), gains 1, router biases 0. Drawing 400 M normals would take minutes: every
+ * tensor repeats one block of 2²⁰ of them, each time from another place, and the kernels convert
+ * it.
  */
 import { Random } from '../base/random.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';

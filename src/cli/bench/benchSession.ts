@@ -62,7 +62,7 @@ export class BenchSession {
     );
   }
 
-  /** One pass over what the sequences have new, and one greedy token for each. Gives its seconds. */
+  /** One pass over what the sequences have new, a greedy token for each, and its seconds. */
   async step(): Promise<number> {
     const firstPosition = this.#position;
     const start = machineClock.now();

@@ -205,10 +205,9 @@ async function prepare(
   const model = await benchModel(options.config ?? DEFAULT_MODEL);
   const machine = openMachine({ kernels: options.kernels, note });
   const isTiny = options.tiny === true;
-  const { sequenceLength = DEFAULT_LENGTH } = options;
-  const length = isTiny ? 32 : sequenceLength;
+  const length = isTiny ? 32 : (options.sequenceLength ?? DEFAULT_LENGTH);
   const sequences = isTiny ? 2 : (options.batch ?? 8);
-  checkLength(model, sequenceLength, '--sequence-length');
+  checkLength(model, options.sequenceLength ?? length, '--sequence-length');
   const config: TrainConfig = {
     ...TRAIN_DEFAULTS,
     name: 'bench',
