@@ -85,8 +85,9 @@ export class OperationProfile {
       flops: (sum?.flops ?? 0) + cost.flops + cost.recomputedFlops,
       bytes: (sum?.bytes ?? 0) + cost.bytesRead + cost.bytesWritten,
     });
+    // Whoever is given a routing: if several operations are, each counts the same routings again.
     const { ids_TK } = call.args;
-    if (call.operation !== 'routeTopK' || !isTensor(ids_TK)) return;
+    if (!isTensor(ids_TK)) return;
     this.#distinctExperts += new Set(hostArray(ids_TK as Tensor<'i32'>)).size;
     this.#numRoutings++;
   }

@@ -74,7 +74,10 @@ function currentCommit(): string | null {
   };
   const commit = git('rev-parse', '--short', 'HEAD');
   if (commit === null) return null;
-  return git('status', '--porcelain', '--untracked-files=no') === '' ? commit : `${commit}+`;
+  // What is written about a measurement does not change what was measured.
+  const written = [`:!${LEDGER}`, ':!docs', ':!*.md'];
+  const changed = git('status', '--porcelain', '--untracked-files=no', '--', '.', ...written);
+  return changed === '' ? commit : `${commit}+`;
 }
 
 /** Five digits say all that a measurement knows. */
