@@ -5,8 +5,8 @@
  *
  * Of every command the latest line of `bench/ledger.jsonl` counts. The tables go between two marks
  * of the page; the pictures are those of the last `bench train --operations` and of the last
- * `bench decode` of one sequence, in bf16 where there is one. With `--check` nothing is written, and
- * a page that is behind the ledger ends with exit code 1.
+ * `bench decode` of one sequence, in bf16 where there is one. With `--check` nothing is written,
+ * and a page that is behind the ledger ends with exit code 1.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
