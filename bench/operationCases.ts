@@ -7,10 +7,11 @@ import type {
   Operation,
   OperationArgs,
   RoutingRule,
+  SamplingRule,
 } from '../src/kernels/kernels.ts';
 import type { Arena } from '../src/tensor/arena.ts';
 import type { DType } from '../src/tensor/dtype.ts';
-import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';
+import { hostArray, numElements, numRows, type Tensor } from '../src/tensor/tensor.ts';
 
 export interface BenchScale {
   readonly arena: Arena;
@@ -308,6 +309,10 @@ export const operationCases: readonly AnyCase[] = [
     head_VD: { values: l.floats(l.vocabulary, 256) },
     targets_T: l.ints(l.vocabulary, l.tokens),
   })),
+  ...sampling('greedy', { temperature: 0, topP: 1, topK: 0 }),
+  ...sampling('temperature', { temperature: 0.8, topP: 1, topK: 0 }),
+  ...sampling('top-k', { temperature: 0.8, topP: 1, topK: 50 }),
+  ...sampling('top-p', { temperature: 0.8, topP: 0.95, topK: 0 }),
   operationCase('adamw', 'adamw', (l, { isTiny }) => moments(l, 'f32', isTiny ? 20_000 : 1 << 24)),
   operationCase('adamw, bf16 moments', 'adamw', (l, { isTiny }) =>
     moments(l, 'bf16', isTiny ? 20_000 : 1 << 24),
@@ -337,6 +342,26 @@ export const operationCases: readonly AnyCase[] = [
     };
   }),
 ];
+
+/** One row at a vocabulary of 32,768, of logits as wide as a trained model's. */
+function sampling(
+  suffix: string,
+  rule: Pick<SamplingRule, 'temperature' | 'topK' | 'topP'>,
+): AnyCase[] {
+  const lay = (l: Layout, { kernels, isTiny }: BenchScale): OperationArgs<'sampleTokens'> => {
+    const logits_TV = l.floats(isTiny ? 3 : 1, isTiny ? 9000 : 32_768);
+    kernels.scale({ x: logits_TV, factor: 8 });
+    const rows = numRows(logits_TV);
+    return {
+      ids_T: l.tensor('i32', rows),
+      logProbabilities_T: l.tensor('f32', rows),
+      logits_TV,
+      rules: Array.from({ length: rows }, () => ({ ...rule, minP: 0, seed: 1 })),
+      positions: Array.from({ length: rows }, (_, row) => row),
+    };
+  };
+  return [operationCase(`sampleTokens, ${suffix}`, 'sampleTokens', lay)];
+}
 
 function routing(suffix: string, rule: RoutingRule, experts: number): AnyCase[] {
   const perToken = rule.expertsPerToken;

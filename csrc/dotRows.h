@@ -55,7 +55,16 @@ i64 inputStride(i64 depth) {
 // Floats that prepareInput may want, whatever the weights.
 inline i64 inputFloats(i64 count, i64 depth) { return count * ceilDiv(depth, 64) * 64; }
 
-// x as it is, or its elements in the order of the codes they will meet.
+// The even elements of two vectors, then the odd ones.
+template <int... I>
+MOEBIUS_INLINE void partEvenOdd(vf& a, vf& b, LaneList<I...>) {
+  const vf even = __builtin_shufflevector(a, b, (2 * I)...);
+  const vf odd = __builtin_shufflevector(a, b, (2 * I + 1)...);
+  a = even;
+  b = odd;
+}
+
+// x as it is, or its elements in the order of the codes they will meet (f8GroupPlace).
 template <class T>
 DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 depth) {
   if constexpr (!isRegrouped<T>) return {x, stride, count, depth};
@@ -63,13 +72,16 @@ DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 
   for (i64 i = 0; i < count; i++) {
     const float* from = x + i * stride;
     float* to = memory + i * padded;
-    for (i64 k = 0; k < padded; k += kStep<T>) {
-      for (i64 j = 0; j < kStepVectors<T>; j++) {
-        for (i64 lane = 0; lane < kLanes; lane++) {
-          const i64 place = k + f8GroupPlace(j, lane);
-          to[k + j * kLanes + lane] = place < depth ? from[place] : 0.0f;
-        }
+    for (i64 k = 0; k < padded; k += 2 * kLanes) {
+      vf pair[2];
+      for (i64 v = 0; v < 2; v++) {
+        const i64 left = depth - k - v * kLanes;
+        pair[v] = left >= kLanes ? load(from + k + v * kLanes)
+                                 : loadPart(from + k + v * kLanes, maxOf<i64>(left, 0));
       }
+      partEvenOdd(pair[0], pair[1], AllLanes{});
+      store(to + k, pair[0]);
+      store(to + k + kLanes, pair[1]);
     }
   }
   return {memory, padded, count, depth};

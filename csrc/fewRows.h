@@ -12,10 +12,8 @@
 namespace moebius {
 namespace {
 
-constexpr i64 kStreamRows = 8;
-
 bool hasFewRows(const Product& p) {
-  return p.b.alongK ? p.a.alongK && p.m <= kFewRows : p.m <= kStreamRows;
+  return p.m <= kFewRows && (!p.b.alongK || p.a.alongK);
 }
 
 // So much of a row at a time that the rows of a stay in the caches while all of b passes.

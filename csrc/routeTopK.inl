@@ -99,6 +99,28 @@ void chooseExperts(const RoutingRule& rule, i64 experts, i64 perToken, const Rou
   }
 }
 
+// One token: its scores, and the ids and weights of the experts it goes to.
+void routeRow(const RoutingRule& rule, const float* logits, const float* bias, i64 experts,
+              i64 perToken, const RoutingScratch& s, float* scores, i32* ids, float* weights) {
+  scoreRow(scores, logits, experts, rule.isSoftmax);
+  for (i64 e = 0; e < experts; e++) s.choice[e] = scores[e] + bias[e];
+  chooseExperts(rule, experts, perToken, s, ids);
+  float total = kSmallestSum;
+  for (i64 k = 0; k < perToken; k++) total += scores[ids[k]];
+  const float factor = rule.isNormalised ? rule.scale / total : rule.scale;
+  for (i64 k = 0; k < perToken; k++) weights[k] = scores[ids[k]] * factor;
+}
+
+// Words of scratch that routing a token takes.
+i64 routingWords(const RoutingRule& rule, i64 experts, i64 perToken) {
+  return (2 * experts + 3 * rule.numGroups + perToken + 15) / 16 * 16;
+}
+RoutingScratch routingScratch(float* at, const RoutingRule& rule, i64 experts, i64 perToken) {
+  const i64 groups = rule.numGroups;
+  i32* ints = reinterpret_cast<i32*>(at + experts + groups + perToken);
+  return {at, at + experts, at + experts + groups, ints, ints + groups, ints + 2 * groups};
+}
+
 // args: scores_TE, ids_TK, weights_TK, counts_E, logits_TE, bias_E, rule
 void routeTopK(const Context& context, const double* raw) {
   Args args(raw);
@@ -112,13 +134,10 @@ void routeTopK(const Context& context, const double* raw) {
 
   const i64 experts = logits.columns;
   const i64 perToken = ids.columns;
-  const i64 groups = rule.numGroups;
-  const i64 words = (2 * experts + 3 * groups + perToken + 15) / 16 * 16;
+  const i64 words = routingWords(rule, experts, perToken);
   float* memory = scratch<float>(context, words * context.threads);
-  const auto scratchOf = [&](int thread) -> RoutingScratch {
-    float* at = memory + thread * words;
-    i32* ints = reinterpret_cast<i32*>(at + experts + groups + perToken);
-    return {at, at + experts, at + experts + groups, ints, ints + groups, ints + 2 * groups};
+  const auto scratchOf = [&](int thread) {
+    return routingScratch(memory + thread * words, rule, experts, perToken);
   };
   for (int thread = 0; thread < context.threads; thread++) {
     i32* mine = scratchOf(thread).counts;
@@ -127,16 +146,10 @@ void routeTopK(const Context& context, const double* raw) {
   parallelFor(context, logits.rows, grainFor(16 * experts), [&](i64 begin, i64 end, int thread) {
     const RoutingScratch s = scratchOf(thread);
     for (i64 row = begin; row < end; row++) {
-      float* score = scores.row(row);
-      scoreRow(score, logits.row(row), experts, rule.isSoftmax);
-      for (i64 e = 0; e < experts; e++) s.choice[e] = score[e] + bias[e];
       i32* chosen = ids.row(row);
-      chooseExperts(rule, experts, perToken, s, chosen);
-      float total = kSmallestSum;
-      for (i64 k = 0; k < perToken; k++) total += score[chosen[k]];
-      const float factor = rule.isNormalised ? rule.scale / total : rule.scale;
+      routeRow(rule, logits.row(row), bias, experts, perToken, s, scores.row(row), chosen,
+               weights.row(row));
       for (i64 k = 0; k < perToken; k++) {
-        weights.row(row)[k] = score[chosen[k]] * factor;
         s.counts[chosen[k]]++;
       }
     }

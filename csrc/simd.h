@@ -3,6 +3,7 @@
 // narrow formats are here. Included by each isa_*.cpp inside its own target.
 //
 //   vf  floats        vi  int32        vu  uint32        vh  uint16        vb  uint8
+//   vd  doubles, half as many          vq  uint64, as many as doubles
 //
 // Comparisons give vi masks (all ones or zero). Beware `vf{} + x`: it adds signed zeros; splat(x).
 #pragma once
@@ -29,6 +30,8 @@ typedef i32 vi __attribute__((vector_size(4 * MOEBIUS_LANES)));
 typedef u32 vu __attribute__((vector_size(4 * MOEBIUS_LANES)));
 typedef u16 vh __attribute__((vector_size(2 * MOEBIUS_LANES)));
 typedef u8 vb __attribute__((vector_size(MOEBIUS_LANES)));
+typedef double vd __attribute__((vector_size(4 * MOEBIUS_LANES)));
+typedef u64 vq __attribute__((vector_size(4 * MOEBIUS_LANES)));
 
 // Memory accesses of any alignment and of any declared type.
 MOEBIUS_INLINE vf load(const float* p) {
@@ -69,6 +72,8 @@ MOEBIUS_INLINE void storePart(T* p, V v, i64 count) {
   store(lanes, v);
   for (i64 i = 0; i < count; i++) p[i] = lanes[i];
 }
+
+MOEBIUS_INLINE void store(double* p, vd v) { __builtin_memcpy(p, &v, sizeof v); }
 
 MOEBIUS_INLINE vf splat(float x) {
 #if MOEBIUS_LANES == 4
@@ -142,6 +147,24 @@ MOEBIUS_INLINE void transpose(vf* rows) {
 
 MOEBIUS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 MOEBIUS_INLINE void prefetchWrite(const void* p) { __builtin_prefetch(p, 1, 3); }
+
+// A vector's floats as doubles, the lower half of the lanes and the upper one.
+MOEBIUS_INLINE void toDoubles(vf v, vd* low, vd* high) {
+  typedef float half __attribute__((vector_size(2 * MOEBIUS_LANES)));
+  half halves[2];
+  __builtin_memcpy(halves, &v, sizeof v);
+  *low = __builtin_convertvector(halves[0], vd);
+  *high = __builtin_convertvector(halves[1], vd);
+}
+
+// Whether any lane of a mask is set.
+MOEBIUS_INLINE bool anyLane(vi mask) {
+  u64 words[kLanes / 2];
+  __builtin_memcpy(words, &mask, sizeof mask);
+  u64 all = 0;
+  for (int i = 0; i < kLanes / 2; i++) all |= words[i];
+  return all != 0;
+}
 
 // Reductions by halves: the same order for a given width, whatever came before.
 MOEBIUS_INLINE float sum(vf v) {

@@ -47,7 +47,7 @@ function describe(args: CallArgs, words: string[], types: string[], prefix: stri
       words.push(`${path}=${value}`);
       types.push(`${path}:${value}`);
     } else if (Array.isArray(value)) {
-      words.push(`${path}=${runs(value)}`);
+      words.push(`${path}=${name === 'sequences' ? runs(value) : value.length}`);
     } else if (typeof value === 'object' && value !== null) {
       describe(value as CallArgs, words, types, `${path}.`);
     }

@@ -51,6 +51,19 @@ export interface RoutingRule {
   readonly scale: number;
 }
 
+/** How a token is drawn from its logits; the shape of `Sampling` in `program/instruction.ts`. */
+export interface SamplingRule {
+  /** 0 is greedy. */
+  readonly temperature: number;
+  /** The most likely tokens that are kept; 0 keeps all. */
+  readonly topK: number;
+  /** The mass that is kept of them, in (0, 1], by as few tokens as hold it. */
+  readonly topP: number;
+  /** The least weight that is kept, relative to the most likely token's. */
+  readonly minP: number;
+  readonly seed: number;
+}
+
 export interface Kernels {
   /** `reference`, `native`, `meta`, … as `doctor` prints it. */
   readonly name: string;
@@ -270,6 +283,23 @@ export interface Kernels {
     head_VD: Weight;
     targets_T: I32;
     gradients?: { dH_TD: F32; dHead_VD: F32; gradientScale: number };
+  }): void;
+  /**
+   * The next token of each row, by its rule, and ln p of it under softmax(logits), which the rule
+   * does not touch. Temperature, then top-k, top-p of what is left, then min-p; then a race: token
+   * v finishes at −ln(1 − u_v) / exp(z_v / temperature) with a u_v that seed, position and v name
+   * (`base/random.ts`), and the earliest wins. Ties go to the lower id. A token depends on its row
+   * and rule alone, and on every backend it is that of arithmetic in doubles.
+   * @param ids_T −1 − v where a row is unusable: v is its first NaN, or its largest logit if that
+   *   is infinite; logProbabilities_T then holds that logit
+   * @param rules one per row   @param positions of the tokens drawn
+   */
+  sampleTokens(args: {
+    ids_T: I32;
+    logProbabilities_T: F32;
+    logits_TV: F32;
+    rules: readonly SamplingRule[];
+    positions: readonly number[];
   }): void;
 
   // Optimiser

@@ -175,6 +175,7 @@ function followers(numbers: KnownIntegers, { sampleRouting }: MetaOptions): Part
       for (const id of ids ?? []) if (counts) counts[id] = at(counts, id) + 1;
       numbers.set(counts_E, ids && counts);
     },
+    sampleTokens: ({ ids_T }) => numbers.set(ids_T, undefined),
     sortByExpert: ({ offsets, slot_R, row_TK, ids_TK }) => {
       const ids = numbers.get(ids_TK);
       const sorted = ids && sortedByExpert(ids, numColumns(offsets) - 1);

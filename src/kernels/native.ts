@@ -19,6 +19,7 @@ import { normKernels } from './native/norms.ts';
 import { optimiserKernels } from './native/optimiser.ts';
 import { productKernels } from './native/products.ts';
 import { routingKernels } from './native/routing.ts';
+import { samplingKernels } from './native/sampling.ts';
 import { checked } from './shapes.ts';
 
 export interface NativeOptions {
@@ -49,6 +50,7 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
       ...attentionKernels(call),
       ...routingKernels(call),
       ...endKernels(call),
+      ...samplingKernels(call),
       ...optimiserKernels(call),
     }),
   };

@@ -182,6 +182,21 @@ test('cost of headCrossEntropy: one product for the loss, three with gradients',
   assert.equal(all.bytesWritten, 4 * m + 4 * m * k + 4 * n * k);
 });
 
+test('cost of sampleTokens: logits once, and more work where a token is drawn', () => {
+  const rule = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 1 };
+  const cost = operationCost('sampleTokens', {
+    ids_T: i32(2),
+    logProbabilities_T: f32(2),
+    logits_TV: f32(2, 100),
+    rules: [rule, { ...rule, temperature: 1 }],
+    positions: [3, 4],
+  });
+  assert.equal(cost.kind, 'memory');
+  assert.equal(cost.flops, 100 * (4 + 8));
+  assert.equal(cost.bytesRead, 4 * 2 * 100);
+  assert.equal(cost.bytesWritten, 4 * (2 + 2));
+});
+
 test('cost of fp8Matmul: a byte per code', () => {
   const cost = operationCost('fp8Matmul', {
     out: f32(5, 200),

@@ -238,6 +238,12 @@ const costs: Costs = {
       sizes: { m, n, k },
     });
   },
+  // A comparison, an exponential and a sum per logit; another exponential and the hash to draw.
+  sampleTokens: ({ ids_T, logProbabilities_T, logits_TV, rules }) => {
+    let flops = 0;
+    for (const { temperature } of rules) flops += numColumns(logits_TV) * (temperature > 0 ? 8 : 4);
+    return moves({ read: [logits_TV], written: [ids_T, logProbabilities_T], flops });
+  },
 
   adamw: ({ parameter, gradient, firstMoment, secondMoment }) =>
     moves({

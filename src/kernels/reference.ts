@@ -17,6 +17,7 @@ import { norm } from './reference/norm.ts';
 import { optimiser } from './reference/optimiser.ts';
 import { products } from './reference/products.ts';
 import { routing } from './reference/routing.ts';
+import { sampling } from './reference/sampling.ts';
 import { checked } from './shapes.ts';
 
 export interface ReferenceOptions {
@@ -40,6 +41,7 @@ export function createReferenceKernels(options: ReferenceOptions = {}): Kernels 
       ...attention,
       ...routing,
       ...ends,
+      ...sampling,
       ...optimiser,
       ...fp8,
     }),

@@ -6,7 +6,7 @@ import { assert, at } from '../base/assert.ts';
 import { bytesPerElement } from '../tensor/dtype.ts';
 import { FP8_BLOCK } from '../tensor/fp8.ts';
 import { numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
-import type { RoutingRule, Weight } from './kernels.ts';
+import type { RoutingRule, SamplingRule, Weight } from './kernels.ts';
 
 type Named = Readonly<Record<string, Tensor>>;
 
@@ -96,6 +96,20 @@ export function needRule(operation: string, rule: RoutingRule, numExperts: numbe
   assert(
     groupScore === 'max' || numGroups === 1 || groupSize >= 2,
     `${operation}: groups of one expert have no two best`,
+  );
+}
+
+/** Whether tokens can be drawn by a rule: the numbers a person gives are within their ranges. */
+export function isSamplingRule({ temperature, topK, topP, minP }: SamplingRule): boolean {
+  return (
+    Number.isFinite(temperature) &&
+    temperature >= 0 &&
+    Number.isInteger(topK) &&
+    topK >= 0 &&
+    topP > 0 &&
+    topP <= 1 &&
+    minP >= 0 &&
+    minP <= 1
   );
 }
 

@@ -15,6 +15,7 @@ import type { Operation, OperationArgs } from './kernels.ts';
 import {
   isFloat,
   isSameView,
+  isSamplingRule,
   needApart,
   needAttention,
   needMatrix,
@@ -286,6 +287,22 @@ export const checks: Operations = {
       needApart('headCrossEntropy', { dH_TD, dHead_VD }, { ...inputs, losses_T });
       needApart('headCrossEntropy', { dH_TD }, { dHead_VD });
     }
+  },
+  sampleTokens: ({ ids_T, logProbabilities_T, logits_TV, rules, positions }) => {
+    const tokens = numRows(logits_TV);
+    assert(numColumns(logits_TV) > 0, 'sampleTokens: an empty vocabulary');
+    needShape('sampleTokens: ids', ids_T, [tokens]);
+    needShape('sampleTokens: logProbabilities', logProbabilities_T, [tokens]);
+    const fits = rules.length === tokens && positions.length === tokens;
+    assert(
+      fits,
+      fits ? '' : `${rules.length} rules, ${positions.length} positions, ${tokens} rows`,
+    );
+    for (const rule of rules) {
+      assert(isSamplingRule(rule), 'sampleTokens: a rule outside its range');
+    }
+    needApart('sampleTokens', { ids_T, logProbabilities_T }, { logits_TV });
+    needApart('sampleTokens', { ids_T }, { logProbabilities_T });
   },
 
   adamw: ({ parameter, gradient, firstMoment, secondMoment, step }) => {

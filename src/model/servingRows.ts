@@ -75,59 +75,79 @@ export function uploadServingRows(args: {
 }): ServingRows {
   const { kernels, arena, sequences, caches, maxPositions } = args;
   for (const sequence of sequences) checkSequence(sequence, { caches, maxPositions });
-  const upload = (values: readonly number[], shape = [values.length]): I32 => {
+  const upload = (values: Int32Array, shape = [values.length]): I32 => {
     const tensor = arena.allocate('i32', shape);
-    kernels.write(tensor, Int32Array.from(values));
+    kernels.write(tensor, values);
     return tensor;
   };
-  const isPrompt = (sequence: SequenceRows): boolean => sequence.firstPosition === 0;
-  const others = sequences.filter((sequence) => !isPrompt(sequence));
-  const ordered = [...sequences.filter(isPrompt), ...others];
-  const ids = ordered.flatMap((sequence) => sequence.ids);
-  checkIds(Int32Array.from(ids), { vocabSize: args.vocabSize, lowest: 0 });
-  const firstRow = new Map<SequenceRows, number>();
+  // Prompts first.
+  const firstRows = new Array<number>(sequences.length).fill(0);
   const prompts = [0];
+  const others: SequenceRows[] = [];
   let count = 0;
-  for (const sequence of ordered) {
-    firstRow.set(sequence, count);
-    count += sequence.ids.length;
-    if (isPrompt(sequence)) prompts.push(count);
+  for (const [i, { ids, firstPosition }] of sequences.entries()) {
+    if (firstPosition > 0) continue;
+    firstRows[i] = count;
+    count += ids.length;
+    prompts.push(count);
   }
+  for (const [i, sequence] of sequences.entries()) {
+    if (sequence.firstPosition === 0) continue;
+    firstRows[i] = count;
+    count += sequence.ids.length;
+    others.push(sequence);
+  }
+  const allIds = new Int32Array(count);
+  const positions = new Int32Array(count);
+  const slots = new Int32Array(count);
+  const { blockSize } = caches;
+  for (const [i, { ids, firstPosition, blocks }] of sequences.entries()) {
+    const firstRow = at(firstRows, i);
+    allIds.set(ids, firstRow);
+    for (let k = 0; k < ids.length; k++) {
+      const position = firstPosition + k;
+      positions[firstRow + k] = position;
+      const block = at(blocks, Math.floor(position / blockSize));
+      slots[firstRow + k] = block * blockSize + (position % blockSize);
+    }
+  }
+  checkIds(allIds, { vocabSize: args.vocabSize, lowest: 0 });
   return {
     count,
-    ids: upload(ids),
-    positions: upload(ordered.flatMap(positionsOf)),
-    slots: upload(ordered.flatMap((sequence) => slotsOf(sequence, caches.blockSize))),
+    ids: upload(allIds),
+    positions: upload(positions),
+    slots: upload(slots),
     prompts,
     cached: others.length === 0 ? null : uploadCached(others, upload),
-    firstRows: sequences.map((sequence) => firstRow.get(sequence) ?? 0),
+    firstRows,
   };
 }
 
 function uploadCached(
   sequences: readonly SequenceRows[],
-  upload: (values: readonly number[], shape?: number[]) => I32,
+  upload: (values: Int32Array, shape?: number[]) => I32,
 ): NonNullable<ServingRows['cached']> {
-  const width = Math.max(...sequences.map((sequence) => sequence.blocks.length));
-  const table = sequences.flatMap(({ blocks }) =>
-    Array.from({ length: width }, (_, i) => blocks[i] ?? 0),
-  );
+  let [width, count] = [0, 0];
+  for (const { ids, blocks } of sequences) {
+    width = Math.max(width, blocks.length);
+    count += ids.length;
+  }
+  const table = new Int32Array(sequences.length * width);
+  const owners = new Int32Array(count);
+  const lengths = new Int32Array(count);
+  let row = 0;
+  for (const [i, { ids, firstPosition, blocks }] of sequences.entries()) {
+    table.set(blocks, i * width);
+    for (let k = 0; k < ids.length; k++, row++) {
+      owners[row] = i;
+      lengths[row] = firstPosition + k + 1;
+    }
+  }
   return {
     blockTable: upload(table, [sequences.length, width]),
-    sequence_T: upload(sequences.flatMap(({ ids }, index) => ids.map(() => index))),
-    length_T: upload(sequences.flatMap(positionsOf).map((position) => position + 1)),
+    sequence_T: upload(owners),
+    length_T: upload(lengths),
   };
-}
-
-function positionsOf({ ids, firstPosition }: SequenceRows): number[] {
-  return ids.map((_, i) => firstPosition + i);
-}
-
-function slotsOf(sequence: SequenceRows, blockSize: number): number[] {
-  return positionsOf(sequence).map((position) => {
-    const block = at(sequence.blocks, Math.floor(position / blockSize));
-    return block * blockSize + (position % blockSize);
-  });
 }
 
 function checkSequence(
@@ -142,9 +162,9 @@ function checkSequence(
       hint: `Keep prompt and output within ${maxPositions} tokens.`,
     });
   }
-  assert(blocks.length * caches.blockSize >= end, `${blocks.length} blocks for ${end} positions`);
-  assert(
-    blocks.every((block) => block >= 0 && block < caches.numBlocks),
-    `blocks [${blocks}] of ${caches.numBlocks}`,
-  );
+  assert(blocks.length * caches.blockSize >= end, 'blocks for every position');
+  for (const block of blocks) {
+    const fits = block >= 0 && block < caches.numBlocks;
+    assert(fits, fits ? '' : `blocks [${blocks}] of ${caches.numBlocks}`);
+  }
 }

@@ -12,11 +12,11 @@ import { assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { RunResult, ServingExecutor } from '../executor/executor.ts';
 import { oneRank } from '../kernels/collectives.ts';
-import type { F32, I32, Kernels } from '../kernels/kernels.ts';
+import type { I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
 import type { StepContext } from '../model/context.ts';
 import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
 import { createRoutingCounts, type Model } from '../model/model.ts';
-import { logProbability, sampleToken } from '../model/sampler.ts';
+import { sampleRows } from '../model/sampler.ts';
 import {
   createLatentCaches,
   type LatentCaches,
@@ -33,7 +33,6 @@ import type {
 } from '../program/instruction.ts';
 import type { Span } from '../program/span.ts';
 import type { Arena, ArenaMark } from '../tensor/arena.ts';
-import { numColumns } from '../tensor/tensor.ts';
 import { onlyProgram } from './localExecutor.ts';
 
 export interface ServingRankOptions {
@@ -52,19 +51,12 @@ type SampleRequest = Extract<ServingInstruction, { kind: 'sample' }>['sequences'
 /** The pass that was run last, until the next one. */
 interface LastPass {
   readonly states: States;
-  readonly rows: ReadonlyMap<
-    number,
-    { readonly firstRow: number; readonly tokens: SequenceTokens }
-  >;
+  readonly rows: ReadonlyMap<number, PlacedTokens>;
 }
 
-/** A sequence in a sample instruction, once its tokens are drawn. */
-interface Settled {
-  readonly request: SampleRequest;
+interface PlacedTokens {
+  readonly firstRow: number;
   readonly tokens: SequenceTokens;
-  /** Rows of the pass that stand, and the token behind each. */
-  readonly rows: readonly number[];
-  readonly nextIds: readonly number[];
 }
 
 export class LocalServingExecutor implements ServingExecutor {
@@ -135,91 +127,79 @@ export class LocalServingExecutor implements ServingExecutor {
     }
     const rows = this.#upload(sequences);
     const states = runRows(this.#context, model, { rows, caches: this.#caches });
-    const placed = sequences.map(
-      (tokens, i) => [tokens.sequenceId, { firstRow: at(rows.firstRows, i), tokens }] as const,
-    );
-    this.#last = { states, rows: new Map(placed) };
+    const placed = new Map<number, PlacedTokens>();
+    for (const [i, tokens] of sequences.entries()) {
+      placed.set(tokens.sequenceId, { firstRow: at(rows.firstRows, i), tokens });
+    }
+    this.#last = { states, rows: placed };
   }
 
+  /** One hop to the host for all sequences, and one more for every draft that is wanted. */
   async #sample(requests: readonly SampleRequest[]): Promise<TokensOutcome[]> {
-    const { model } = this.#options;
     assert(this.#last !== null, 'a sample follows a pass');
     const { states, rows } = this.#last;
-    const wanted = requests.map((request) => {
-      const placed = rows.get(request.sequenceId);
-      assert(placed !== undefined, `sequence ${request.sequenceId} was run`);
-      const count = placed.tokens.ids.length;
-      assert(request.positions >= 1 && request.positions <= count, 'positions within the pass');
-      return { request, ...placed, first: count - request.positions };
-    });
-    const logits = logitsOfRows(this.#context, model, {
-      states,
-      rows: this.#integers(
-        wanted.flatMap(({ request, firstRow, first }) =>
-          Array.from({ length: request.positions }, (_, i) => firstRow + first + i),
-        ),
-      ),
-    });
-    const values = new LogitRows(await this.#options.kernels.read(logits), logits);
-    const settled: Settled[] = [];
-    const outcomes = wanted.map(({ request, firstRow, tokens, first }) => {
-      const sampled: number[] = [];
-      const logProbabilities: number[] = [];
-      for (let i = 0; i < request.positions; i++) {
-        const row = values.next();
-        const id = sampleToken(row, request.sampling, tokens.firstPosition + first + i + 1);
-        sampled.push(id);
-        logProbabilities.push(logProbability(row, id));
+    const chosen: number[] = [];
+    const rules: SamplingRule[] = [];
+    const positions: number[] = [];
+    for (const request of requests) {
+      const { firstRow, tokens } = placedOf(rows, request);
+      for (let i = tokens.ids.length - request.positions; i < tokens.ids.length; i++) {
+        chosen.push(firstRow + i);
+        rules.push(request.sampling);
+        positions.push(tokens.firstPosition + i + 1);
       }
-      const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
-      settled.push({
-        request,
-        tokens,
-        rows: Array.from({ length: first + accepted.tokens.length }, (_, i) => firstRow + i),
-        nextIds: [...tokens.ids.slice(1, first + 1), ...accepted.tokens],
+    }
+    const { ids, logProbabilities } = await this.#sampleRows(states, { chosen, rules, positions });
+    const outcomes: TokensOutcome[] = [];
+    const drafting: DraftSequence[] = [];
+    const drafts = new Map<number, number[]>();
+    let next = 0;
+    for (const request of requests) {
+      const { sequenceId } = request;
+      const { firstRow, tokens } = placedOf(rows, request);
+      const end = next + request.positions;
+      const sampled = Array.from(ids.subarray(next, end));
+      const own: number[] = [];
+      if (request.numDrafts > 0 && this.#isCovered(sequenceId, { depth: 1, tokens })) {
+        const first = tokens.ids.length - request.positions;
+        const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
+        const { firstPosition, blocks } = tokens;
+        const nextIds = [...tokens.ids.slice(1, first + 1), ...accepted.tokens];
+        drafting.push({ request, ids: nextIds, firstPosition, blocks, firstState: firstRow });
+        drafts.set(sequenceId, own);
+      }
+      outcomes.push({
+        kind: 'tokens',
+        sequenceId,
+        sampled,
+        logProbabilities: Array.from(logProbabilities.subarray(next, end)),
+        drafts: own,
       });
-      return { sequenceId: request.sequenceId, sampled, logProbabilities };
-    });
-    const drafts = await this.#draft(settled, states);
-    return outcomes.map((outcome) => ({
-      kind: 'tokens',
-      ...outcome,
-      drafts: drafts.get(outcome.sequenceId) ?? [],
-    }));
+      next = end;
+    }
+    await this.#draft(drafting, { states, drafts });
+    return outcomes;
   }
 
-  /** Drafts for every sequence that asks and whose module caches have no gap. */
+  /** Adds to `drafts` for every one of the sequences, whose module caches have no gap. */
   async #draft(
-    settled: readonly Settled[],
-    states: States,
-  ): Promise<ReadonlyMap<number, readonly number[]>> {
-    const drafts = new Map<number, number[]>();
+    drafting: readonly DraftSequence[],
+    { states, drafts }: { states: States; drafts: ReadonlyMap<number, number[]> },
+  ): Promise<void> {
     // Prompts first: the order in which rows are laid out.
-    const able = settled
-      .filter(({ request }) => request.numDrafts > 0)
-      .filter(({ request, tokens }) => this.#isCovered(request.sequenceId, { depth: 1, tokens }))
-      .sort((a, b) => Math.sign(a.tokens.firstPosition) - Math.sign(b.tokens.firstPosition));
-    for (const { request } of able) drafts.set(request.sequenceId, []);
-    let sequences: DraftSequence[] = able.map(({ request, tokens, nextIds }) => ({
-      request,
-      ids: nextIds,
-      firstPosition: tokens.firstPosition,
-      blocks: tokens.blocks,
-    }));
-    let continued = able.flatMap(({ rows }) => rows);
+    let sequences: readonly DraftSequence[] = drafting.toSorted(
+      (a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition),
+    );
     let from = states;
     for (let depth = 1; sequences.length > 0; depth++) {
-      const pass = this.#runModule({ depth, sequences, states: from, rows: continued });
+      const pass = this.#runModule({ depth, sequences, states: from });
       const sampled = await this.#sampleLast(pass);
       for (const [i, { request }] of sequences.entries()) {
         drafts.get(request.sequenceId)?.push(at(sampled, i));
       }
-      const next = this.#goOn(pass, sampled);
-      sequences = next.map(({ sequence }) => sequence);
-      continued = next.flatMap(({ rows }) => rows);
+      sequences = this.#goOn(pass, sampled);
       from = pass.states;
     }
-    return drafts;
   }
 
   /** Whether a module's cache holds every position before the pass; without one it never does. */
@@ -235,15 +215,17 @@ export class LocalServingExecutor implements ServingExecutor {
     depth: number;
     sequences: readonly DraftSequence[];
     states: States;
-    /** Rows of `states` that the module continues, sequence by sequence. */
-    rows: readonly number[];
   }): DraftPass {
     const { depth, sequences } = args;
     const module = Math.min(depth, this.#options.model.mtp.length);
     const rows = this.#upload(sequences);
+    const continued: number[] = [];
+    for (const { ids, firstState } of sequences) {
+      for (let i = 0; i < ids.length; i++) continued.push(firstState + i);
+    }
     const states = draftRows(this.#context, this.#options.model, {
       depth: module,
-      previous: statesOfRows(this.#context, args.states, this.#integers(args.rows)),
+      previous: statesOfRows(this.#context, args.states, this.#integers(continued)),
       rows,
       caches: this.#caches,
     });
@@ -257,39 +239,47 @@ export class LocalServingExecutor implements ServingExecutor {
   }
 
   /** One token behind each sequence's last row. */
-  async #sampleLast({ module, rows, states, sequences }: DraftPass): Promise<number[]> {
-    const { kernels, model } = this.#options;
-    const lastRows = sequences.map(({ ids }, i) => at(rows.firstRows, i) + ids.length - 1);
-    const logits = logitsOfRows(this.#context, model, { states, rows: this.#integers(lastRows) });
-    const values = new LogitRows(await kernels.read(logits), logits);
-    return sequences.map(({ request, ids, firstPosition }) => {
-      const position = firstPosition + ids.length - 1;
-      return sampleToken(values.next(), request.sampling, position + module + 1);
-    });
+  async #sampleLast({ module, rows, states, sequences }: DraftPass): Promise<Int32Array> {
+    const chosen = sequences.map(({ ids }, i) => at(rows.firstRows, i) + ids.length - 1);
+    const rules = sequences.map(({ request }) => request.sampling);
+    const positions = sequences.map(
+      ({ ids, firstPosition }) => firstPosition + ids.length + module,
+    );
+    const { ids } = await this.#sampleRows(states, { chosen, rules, positions });
+    return ids;
   }
 
-  /** The sequences that want another draft, and the rows that it continues. */
-  #goOn(
-    { depth, rows, sequences }: DraftPass,
-    sampled: readonly number[],
-  ): { sequence: DraftSequence; rows: readonly number[] }[] {
+  /** The sequences that want another draft. */
+  #goOn({ depth, rows, sequences }: DraftPass, sampled: Int32Array): DraftSequence[] {
     const isLastModule = depth >= this.#options.model.mtp.length;
     const { blockSize, maxPositions } = this.#options;
-    return sequences.flatMap((sequence, i) => {
+    const next: DraftSequence[] = [];
+    for (const [i, sequence] of sequences.entries()) {
       const { request, ids, firstPosition, blocks } = sequence;
-      if (request.numDrafts <= depth) return [];
+      if (request.numDrafts <= depth) continue;
       const first = at(rows.firstRows, i);
       const draft = at(sampled, i);
       if (isLastModule) {
         const position = firstPosition + ids.length;
-        if (position >= Math.min(blocks.length * blockSize, maxPositions)) return [];
-        const next = { ...sequence, ids: [draft], firstPosition: position };
-        return [{ sequence: next, rows: [first + ids.length - 1] }];
+        if (position >= Math.min(blocks.length * blockSize, maxPositions)) continue;
+        const firstState = first + ids.length - 1;
+        next.push({ ...sequence, ids: [draft], firstPosition: position, firstState });
+      } else if (this.#isCovered(request.sequenceId, { depth: depth + 1, tokens: sequence })) {
+        next.push({ ...sequence, ids: [...ids.slice(1), draft], firstState: first });
       }
-      if (!this.#isCovered(request.sequenceId, { depth: depth + 1, tokens: sequence })) return [];
-      const next = { ...sequence, ids: [...ids.slice(1), draft] };
-      return [{ sequence: next, rows: ids.map((_, row) => first + row) }];
-    });
+    }
+    return next;
+  }
+
+  /** Tokens behind chosen rows of some states. */
+  #sampleRows(
+    states: States,
+    args: { chosen: readonly number[]; rules: SamplingRule[]; positions: number[] },
+  ): ReturnType<typeof sampleRows> {
+    const { chosen, rules, positions } = args;
+    const rows = this.#integers(chosen);
+    const logits = logitsOfRows(this.#context, this.#options.model, { states, rows });
+    return sampleRows(this.#context, { logits, rules, positions });
   }
 
   #upload(sequences: readonly SequenceRows[]): ServingRows {
@@ -302,7 +292,7 @@ export class LocalServingExecutor implements ServingExecutor {
 
   #integers(values: readonly number[]): I32 {
     const tensor = this.#arena.allocate('i32', [values.length]);
-    this.#options.kernels.write(tensor, Int32Array.from(values));
+    this.#options.kernels.write(tensor, new Int32Array(values));
     return tensor;
   }
 }
@@ -310,6 +300,8 @@ export class LocalServingExecutor implements ServingExecutor {
 /** A sequence that a module continues: the ids are its second inputs. */
 interface DraftSequence extends SequenceRows {
   readonly request: SampleRequest;
+  /** The row of the states before that its first id continues; the others follow it. */
+  readonly firstState: number;
 }
 
 interface DraftPass {
@@ -322,20 +314,12 @@ interface DraftPass {
   readonly sequences: readonly DraftSequence[];
 }
 
-/** Logits on the host, handed out row by row. */
-class LogitRows {
-  readonly #values: Float32Array;
-  readonly #width: number;
-  #next = 0;
-
-  constructor(values: Float32Array, tensor: F32) {
-    this.#values = values;
-    this.#width = numColumns(tensor);
-  }
-
-  next(): Float32Array {
-    const start = this.#next;
-    this.#next += this.#width;
-    return this.#values.subarray(start, this.#next);
-  }
+function placedOf(
+  rows: ReadonlyMap<number, PlacedTokens>,
+  { sequenceId, positions }: SampleRequest,
+): PlacedTokens {
+  const placed = rows.get(sequenceId);
+  assert(placed !== undefined, 'the sequence was run');
+  assert(positions >= 1 && positions <= placed.tokens.ids.length, 'positions within the pass');
+  return placed;
 }

@@ -11,6 +11,7 @@ import { permutationCases } from './permutation.ts';
 import { productCases } from './products.ts';
 import { refusals, refuses } from './refusals.ts';
 import { routingCases } from './routing.ts';
+import { samplingCases } from './sampling.ts';
 import type { OracleMemory } from './workbench.ts';
 
 export const kernelCases: readonly KernelCase[] = [
@@ -21,6 +22,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...routingCases,
   ...permutationCases,
   ...endCases,
+  ...samplingCases,
   ...optimiserCases,
 ];
 

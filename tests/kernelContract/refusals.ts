@@ -5,7 +5,7 @@
  */
 import { AssertionError, assert } from '../../src/base/assert.ts';
 import type { F32, Kernels, Operation, OperationArgs } from '../../src/kernels/kernels.ts';
-import { columns } from '../../src/tensor/tensor.ts';
+import { columns, elements, reshape } from '../../src/tensor/tensor.ts';
 import { type Lay, layOn, runValidCall, validCalls } from './validCalls.ts';
 
 export interface Refusal {
@@ -165,6 +165,16 @@ export const refusals: readonly Refusal[] = [
   })),
   refusal('headCrossEntropy', 'a gradient over the head', ({ head_VD }, { floats }) => ({
     gradients: { dH_TD: floats(4, 6), dHead_VD: head_VD.values as F32, gradientScale: 1 },
+  })),
+  refusal('sampleTokens', 'a rule missing', ({ rules }) => ({ rules: rules.slice(1) })),
+  refusal('sampleTokens', 'a position missing', (_) => ({ positions: [0, 1, 2] })),
+  refusal('sampleTokens', 'a rule out of range', ({ rules }) => ({
+    rules: rules.map((rule) => ({ ...rule, topP: 0 })),
+  })),
+  refusal('sampleTokens', 'an id missing', (_, { ints }) => ({ ids_T: ints(3) })),
+  refusal('sampleTokens', 'a vocabulary of none', (_, { floats }) => ({ logits_TV: floats(4, 0) })),
+  refusal('sampleTokens', 'probabilities over the logits', ({ logits_TV }) => ({
+    logProbabilities_T: elements(reshape(logits_TV, [36]), 0, 4),
   })),
   refusal('adamw', 'step 0', (_) => ({ step: 0 })),
   refusal('adamw', 'moments of another shape', (_, { floats }) => ({ firstMoment: floats(4, 7) })),

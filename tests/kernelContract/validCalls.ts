@@ -219,6 +219,13 @@ export function validCalls(kernels: Kernels): ValidCalls {
       targets_T: ints(T),
       gradients: { dH_TD: floats(T, D), dHead_VD: floats(9, D), gradientScale: 1 },
     },
+    sampleTokens: {
+      ids_T: ints(T),
+      logProbabilities_T: floats(T),
+      logits_TV: floats(T, 9),
+      rules: new Array(T).fill({ temperature: 1, topK: 5, topP: 0.9, minP: 0, seed: 1 }),
+      positions: [0, 1, 2, 3],
+    },
     adamw: {
       parameter: floats(T, D),
       gradient: floats(T, D),

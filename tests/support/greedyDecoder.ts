@@ -3,6 +3,7 @@
  * the plainest loops there are, which goldens hold to an independent implementation.
  */
 import type { I32 } from '../../src/kernels/kernels.ts';
+import { greedyToken } from '../../src/kernels/reference/sampling.ts';
 import {
   draftRows,
   logitsOfRows,
@@ -10,7 +11,6 @@ import {
   type States,
   statesOfRows,
 } from '../../src/model/inference.ts';
-import { greedyToken } from '../../src/model/sampler.ts';
 import {
   createLatentCaches,
   type LatentCaches,

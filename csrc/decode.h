@@ -1,0 +1,132 @@
+// What the two halves of a block share when few rows are decoded: norms that every thread makes for
+// itself, and products of rows of weights that threads divide among themselves.
+//
+// A step of decoding reads every weight once and does little else, so it is as fast as memory, if
+// threads are not kept waiting: a half is three or four parallel sections, and what lies between
+// (norms, rotations, routing) is done by every thread for itself rather than by one for all.
+#pragma once
+#include "gemm.h"
+#include "rows.h"
+#include "vmath.h"
+
+namespace moebius {
+namespace {
+
+// As the operation rmsNorm, which keeps the same order of sums.
+inline void normRow(float* to, const float* from, i64 columns, const float* gain, float eps) {
+  const float squares = sumOverRow(columns, [&](i64 i, i64 count) {
+    const vf v = loadSome(from + i, count);
+    return v * v;
+  });
+  const vf factor = splat(1.0f / __builtin_sqrtf(squares / float(columns) + eps));
+  writeRow(to, columns, [&](i64 i, i64 count) {
+    return loadSome(from + i, count) * factor * loadSome(gain + i, count);
+  });
+}
+
+// Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i itself,
+// without `factors` as it is.
+struct DotOutput {
+  float* data;
+  i64 stride;
+  bool accumulate;
+  const i32* tokens;
+  const float* factors;
+  float* row(i64 i) const { return data + (tokens == nullptr ? i : tokens[i]) * stride; }
+};
+
+// Rows of activations against rows begin … end of weights; `memory` holds inputFloats of them.
+struct DotTask {
+  const float* x;
+  i64 stride, count, depth;
+  Source weights;
+  float* memory;
+};
+
+MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const DotOutput& out) {
+  if (begin >= end || task.count == 0) return;
+  forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+    const DotInput in =
+        prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
+    withRows(task.count, [&]<int R>(LaneList<R>) {
+      dotStreams<R, T>(in, task.weights, begin, end,
+                       [&](i64 row, i64 rows, i64 first, i64 apart, i64 count, const float* results,
+                           i64 width) {
+        for (i64 i = 0; i < rows; i++) {
+          float* to = out.row(row + i) + first;
+          const float factor = out.factors == nullptr ? 1.0f : out.factors[row + i];
+          for (i64 j = 0; j < count; j++) {
+            const float value = factor * results[i * width + j];
+            to[j * apart] = out.accumulate ? to[j * apart] + value : value;
+          }
+        }
+      });
+    });
+  });
+}
+
+// silu(gate) · up for rows begin … end of the gate; the up rows lie `offset` behind.
+MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 end,
+                               const DotOutput& out) {
+  if (begin >= end || task.count == 0) return;
+  forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+    const DotInput in =
+        prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
+    withRows(task.count, [&]<int R>(LaneList<R>) {
+      dotPairStreams<R, T>(in, task.weights, offset, begin, end,
+                           [&](i64 row, i64 rows, i64 first, i64 apart, i64 count,
+                               const float* gates, const float* ups, i64 width) {
+        float gated[kMostResults];
+        for (i64 i = 0; i < rows * width; i += kLanes) {
+          const vf g = load(gates + i);
+          store(gated + i, g * vsigmoid(g) * load(ups + i));
+        }
+        for (i64 i = 0; i < rows; i++) {
+          float* to = out.row(row + i) + first;
+          for (i64 j = 0; j < count; j++) to[j * apart] = gated[i * width + j];
+        }
+      });
+    });
+  });
+}
+
+// Equal shares of [0, units) for threads.
+struct Share {
+  i64 begin, end;
+  Share(i64 units, int thread, int threads)
+      : begin(units * thread / threads), end(units * (thread + 1) / threads) {}
+};
+
+// Parts of unequal weight laid on one line and cut into equal lengths: each thread takes whole units
+// that begin within its own. A unit is seen alike from both sides of a cut.
+class Line {
+ public:
+  Line(double total, int thread, int threads)
+      : from_(total * thread / threads), to_(total * (thread + 1) / threads),
+        isLast_(thread == threads - 1) {}
+  // The share of the next part: `units` of `cost` each.
+  Share next(i64 units, double cost) {
+    Share share(0, 0, 1);
+    share.begin = unitAt(from_, units, cost);
+    share.end = isLast_ ? units : unitAt(to_, units, cost);
+    position_ += double(units) * cost;
+    return share;
+  }
+
+ private:
+  i64 unitAt(double at, i64 units, double cost) const {
+    if (at <= position_) return 0;
+    const double unit = (at - position_) / cost;
+    return unit >= double(units) ? units : i64(unit) + (double(i64(unit)) < unit);
+  }
+  double from_, to_;
+  bool isLast_;
+  double position_ = 0;
+};
+
+inline double rowBytes(const Weights& w) {
+  return double(w.values.columns) * double(bytesOf(w.values.dtype));
+}
+
+}  // namespace
+}  // namespace moebius

@@ -1,0 +1,164 @@
+// The attention half of a block over a few cached rows at once, in place:
+//
+//     n = norm(x)                       [qDown | kvDown] n        heads = absorbed attention
+//     cache[slot] = [norm(c) | rope(k)]     q = Wq norm(qLatent)      x += Wo heads
+//
+// T rows (decoded tokens and drafts), D hidden, H heads, N nope, P rope, V value dim, C latents.
+// Bytes: the weights once, the cache of each row's sequence; FLOPs: 2 T per weight. Bound by memory.
+// Four sections: down projections; queries, by heads, and the cache's new rows; attention and
+// values, by heads; output. Every row is computed as it would be alone.
+#pragma once
+#include "decode.h"
+#include "decodeAttention.h"
+#include "rope.inl"
+
+namespace moebius {
+namespace {
+
+// One row of `heads` × columns, as the operation rope turns it.
+inline void ropeRow(float* x, i64 stride, i64 rows, i64 pairs, const Matrix<const float>& table,
+                    i64 position) {
+  for (i64 i = 0; i < pairs; i++) {
+    const float* angle = table.row(position * pairs + i);
+    for (i64 row = 0; row < rows; row++) {
+      float* pair = x + row * stride + 2 * i;
+      const float a = pair[0] * angle[0] - pair[1] * angle[1];
+      const float b = pair[0] * angle[1] + pair[1] * angle[0];
+      pair[0] = a;
+      pair[1] = b;
+    }
+  }
+}
+
+// args: x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table, gain, qDown
+// (may be left out), qGain (as qDown), q, kvDown, kvGain, kv, o, blockSize, heads, nope, value, eps,
+// latentEps, scale
+void mlaDecode(const Context& context, const double* raw) {
+  Args args(raw);
+  const auto x = args.matrix();
+  const i32* positions = args.vector<const i32>();
+  const i32* slots = args.vector<const i32>();
+  const auto cacheRows = args.matrix();
+  const auto blockTable = args.matrix<const i32>();
+  const i32* sequences = args.vector<const i32>();
+  const i32* lengths = args.vector<const i32>();
+  const auto table = args.matrix<const float>();
+  const float* gain = args.vector<const float>();
+  const Weights qDown = args.weights();
+  const float* qGain = args.vector<const float>();
+  const Weights qUp = args.weights();
+  const Weights kvDown = args.weights();
+  const float* kvGain = args.vector<const float>();
+  const Weights kv = args.weights();
+  const Weights o = args.weights();
+  const i64 blockSize = args.integer();
+  const i64 H = args.integer();
+  const i64 N = args.integer();
+  const i64 V = args.integer();
+  const float eps = args.real();
+  const float latentEps = args.real();
+  const float scale = args.real() * kLog2E;
+
+  const PagedCache cache = {{cacheRows.data, cacheRows.rows, cacheRows.columns, cacheRows.stride},
+                            blockTable, blockSize};
+  const i64 T = x.rows;
+  const i64 D = x.columns;
+  const i64 C = kv.values.columns;
+  const i64 width = cacheRows.columns;
+  const i64 P = width - C;
+  const i64 Q = qDown.values.rows;  // 0 where the query is projected in one step
+  const i64 queryDepth = qUp.values.columns;
+
+  float* qLatents = scratch<float>(context, T * Q + 1);
+  float* kvLatents = scratch<float>(context, T * width);
+  float* queries = scratch<float>(context, T * H * (N + P));
+  float* absorbed = scratch<float>(context, T * H * width);
+  float* latents = scratch<float>(context, T * H * C);
+  float* values = scratch<float>(context, T * H * V);
+  const i64 normFloats = inputFloats(T, maxOf(D, queryDepth));
+  const i64 inputs = inputFloats(T, maxOf(maxOf(D, queryDepth), maxOf(C, H * V)));
+  const i64 perThread = normFloats + inputs + HeadScratch::floats(C) + kProductScratch;
+  float* memory = scratch<float>(context, context.threads * perThread);
+  const auto normedOf = [&](int thread) { return memory + thread * perThread; };
+  const auto inputOf = [&](int thread) { return normedOf(thread) + normFloats; };
+
+  onEveryThread(context, [&](int thread) {
+    float* normed = normedOf(thread);
+    for (i64 t = 0; t < T; t++) normRow(normed + t * D, x.row(t), D, gain, eps);
+    Line line(double(Q) * rowBytes(qDown) + double(width) * rowBytes(kvDown), thread,
+              context.threads);
+    const Share ofQ = line.next(Q, rowBytes(qDown));
+    const Share ofKv = line.next(width, rowBytes(kvDown));
+    if (Q > 0) {
+      dotProducts({normed, D, T, D, sourceOf(qDown, true), inputOf(thread)}, ofQ.begin, ofQ.end,
+                  {qLatents, Q, false, nullptr, nullptr});
+    }
+    dotProducts({normed, D, T, D, sourceOf(kvDown, true), inputOf(thread)}, ofKv.begin, ofKv.end,
+                {kvLatents, width, false, nullptr, nullptr});
+  });
+
+  onEveryThread(context, [&](int thread) {
+    if (thread == 0) {
+      for (i64 t = 0; t < T; t++) {
+        float* slot = cacheRows.row(slots[t]);
+        normRow(slot, kvLatents + t * width, C, kvGain, latentEps);
+        copyBytes(slot + C, kvLatents + t * width + C, P * i64(sizeof(float)));
+        ropeRow(slot + C, 0, 1, P / 2, table, positions[t]);
+      }
+    }
+    const Share heads(H, thread, context.threads);
+    if (heads.begin == heads.end) return;
+    float* normed = normedOf(thread);  // without a query latent still the normed x
+    if (Q > 0) {
+      for (i64 t = 0; t < T; t++) normRow(normed + t * Q, qLatents + t * Q, Q, qGain, latentEps);
+    }
+    const i64 stride = H * (N + P);
+    dotProducts({normed, queryDepth, T, queryDepth, sourceOf(qUp, true), inputOf(thread)},
+                heads.begin * (N + P), heads.end * (N + P),
+                {queries, stride, false, nullptr, nullptr});
+    float* products = inputOf(thread) + inputs + HeadScratch::floats(C);
+    for (i64 h = heads.begin; h < heads.end; h++) {
+      Weights keys = kv;
+      keys.values.data = static_cast<u8*>(kv.values.data) +
+                         h * (N + V) * kv.values.stride * bytesOf(kv.values.dtype);
+      keys.values.rows = N;
+      Source source = sourceOf(keys, false);
+      source.firstRow = h * (N + V);
+      multiplyRange({absorbed + h * width, H * width,
+                     sourceOf(queries + h * (N + P), stride, T, N, true), source, T, C, N, false},
+                    {0, T, 0, C}, products);
+      for (i64 t = 0; t < T; t++) {
+        float* to = absorbed + (t * H + h) * width;
+        copyBytes(to + C, queries + t * stride + h * (N + P) + N, P * i64(sizeof(float)));
+        ropeRow(to + C, 0, 1, P / 2, table, positions[t]);
+        writeRow(to, width, [&](i64 i, i64 lanes) { return loadSome(to + i, lanes) * splat(scale); });
+      }
+    }
+  });
+
+  onEveryThread(context, [&](int thread) {
+    const Share heads(H, thread, context.threads);
+    const HeadScratch attention(inputOf(thread) + inputs);
+    for (i64 t = 0; t < T; t++) {
+      for (i64 h = heads.begin; h < heads.end; h += kHeadGroup) {
+        attendHeads(latents + (t * H + h) * C, C, absorbed + (t * H + h) * width, width,
+                    minOf<i64>(kHeadGroup, heads.end - h), cache, sequences[t], lengths[t], C,
+                    attention);
+      }
+    }
+    for (i64 h = heads.begin; h < heads.end; h++) {
+      dotProducts({latents + h * C, H * C, T, C, sourceOf(kv, true), inputOf(thread)},
+                  h * (N + V) + N, (h + 1) * (N + V),
+                  {values + h * V - (h * (N + V) + N), H * V, false, nullptr, nullptr});
+    }
+  });
+
+  onEveryThread(context, [&](int thread) {
+    const Share rows(D, thread, context.threads);
+    dotProducts({values, H * V, T, H * V, sourceOf(o, true), inputOf(thread)}, rows.begin,
+                rows.end, {x.data, x.stride, true, nullptr, nullptr});
+  });
+}
+
+}  // namespace
+}  // namespace moebius
