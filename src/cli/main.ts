@@ -148,15 +148,30 @@ export function createProgram(): Command {
   program
     .command('bench')
     .description('measure speed, each figure as a share of this machine’s limits')
-    .argument('<what>', 'train, or kernels')
-    .option('--config <file>', 'a model config.json or a preset’s name', 'v3-mini')
-    .option('--batch <n>', 'sequences per step', integerOption(1), 8)
-    .option('--sequence-length <n>', 'tokens per sequence', integerOption(2), 512)
-    .option('--steps <n>', 'measured steps', integerOption(1), 5)
+    .argument('<what>', 'train, kernels, decode, prefill, compare or limits')
+    .argument('[workload]', 'compare: train, decode or prefill')
+    .option('--config <file>', 'a model config.json or a preset’s name')
+    .option('--batch <n>', 'sequences at once: 8 in training, else 1', integerOption(1))
+    .option('--sequence-length <n>', 'train: tokens per sequence; 512', integerOption(2))
+    .option('--steps <n>', 'measured steps: 5 of training, 4 prompts', integerOption(1))
+    .option('--dtype <name>', 'decode, prefill: f32, bf16, f16 or f8e4m3 weights')
+    .option('--context <n>', 'decode: tokens of each prompt; 64', integerOption(1))
+    .option('--tokens <n>', 'decode: measured tokens of each sequence; 64', integerOption(1))
+    .option('--prompt <n>', 'prefill: tokens of a prompt; 512', integerOption(1))
+    .option('--model <dir>', 'decode, prefill: a checkpoint in place of made-up weights')
+    .option('--operations', 'train: measure one more step operation by operation')
+    .option('--shapes', 'operations one by one for each shape')
+    .option('--peers <dir>', 'compare: folder of the other programs and their models')
+    .option('--rounds <n>', 'compare: times that each of the two runs; 5', integerOption(1))
+    .option('--gguf <file>', 'compare: llama.cpp’s model, in place of one made for it')
+    .option('--via <command>', 'compare: put before every measured command, as "nice -n 5"')
     .option('--tiny', 'seconds instead of minutes: only shows that it runs')
+    .option('--record [file]', 'append the figures to a ledger, bench/ledger.jsonl')
     .option('--kernels <name>', 'native, wasm or reference')
     .option('--json', 'end with one line of JSON')
-    .action(async (what, options) => (await import('./commands/bench.ts')).bench(what, options));
+    .action(async (what, workload, options) =>
+      (await import('./commands/bench.ts')).bench(what, workload, options),
+    );
 
   program
     .command('doctor')

@@ -63,23 +63,24 @@ function runs(offsets: readonly unknown[]): string {
     : lengths.join(',');
 }
 
-/** The same kernels, telling `note` of every operation before it runs. */
-export function observeCalls(kernels: Kernels, note: (call: OperationCall) => void): Kernels {
-  const observed: Record<string, unknown> = {};
+/** The same kernels with something done around every operation; `around` calls `run` once. */
+export function wrapCalls(
+  kernels: Kernels,
+  around: (call: OperationCall, run: () => void) => void,
+): Kernels {
+  const wrapped: Record<string, unknown> = {};
   for (const name of memberNames(kernels)) {
     const member = (kernels as unknown as Record<string, unknown>)[name];
     if (typeof member !== 'function') {
-      observed[name] = member;
+      wrapped[name] = member;
     } else if (NOT_OPERATIONS.has(name)) {
-      observed[name] = member.bind(kernels);
+      wrapped[name] = member.bind(kernels);
     } else {
-      observed[name] = (args: CallArgs) => {
-        note({ operation: name as Operation, args });
-        return member.call(kernels, args);
-      };
+      wrapped[name] = (args: CallArgs): void =>
+        around({ operation: name as Operation, args }, () => member.call(kernels, args));
     }
   }
-  return observed as unknown as Kernels;
+  return wrapped as unknown as Kernels;
 }
 
 const NOT_OPERATIONS = new Set(['createArena', 'read', 'write']);

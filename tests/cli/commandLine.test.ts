@@ -120,21 +120,6 @@ test('config recipes: ends with recipes and presets, as JSON', async () => {
   assert.ok((presets as readonly string[]).includes('deepseek-v3'));
 });
 
-test('bench: train and kernels end with their figures, as JSON', async () => {
-  const train = await moebiusJson('bench', 'train', '--tiny');
-  for (const key of ['tokensPerSecond', 'stepSeconds', 'predictedStepSeconds']) {
-    assert.ok(Number(train[key]) > 0, `${key} is ${train[key]}`);
-  }
-  for (const key of ['fmaPeakGflops', 'shareOfPeak', 'peakMemoryBytes', 'validationBitsPerByte']) {
-    assert.ok(key in train, key);
-  }
-  const kernels = await moebiusJson('bench', 'kernels', '--tiny');
-  const operations = kernels.operations as readonly Json[];
-  assert.ok(operations.length > 10);
-  const shares = operations.reduce((sum, { shareOfStep }) => sum + Number(shareOfStep), 0);
-  assert.ok(Math.abs(shares - 1) < 0.01, `the shares of a step add up to ${shares}`);
-});
-
 test('Command line: without --json nothing in the output is meant for programs', async (context) => {
   const out = join(temporaryFolder(context), 'out.safetensors');
   const folder = join(goldenRoot, 'v3-tiny');

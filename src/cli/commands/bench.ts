@@ -3,180 +3,69 @@
  *
  * - `train`: steps of a model on made-up tokens, beside the same step's prediction
  * - `kernels`: where a step's time goes, operation by operation, each against the roofline
+ * - `decode`, `prefill`: the serving path on made-up weights, or a checkpoint's
+ * - `compare`: one of them and another program in turns
+ * - `limits`: the machine's limits alone
  */
-import { existsSync } from 'node:fs';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
-import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
-import type { ModelConfig } from '../../config/modelConfig.ts';
-import { countParameters, flopsPerToken } from '../../config/modelCounts.ts';
-import { parseModelConfig } from '../../config/parseModelConfig.ts';
-import { findPreset } from '../../config/presets/presets.ts';
-import { TRAIN_DEFAULTS, type TrainConfig } from '../../config/trainConfig.ts';
-import type { StepPrograms } from '../../policy/pipeline/singleRank.ts';
-import { machineClock } from '../../runtime/clock.ts';
-import { readJson } from '../../runtime/openModel.ts';
-import { stepPrograms } from '../../training/step.ts';
-import { type Cell, formatTable, note, printResult } from '../output.ts';
-import { prepareRank } from '../prepareTraining.ts';
-import { priceStep, type StepPrediction } from '../priceStep.ts';
-import { type Machine, openMachine } from '../wiring.ts';
-import { zipfBatch } from '../zipfBatch.ts';
+import { benchCompare, type CompareOptions } from '../bench/compareBench.ts';
+import { recordResult } from '../bench/ledger.ts';
+import { describeLimits, measureLimits } from '../bench/machineLimits.ts';
+import type { Figures } from '../bench/runCommand.ts';
+import { benchServing } from '../bench/servingBench.ts';
+import { benchKernels, benchTrain } from '../bench/trainBench.ts';
+import { note, printResult } from '../output.ts';
+import { openMachine } from '../wiring.ts';
 
-export interface BenchOptions {
-  readonly config: string;
-  readonly batch: number;
-  readonly sequenceLength: number;
-  readonly steps: number;
-  readonly tiny?: boolean;
-  readonly kernels?: string;
-  readonly json?: boolean;
+export interface BenchCommandOptions extends CompareOptions {
+  /** The ledger that the figures are written to. */
+  readonly record?: string | true;
 }
 
-const WARM_UP_STEPS = 1;
+const WORKLOADS = ['train', 'kernels', 'decode', 'prefill', 'compare', 'limits'];
 
-export async function bench(what: string, options: BenchOptions): Promise<void> {
-  if (what === 'train') return benchTrain(options);
-  if (what === 'kernels') return benchKernels(options);
-  const known = ['train', 'kernels'];
-  throw new MoebiusError('bench.unknown', `there is no benchmark "${what}"`, {
-    values: { what },
-    hint: `Take ${nearestName(what, known) ?? known.join(' or ')}.`,
-  });
+/** @throws bench.unknown, and what the benchmarks throw */
+export async function bench(
+  what: string,
+  compared: string | undefined,
+  options: BenchCommandOptions,
+): Promise<void> {
+  const figures = await run(what, compared, options);
+  if (options.record === undefined) return;
+  const path = recordResult({ what, compared, options: { ...options }, figures });
+  note(`recorded in ${path}`);
 }
 
-async function benchTrain(options: BenchOptions): Promise<void> {
-  const { config, machine, programs } = await prepare(options);
-  const prediction = await priceStep(config, machine, programs);
-  const { executor } = prepareRank(config, machine, '');
-  const seconds: number[] = [];
-  for (let step = 0; step < WARM_UP_STEPS + config.steps; step++) {
-    const started = machineClock.now();
-    await executor.run(programs.compute);
-    await executor.run(programs.apply);
-    if (step < WARM_UP_STEPS) continue;
-    seconds.push(machineClock.now() - started);
-    note(`step ${step + 1 - WARM_UP_STEPS} of ${config.steps}: ${seconds.at(-1)?.toFixed(3)} s`);
+async function run(
+  what: string,
+  compared: string | undefined,
+  options: BenchCommandOptions,
+): Promise<Figures> {
+  switch (what) {
+    case 'train':
+      return { ...(await benchTrain(options)) };
+    case 'kernels':
+      return benchKernels(options);
+    case 'decode':
+    case 'prefill':
+      return { ...(await benchServing(what, options)) };
+    case 'compare':
+      return { ...(await benchCompare(compared, options)) };
+    case 'limits':
+      return benchLimits(options);
+    default:
+      throw new MoebiusError('bench.unknown', `there is no benchmark "${what}"`, {
+        values: { what },
+        hint: `Take ${nearestName(what, WORKLOADS) ?? WORKLOADS.join(', ')}.`,
+      });
   }
-  const figures = trainFigures(config, { seconds, prediction, machine });
-  const { tokensPerSecond, stepSeconds, predictedStepSeconds, shareOfPeak } = figures;
-  const rows: Cell[][] = [
-    ['model', `${options.config}, ${formatCount(countParameters(config.model).total)} parameters`],
-    ['step', `${options.batch} × ${options.sequenceLength} tokens, ${machine.description}`],
-    ['tokens per second', formatCount(Math.round(tokensPerSecond))],
-    [
-      'seconds per step',
-      `${stepSeconds.toFixed(4)} (predicted ${predictedStepSeconds.toFixed(4)})`,
-    ],
-    ['spread', `${Math.min(...seconds).toFixed(4)} to ${Math.max(...seconds).toFixed(4)}`],
-    ['FMA peak', `${(figures.fmaPeakGflops ?? 0).toFixed(0)} GFLOP/s`],
-    ['share of peak', formatPercent(shareOfPeak ?? 0)],
-    ['peak memory', formatBytes(figures.peakMemoryBytes)],
-  ];
-  printResult(options, { table: formatTable(rows), json: { ...figures } });
 }
 
-interface TrainFigures {
-  readonly tokensPerSecond: number;
-  readonly stepSeconds: number;
-  readonly predictedStepSeconds: number;
-  readonly fmaPeakGflops: number | null;
-  readonly shareOfPeak: number | null;
-  readonly peakMemoryBytes: number;
-  /** Made-up tokens have no text behind them. */
-  readonly validationBitsPerByte: null;
-  readonly allStepSeconds: readonly number[];
-}
-
-function trainFigures(
-  config: TrainConfig,
-  args: { seconds: readonly number[]; prediction: StepPrediction; machine: Machine },
-): TrainFigures {
-  const { seconds, prediction, machine } = args;
-  const { length, sequences } = config.batch;
-  const stepSeconds = median(seconds);
-  const tokensPerSecond = (length * sequences) / stepSeconds;
-  const counted = { context: length, causal: true, mtp: true, training: true };
-  const peak = prediction.profile.roofline.fmaPeak;
-  const hasPeak = machine.addon !== null;
-  return {
-    tokensPerSecond,
-    stepSeconds,
-    predictedStepSeconds: prediction.seconds,
-    fmaPeakGflops: hasPeak ? peak / 1e9 : null,
-    shareOfPeak: hasPeak ? (tokensPerSecond * flopsPerToken(config.model, counted)) / peak : null,
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
-    validationBitsPerByte: null,
-    allStepSeconds: seconds,
-  };
-}
-
-async function benchKernels(options: BenchOptions): Promise<void> {
-  const { config, machine, programs } = await prepare(options);
-  const { profile, seconds, families } = await priceStep(config, machine, programs);
-  const { fmaPeak, readBandwidth } = profile.roofline;
-  const sorted = families.toSorted((a, b) => b.seconds - a.seconds);
-  const figures = sorted.map(({ family, calls, seconds: spent, flops, bytes }) => {
-    const limit = Math.max(flops / fmaPeak, bytes / readBandwidth);
-    return {
-      operation: family,
-      calls,
-      seconds: spent,
-      shareOfStep: spent / seconds,
-      gflops: flops / spent / 1e9,
-      gigabytesPerSecond: bytes / spent / 1e9,
-      shareOfRoofline: machine.addon === null ? null : limit / spent,
-    };
-  });
-  const rows = figures.map((each) => [
-    each.operation,
-    each.calls,
-    (each.seconds * 1e3).toFixed(2),
-    formatPercent(each.shareOfStep),
-    each.gflops.toFixed(1),
-    each.gigabytesPerSecond.toFixed(1),
-    each.shareOfRoofline === null ? '–' : formatPercent(each.shareOfRoofline, 0),
-  ]);
-  const header = ['operation', 'calls', 'ms', 'of step', 'GFLOP/s', 'GB/s', 'of roofline'];
-  const peak = `${(fmaPeak / 1e9).toFixed(0)} GFLOP/s`;
-  const limits = `${machine.description}: ${peak}, read ${(readBandwidth / 1e9).toFixed(1)} GB/s`;
-  printResult(options, {
-    table: `${formatTable(rows, header)}\n${machine.addon === null ? machine.description : limits}`,
-    json: { stepSeconds: seconds, roofline: profile.roofline, operations: figures },
-  });
-}
-
-async function prepare(
-  options: BenchOptions,
-): Promise<{ config: TrainConfig; machine: Machine; programs: StepPrograms }> {
-  const model = await modelOf(options);
+function benchLimits(options: BenchCommandOptions): Figures {
   const machine = openMachine({ kernels: options.kernels, note });
-  const length = options.tiny === true ? 32 : options.sequenceLength;
-  const sequences = options.tiny === true ? 2 : options.batch;
-  const config: TrainConfig = {
-    ...TRAIN_DEFAULTS,
-    name: 'bench',
-    steps: options.tiny === true ? 2 : options.steps,
-    model,
-    batch: { ...TRAIN_DEFAULTS.batch, sequences, microBatch: sequences, length },
-  };
-  const batch = zipfBatch(model, { numSequences: sequences, length });
-  return { config, machine, programs: stepPrograms(config, [batch]) };
-}
-
-async function modelOf({ config, sequenceLength }: BenchOptions): Promise<ModelConfig> {
-  const model = existsSync(config)
-    ? parseModelConfig(await readJson(config), config)
-    : findPreset(config);
-  if (sequenceLength <= model.maxPositionEmbeddings) return model;
-  throw new MoebiusError('bench.length', 'the sequences are longer than the model’s positions', {
-    values: { sequenceLength, maxPositionEmbeddings: model.maxPositionEmbeddings },
-    hint: `Set --sequence-length to ${model.maxPositionEmbeddings} or less.`,
-  });
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : ((sorted[middle - 1] ?? 0) + upper) / 2;
+  const roofline = measureLimits(machine, options.tiny === true ? 0.03 : 0.5);
+  const figures = { machine: machine.description, roofline };
+  const table = `${machine.description}: ${describeLimits(roofline)}`;
+  printResult(options, { table, json: figures });
+  return figures;
 }

@@ -1,0 +1,46 @@
+/** What every benchmark shares: its options, its model, and medians. */
+import { existsSync } from 'node:fs';
+import { MoebiusError } from '../../base/errors.ts';
+import type { ModelConfig } from '../../config/modelConfig.ts';
+import { parseModelConfig } from '../../config/parseModelConfig.ts';
+import { findPreset } from '../../config/presets/presets.ts';
+import { readJson } from '../../runtime/openModel.ts';
+import type { OutputOptions } from '../output.ts';
+
+export interface BenchOptions extends OutputOptions {
+  /** A config.json or a preset's name; v3-mini for training, v3-small for serving. */
+  readonly config?: string;
+  /** Sequences at once: 8 in training, 1 in serving. */
+  readonly batch?: number;
+  /** Only shows that it runs: few tokens, short measurements. */
+  readonly tiny?: boolean;
+  /** Operations by shape, not only by layout and types. */
+  readonly shapes?: boolean;
+  readonly kernels?: string;
+}
+
+export async function benchModel(name: string): Promise<ModelConfig> {
+  return existsSync(name) ? parseModelConfig(await readJson(name), name) : findPreset(name);
+}
+
+/** @throws bench.length when sequences are longer than the model's positions */
+export function checkLength(model: ModelConfig, needed: number, option: string): void {
+  const { maxPositionEmbeddings } = model;
+  if (needed <= maxPositionEmbeddings) return;
+  throw new MoebiusError('bench.length', 'the sequences are longer than the model’s positions', {
+    values: { positions: needed, maxPositionEmbeddings },
+    hint: `Lower ${option}, so that sequences take ${maxPositionEmbeddings} positions or less.`,
+  });
+}
+
+export function median(values: readonly number[]): number {
+  return quantile(values, 0.5);
+}
+
+/** Between two values their mean for the median, else the lower one. */
+export function quantile(values: readonly number[], share: number): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const upper = sorted[Math.floor(sorted.length * share)] ?? 0;
+  const isBetween = share === 0.5 && sorted.length % 2 === 0;
+  return isBetween ? ((sorted[sorted.length / 2 - 1] ?? 0) + upper) / 2 : upper;
+}
