@@ -24,8 +24,8 @@ inline void normRow(float* to, const float* from, i64 columns, const float* gain
   });
 }
 
-// Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i itself,
-// without `factors` as it is.
+// Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i
+// itself, without `factors` as it is.
 struct DotOutput {
   float* data;
   i64 stride;
@@ -43,6 +43,19 @@ struct DotTask {
   float* memory;
 };
 
+// Results of one row, `apart` columns from each other. Not inlined: where the compiler sees more, it
+// fuses multiply and add of some results and not of others, and their bits depend on their place.
+MOEBIUS_NOINLINE void writeResults(const DotOutput& out, i64 row, i64 first, i64 apart, i64 count,
+                                   const float* results) {
+  float* to = out.row(row) + first;
+  const float factor = out.factors == nullptr ? 1.0f : out.factors[row];
+  for (i64 j = 0; j < count; j++) {
+    float product = factor * results[j];
+    asm volatile("" : "+m"(product));
+    to[j * apart] = out.accumulate ? to[j * apart] + product : product;
+  }
+}
+
 MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forWeightType(task.weights.dtype, [&]<class T>(const T*) {
@@ -53,12 +66,7 @@ MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const
                        [&](i64 row, i64 rows, i64 first, i64 apart, i64 count, const float* results,
                            i64 width) {
         for (i64 i = 0; i < rows; i++) {
-          float* to = out.row(row + i) + first;
-          const float factor = out.factors == nullptr ? 1.0f : out.factors[row + i];
-          for (i64 j = 0; j < count; j++) {
-            const float value = factor * results[i * width + j];
-            to[j * apart] = out.accumulate ? to[j * apart] + value : value;
-          }
+          writeResults(out, row + i, first, apart, count, results + i * width);
         }
       });
     });
@@ -97,8 +105,8 @@ struct Share {
       : begin(units * thread / threads), end(units * (thread + 1) / threads) {}
 };
 
-// Parts of unequal weight laid on one line and cut into equal lengths: each thread takes whole units
-// that begin within its own. A unit is seen alike from both sides of a cut.
+// Parts of unequal weight laid on one line and cut into equal lengths: each thread takes whole
+// units that begin within its own. A unit is seen alike from both sides of a cut.
 class Line {
  public:
   Line(double total, int thread, int threads)

@@ -37,11 +37,9 @@ MOEBIUS_NOINLINE void attendHeads(float* out, i64 outStride, const float* q, i64
   for (i64 h = 0; h < kHeadGroup; h++) heads[h] = q + minOf(h, count - 1) * width;
   const i64 padded = HeadScratch::padded(latent);
   clearFloats(s.sums, kHeadGroup * padded);
-  float maxima[kHeadGroup], totals[kHeadGroup];
-  for (int h = 0; h < kHeadGroup; h++) {
-    maxima[h] = kMinusInfinity;
-    totals[h] = 0.0f;
-  }
+  float maxima[kHeadGroup];
+  float totals[kLanes] = {};
+  for (int h = 0; h < kHeadGroup; h++) maxima[h] = kMinusInfinity;
   const float* rows[kPositions];
   for (i64 begin = 0; begin < length; begin += kPositions) {
     const i64 positions = minOf<i64>(kPositions, length - begin);
@@ -100,9 +98,8 @@ MOEBIUS_NOINLINE void attendHeads(float* out, i64 outStride, const float* q, i64
       store(s.scores + pair * kLanes, p);
     }
     store(both, total);
-    for (int h = 0; h < kHeadGroup; h++) {
-      totals[h] = totals[h] * rescale[h] + (both[h] + both[kHeadGroup + h]);
-    }
+    for (int h = 0; h < kHeadGroup; h++) both[h] += both[kHeadGroup + h];
+    store(totals, fma(load(totals), shrink, load(both)));
     for (i64 c = 0; c < latent; c += kSumVectors * kLanes) {
       const bool isWhole = c + kSumVectors * kLanes <= latent;
       vf sums[kHeadGroup][kSumVectors];

@@ -4,7 +4,7 @@
 //     cache[slot] = [norm(c) | rope(k)]     q = Wq norm(qLatent)      x += Wo heads
 //
 // T rows (decoded tokens and drafts), D hidden, H heads, N nope, P rope, V value dim, C latents.
-// Bytes: the weights once, the cache of each row's sequence; FLOPs: 2 T per weight. Bound by memory.
+// Bytes: the weights once, the cache of each row's sequence; FLOPs: 2 T per weight. Memory-bound.
 // Four sections: down projections; queries, by heads, and the cache's new rows; attention and
 // values, by heads; output. Every row is computed as it would be alone.
 #pragma once
@@ -30,9 +30,9 @@ inline void ropeRow(float* x, i64 stride, i64 rows, i64 pairs, const Matrix<cons
   }
 }
 
-// args: x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table, gain, qDown
-// (may be left out), qGain (as qDown), q, kvDown, kvGain, kv, o, blockSize, heads, nope, value, eps,
-// latentEps, scale
+// args: x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table, gain,
+// qDown (may be left out), qGain (as qDown), q, kvDown, kvGain, kv, o, blockSize, heads, nope,
+// value, eps, latentEps, scale
 void mlaDecode(const Context& context, const double* raw) {
   Args args(raw);
   const auto x = args.matrix();
@@ -131,7 +131,8 @@ void mlaDecode(const Context& context, const double* raw) {
         float* to = absorbed + (t * H + h) * width;
         copyBytes(to + C, queries + t * stride + h * (N + P) + N, P * i64(sizeof(float)));
         ropeRow(to + C, 0, 1, P / 2, table, positions[t]);
-        writeRow(to, width, [&](i64 i, i64 lanes) { return loadSome(to + i, lanes) * splat(scale); });
+        writeRow(to, width,
+                 [&](i64 i, i64 lanes) { return loadSome(to + i, lanes) * splat(scale); });
       }
     }
   });

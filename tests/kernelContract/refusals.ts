@@ -114,6 +114,37 @@ export const refusals: readonly Refusal[] = [
   })),
   refusal('absorbedAttention', 'lengths of other rows', (_, { ints }) => ({ length_T: ints(3) })),
   refusal('absorbedAttention', 'a table in one dim', (_, { ints }) => ({ blockTable: ints(2) })),
+  refusal('mlaDecode', 'more rows than it is made for', (_, { floats, ints, tensor }) => ({
+    x_TD: floats(17, 6),
+    positions_T: ints(17),
+    slots_T: ints(17),
+    sequence_T: ints(17),
+    length_T: tensor('i32', 1, 17),
+  })),
+  refusal('mlaDecode', 'a cache of another width', (_, { floats }) => ({ cache: floats(2, 8, 9) })),
+  refusal('mlaDecode', 'an odd number of rotated columns', (_, { floats }) => ({
+    cache: floats(2, 8, 8),
+  })),
+  refusal('mlaDecode', 'lengths of other rows', (_, { ints }) => ({ length_T: ints(3) })),
+  refusal('mlaDecode', 'a query of another depth', (_, { floats }) => ({
+    q: { values: floats(12, 6) },
+  })),
+  refusal('mlaDecode', 'an output projection of other heads', (_, { floats }) => ({
+    o: { values: floats(6, 7) },
+  })),
+  refusal('mlaDecode', 'rows that are its gain', ({ x_TD }) => ({ gain: elements(x_TD, 0, 6) })),
+  refusal('feedForwardDecode', 'more rows than it is made for', (_, { floats }) => ({
+    x_TD: floats(17, 6),
+  })),
+  refusal('feedForwardDecode', 'a network of another depth', (_, { floats }) => ({
+    mlp: { gateUp: { values: floats(6, 5) }, down: { values: floats(6, 3) } },
+  })),
+  refusal('feedForwardDecode', 'experts that the router does not know', ({ routed }, { floats }) =>
+    routed === undefined ? {} : { routed: { ...routed, gateUp: { values: floats(3, 10, 6) } } },
+  ),
+  refusal('feedForwardDecode', 'groups that do not divide its experts', ({ routed }) =>
+    routed === undefined ? {} : { routed: { ...routed, rule: { ...routed.rule, numGroups: 3 } } },
+  ),
   refusal('routeTopK', 'experts that groups do not divide', ({ rule }) => ({
     rule: { ...rule, numGroups: 3 },
   })),

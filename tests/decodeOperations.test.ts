@@ -1,0 +1,324 @@
+/**
+ * The halves of a block over a few rows, on every backend: what their parts give one by one, each
+ * row to the bit as it would be alone, and the same for any number of threads.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { at } from '../src/base/assert.ts';
+import { Random } from '../src/base/random.ts';
+import type {
+  F32,
+  FeedForwardDecodeArgs,
+  I32,
+  Kernels,
+  MlaDecodeArgs,
+  RoutingRule,
+  Weight,
+} from '../src/kernels/kernels.ts';
+import { createReferenceKernels } from '../src/kernels/reference.ts';
+import { elements, numElements, slices } from '../src/tensor/tensor.ts';
+import { implementations } from './kernelContract/implementations.ts';
+
+type WeightDType = Weight['values']['dtype'];
+
+interface Shape {
+  readonly dtype: WeightDType;
+  readonly hidden: number;
+  readonly heads: number;
+  readonly nope: number;
+  readonly rope: number;
+  readonly value: number;
+  readonly latent: number;
+  readonly query: number | null;
+  readonly mlp: number;
+  readonly experts: number;
+  readonly width: number;
+  /** Cached positions before the step, and new rows, of each sequence. */
+  readonly sequences: readonly (readonly [before: number, rows: number])[];
+}
+
+const SMALL: Shape = {
+  dtype: 'f32',
+  hidden: 40,
+  heads: 3,
+  nope: 10,
+  rope: 6,
+  value: 7,
+  latent: 21,
+  query: 19,
+  mlp: 11,
+  experts: 8,
+  width: 9,
+  sequences: [[5, 1]],
+};
+const WIDE: Shape = {
+  ...SMALL,
+  hidden: 256,
+  heads: 16,
+  nope: 64,
+  rope: 32,
+  value: 64,
+  latent: 128,
+  query: 192,
+  mlp: 128,
+  experts: 16,
+  width: 128,
+  sequences: [[70, 1]],
+};
+const shapes: readonly Shape[] = [
+  SMALL,
+  {
+    ...SMALL,
+    query: null,
+    sequences: [
+      [0, 3],
+      [9, 2],
+      [64, 1],
+    ],
+  },
+  {
+    ...SMALL,
+    dtype: 'f16',
+    mlp: 0,
+    sequences: [
+      [3, 2],
+      [128, 3],
+    ],
+  },
+  {
+    ...SMALL,
+    dtype: 'bf16',
+    experts: 0,
+    sequences: [
+      [1, 5],
+      [2, 4],
+    ],
+  },
+  {
+    ...SMALL,
+    dtype: 'f8e4m3',
+    sequences: [
+      [7, 1],
+      [8, 1],
+    ],
+  },
+  WIDE,
+  {
+    ...WIDE,
+    dtype: 'f8e4m3',
+    sequences: [
+      [130, 1],
+      [20, 2],
+      [0, 6],
+    ],
+  },
+  {
+    ...WIDE,
+    dtype: 'bf16',
+    sequences: [
+      [33, 1],
+      [20, 1],
+      [0, 8],
+      [63, 6],
+    ],
+  },
+];
+
+const RULE: RoutingRule = {
+  scoring: 'sigmoid',
+  numGroups: 4,
+  groupsKept: 2,
+  groupScore: 'sumOfTopTwo',
+  expertsPerToken: 3,
+  isNormalised: true,
+  scale: 2.5,
+};
+
+/** One call of each, laid out on some kernels with numbers that depend on the shape alone. */
+class Layer {
+  readonly kernels: Kernels;
+  readonly attention: MlaDecodeArgs;
+  readonly feedForward: FeedForwardDecodeArgs;
+  readonly #arena;
+  readonly #random = new Random(7, 'decode operations');
+
+  constructor(kernels: Kernels, shape: Shape) {
+    this.kernels = kernels;
+    this.#arena = kernels.createArena('test');
+    const { hidden, heads, nope, rope, value, latent, query, mlp, experts, width } = shape;
+    const blockSize = 16;
+    const longest = Math.max(...shape.sequences.map(([before, rows]) => before + rows));
+    const perSequence = Math.ceil(longest / blockSize);
+    const numBlocks = perSequence * shape.sequences.length;
+    // Blocks of the sequences in turns, so that none lies in one piece.
+    const table = shape.sequences.flatMap((_, s) =>
+      Array.from({ length: perSequence }, (_, i) => i * shape.sequences.length + s),
+    );
+    const rows = shape.sequences.flatMap(([before, count], s) =>
+      Array.from({ length: count }, (_, i) => {
+        const position = before + i;
+        const block = at(table, s * perSequence + Math.floor(position / blockSize));
+        return { s, position, slot: block * blockSize + (position % blockSize) };
+      }),
+    );
+    const x_TD = this.#floats([rows.length, hidden], 1);
+    this.attention = {
+      x_TD,
+      positions_T: this.#ints(rows.map(({ position }) => position)),
+      slots_T: this.#ints(rows.map(({ slot }) => slot)),
+      cache: this.#floats([numBlocks, blockSize, latent + rope], 1),
+      blockTable: this.#ints(table, [shape.sequences.length, perSequence]),
+      sequence_T: this.#ints(rows.map(({ s }) => s)),
+      length_T: this.#ints(rows.map(({ position }) => position + 1)),
+      table: this.#floats([longest, rope / 2, 2], 1),
+      gain: this.#floats([hidden], 1),
+      ...(query !== null && {
+        qLatent: { down: this.#weight(shape, query, hidden), gain: this.#floats([query], 1) },
+      }),
+      q: this.#weight(shape, heads * (nope + rope), query ?? hidden),
+      kvDown: this.#weight(shape, latent + rope, hidden),
+      kvGain: this.#floats([latent], 1),
+      kv: this.#weight(shape, heads * (nope + value), latent),
+      o: this.#weight(shape, hidden, heads * value),
+      numHeads: heads,
+      eps: 1e-6,
+      latentEps: 1e-6,
+      scale: (nope + rope) ** -0.5,
+    };
+    const counts_E = this.#ints(new Array<number>(experts).fill(0));
+    this.feedForward = {
+      x_TD,
+      gain: this.#floats([hidden], 1),
+      eps: 1e-6,
+      ...(mlp > 0 && {
+        mlp: {
+          gateUp: this.#weight(shape, 2 * mlp, hidden),
+          down: this.#weight(shape, hidden, mlp),
+        },
+      }),
+      ...(experts > 0 && {
+        routed: {
+          router: { values: this.#floats([experts, hidden], hidden ** -0.5) },
+          bias_E: this.#floats([experts], 0.1),
+          counts_E,
+          gateUp: this.#stack(shape, experts, 2 * width, hidden),
+          down: this.#stack(shape, experts, hidden, width),
+          rule: RULE,
+        },
+      }),
+    };
+  }
+
+  /** Both halves over rows begin … end. */
+  run(begin: number, end: number): void {
+    const part = (tensor: I32): I32 => elements(tensor, begin, end);
+    const x_TD = slices(this.attention.x_TD, begin, end);
+    const { attention, feedForward } = this;
+    this.kernels.mlaDecode({
+      ...attention,
+      x_TD,
+      positions_T: part(attention.positions_T),
+      slots_T: part(attention.slots_T),
+      sequence_T: part(attention.sequence_T),
+      length_T: part(attention.length_T),
+    });
+    this.kernels.feedForwardDecode({ ...feedForward, x_TD });
+  }
+
+  async outputs(): Promise<{ x: Float32Array; cache: Float32Array; counts: Int32Array | null }> {
+    const { x_TD, cache } = this.attention;
+    const { routed } = this.feedForward;
+    return {
+      x: (await this.kernels.read(x_TD)).slice(),
+      cache: (await this.kernels.read(cache)).slice(),
+      counts: routed === undefined ? null : (await this.kernels.read(routed.counts_E)).slice(),
+    };
+  }
+
+  get numRows(): number {
+    return at(this.attention.x_TD.shape, 0);
+  }
+
+  #floats(shape: readonly number[], deviation: number): F32 {
+    const tensor = this.#arena.allocate('f32', shape);
+    const values = new Float32Array(numElements(shape));
+    for (let i = 0; i < values.length; i++) values[i] = deviation * this.#random.normal();
+    this.kernels.write(tensor, values);
+    return tensor;
+  }
+
+  #ints(values: readonly number[], shape: readonly number[] = [values.length]): I32 {
+    const tensor = this.#arena.allocate('i32', shape);
+    this.kernels.write(tensor, Int32Array.from(values));
+    return tensor;
+  }
+
+  #weight(shape: Shape, rows: number, depth: number): Weight {
+    return this.#stored(shape, [rows, depth]);
+  }
+
+  #stack(shape: Shape, experts: number, rows: number, depth: number): Weight {
+    return this.#stored(shape, [experts, rows, depth]);
+  }
+
+  #stored({ dtype }: Shape, shape: readonly number[]): Weight {
+    const [depth = 1, rows = 1] = shape.toReversed();
+    const x = this.#floats(shape, depth ** -0.5);
+    if (dtype === 'f32') return { values: x };
+    if (dtype !== 'f8e4m3') {
+      const values = this.#arena.allocate(dtype, shape);
+      this.kernels.copy({ out: values, x });
+      return { values };
+    }
+    const codes = this.#arena.allocate('f8e4m3', shape);
+    const grid = [Math.ceil(rows / 128), Math.ceil(depth / 128)];
+    const scales = this.#arena.allocate('f32', [...shape.slice(0, -2), ...grid]);
+    this.kernels.quantizeFp8({ codes, scales, x, tile: '128x128', scaleFormat: 'f32' });
+    return { values: codes, scales };
+  }
+}
+
+const sentence = ({ dtype, hidden, query, mlp, experts, sequences }: Shape): string =>
+  `${dtype}, ${hidden} wide, ${query === null ? 'no query latent' : `query ${query}`}, ` +
+  `mlp ${mlp}, ${experts} experts, ${sequences.map((each) => each.join('+')).join(' ')}`;
+
+for (const shape of shapes) {
+  const expected = (async () => {
+    const layer = new Layer(createReferenceKernels(), shape);
+    layer.run(0, layer.numRows);
+    return layer.outputs();
+  })();
+  const seen = new Map<string, Float32Array>();
+  for (const { name, makeKernels } of implementations) {
+    test(`${name}: a block over few rows is the sum of its parts (${sentence(shape)})`, async () => {
+      const { x, cache, counts } = await expected;
+      const layer = new Layer(makeKernels(), shape);
+      layer.run(0, layer.numRows);
+      const got = await layer.outputs();
+      // Float32 sums of a hundred terms, twice normalised; a wrong row differs by about 1.
+      near(got.x, x, 1e-4);
+      near(got.cache, cache, 2e-5);
+      assert.deepEqual(got.counts, counts);
+      const isa = name.split(',')[0] ?? name;
+      const before = seen.get(isa);
+      if (before !== undefined) assert.deepEqual(got.x, before, 'another number of threads');
+      seen.set(isa, got.x);
+    });
+
+    test(`${name}: every row is as it would be alone (${sentence(shape)})`, async () => {
+      const together = new Layer(makeKernels(), shape);
+      together.run(0, together.numRows);
+      const alone = new Layer(makeKernels(), shape);
+      for (let row = 0; row < alone.numRows; row++) alone.run(row, row + 1);
+      assert.deepEqual(await alone.outputs(), await together.outputs());
+    });
+  }
+}
+
+function near(got: Float32Array, expected: Float32Array, bound: number): void {
+  assert.equal(got.length, expected.length);
+  for (let i = 0; i < got.length; i++) {
+    const [a, b] = [at(got, i), at(expected, i)];
+    assert(Math.abs(a - b) <= bound * (1 + Math.abs(b)), `element ${i} is ${a}, not ${b}`);
+  }
+}
