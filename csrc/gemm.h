@@ -61,7 +61,7 @@ struct TileArgs {
   i64 columns;  // of the tile's last vector only some may exist
   bool accumulate;
   const float* rowScales;  // null for ones
-  Ahead ahead = {};
+  Ahead ahead[2] = {};  // lines of a, and of b
 };
 
 // A tile that hangs over the last column.
@@ -113,15 +113,18 @@ MOEBIUS_NOINLINE void multiplyTile(const TileArgs<T>& t) {
   // The tile of out is fetched along the way, some rows with every chunk.
   const float* out = t.out;
   const i64 rowsAtOnce = t.depth >= R * kChunk ? 1 : t.depth >= 4 * kChunk ? ceilDiv(R, 4) : R;
-  const float* lines = t.ahead.first;
+  const float* lines[2] = {t.ahead[0].first, t.ahead[1].first};
   i64 k = 0;
   for (; k + kChunk <= t.depth; k += kChunk) {
     for (i64 i = 0; i < rowsAtOnce && out < t.out + R * t.outStride; i++, out += t.outStride) {
       MOEBIUS_UNROLL
       for (int j = 0; j < V * kLanes; j += 16) prefetchWrite(out + j);
     }
-    for (i64 i = 0; i < t.ahead.count; i++) prefetchFar(lines + i * t.ahead.stride);
-    lines += t.ahead.advance;
+    for (int s = 0; s < 2; s++) {
+      const Ahead& ahead = t.ahead[s];
+      for (i64 i = 0; i < ahead.count; i++) prefetchFar(lines[s] + i * ahead.stride);
+      lines[s] += ahead.advance;
+    }
     for (int u = 0; u < kChunk; u += 4) {  // without unrolling the loop's own cost is 15 %
       MOEBIUS_UNROLL
       for (int w = 0; w < 4; w++) {
@@ -228,6 +231,25 @@ struct Range {
   i64 rowBegin, rowEnd, columnBegin, columnEnd;
 };
 
+// Whether a block of b, its rows lying along the index, can be multiplied where it lies: if it is
+// one piece of memory or nearly and no vector is cut by its end. Reading a piece of each row costs
+// a tile more than a panel does, so it pays for a few panels of a only.
+constexpr i64 kInPlaceRows = 256;
+
+bool isOnePiece(const Source& b) {
+  return !b.isPacked && !b.alongK && b.dtype == DType::f32 && b.stride <= kBlockColumns;
+}
+bool liesAsPanels(const Source& b, i64 rows) {
+  return isOnePiece(b) && b.count % kLanes == 0 && rows <= kInPlaceRows;
+}
+
+// The panels of a block of b, packed or in place.
+struct RightPanels {
+  const float* data;
+  i64 panelStep;  // from one panel to the next
+  i64 stride;     // from one k to the next; 0: as wide as the panel
+};
+
 // What part `part` of `parts` of a panel of a is read from: to be fetched while another passes the
 // panels of b.
 Ahead aheadOf(const Source& a, i64 row, i64 height, i64 k, i64 depth, i64 part, i64 parts) {
@@ -240,38 +262,63 @@ Ahead aheadOf(const Source& a, i64 row, i64 height, i64 k, i64 depth, i64 part, 
   return {data + (k + first) * a.stride + row + height - 1, a.stride, atOnce, atOnce * a.stride};
 }
 
-// A few panels of a stay in near caches while the packed block of b passes by: one, in the first,
-// where they are made of rows; several where they lie side by side, to read longer pieces.
+// A piece of memory, likewise.
+Ahead aheadOf(const float* data, i64 floats, i64 depth, i64 part, i64 parts) {
+  const i64 lines = ceilDiv(floats, kChunk);
+  const i64 first = lines * part / parts;
+  const i64 atOnce = ceilDiv((lines * (part + 1) / parts - first) * kChunk, depth);
+  return {data + first * kChunk, kChunk, atOnce, atOnce * kChunk};
+}
+
+// A few panels of a stay in near caches while the block of b passes by: one, in the first, where
+// they are made of rows; several where they lie side by side, to read longer pieces.
 void multiplyPacked(const Product& p, const Range& range, float* scratch) {
   float* packedA = scratch;
   float* packedB = scratch + kPackedA;
   const i64 groupRows = (p.a.alongK ? 1 : kPanelsAtOnce) * kTileRows;
   const i64 numRows = range.rowEnd - range.rowBegin;
+  const bool isInPlace = liesAsPanels(p.b, numRows);
   const i64 groups = ceilDiv(numRows, groupRows);
   const auto groupAt = [&](i64 group) { return range.rowBegin + numRows * group / groups; };
   for (i64 j = range.columnBegin; j < range.columnEnd; j += kBlockColumns) {
     const ColumnPanels columns(minOf(kBlockColumns, range.columnEnd - j));
     for (i64 k = 0; k < p.k; k += kDepth) {
       const i64 depth = minOf(kDepth, p.k - k);
-      packBlock(packedB, columns, p.b, j, k, depth);
+      RightPanels right = {packedB, kTileColumns * depth, 0};
+      const float* source = static_cast<const float*>(p.b.data) + k * p.b.stride + j;
+      if (p.b.isPacked) {
+        right = {static_cast<const float*>(p.b.data) + j * p.k, kTileColumns * p.k, 0};
+      } else if (isInPlace) {
+        right = {source, kTileColumns, p.b.stride};
+      } else {
+        packBlock(packedB, columns, p.b, j, k, depth);
+      }
+      const i64 nextDepth = minOf(kDepth, p.k - k - depth);
       for (i64 group = 0; group < groups; group++) {
         const i64 first = groupAt(group);
-        const i64 next = groupAt(group + 1);
-        const RowPanels rows(next - first);
+        const i64 end = groupAt(group + 1);
+        const RowPanels rows(end - first);
         packBlock(packedA, rows, p.a, first, k, depth);
         for (i64 panel = 0; panel < rows.count; panel++) {
           const i64 i = first + rows.begin(panel);
           const i64 height = rows.height(panel);
-          const bool isLast = next + rows.begin(panel) + height > range.rowEnd;
+          const i64 following = end + rows.begin(panel);
           for (i64 q = 0; q < columns.count; q++) {
             const i64 width = columns.width(q);
-            TileArgs<float> tile = {packedA + rows.packed(panel) * depth,
-                                    packedB + columns.packed(q) * depth, width, depth,
-                                    p.out + i * p.outStride + j + columns.begin(q), p.outStride,
-                                    columns.height(q), p.accumulate || k > 0, nullptr};
-            if (!isLast && p.a.dtype == DType::f32) {
-              tile.ahead = aheadOf(p.a, next + rows.begin(panel), height, k, depth, q,
-                                   columns.count);
+            TileArgs<float> tile = {
+                packedA + rows.packed(panel) * depth,
+                right.data + q * right.panelStep + (p.b.isPacked ? k * width : 0), right.stride == 0 ? width : right.stride, depth,
+                p.out + i * p.outStride + j + columns.begin(q), p.outStride, columns.height(q),
+                p.accumulate || k > 0, nullptr};
+            if (following + height <= range.rowEnd && p.a.dtype == DType::f32) {
+              tile.ahead[0] = aheadOf(p.a, following, height, k, depth, q, columns.count);
+            }
+            if (nextDepth > 0 && isOnePiece(p.b)) {
+              tile.ahead[1] = aheadOf(source + depth * p.b.stride, nextDepth * p.b.stride, depth,
+                                      group * columns.count + q, groups * columns.count);
+            } else if (p.b.isPacked && p.k <= kDepth && j + kBlockColumns < range.columnEnd) {
+              tile.ahead[1] = aheadOf(right.data + kBlockColumns * p.k, kBlockColumns * p.k, depth,
+                                      group * columns.count + q, groups * columns.count);
             }
             tileFor<float>(height, width / kLanes)(tile);
           }
@@ -297,7 +344,7 @@ void multiplyRange(const Product& p, const Range& range, float* scratch) {
     return clearBlock(p.out + range.rowBegin * p.outStride + range.columnBegin, p.outStride,
                       range.rowEnd - range.rowBegin, range.columnEnd - range.columnBegin);
   }
-  if (hasFewRows(p)) return multiplyFewRows(p, range, scratch);
+  if (!p.b.isPacked && hasFewRows(p)) return multiplyFewRows(p, range, scratch);
   multiplyPacked(p, range, scratch);
 }
 

@@ -38,6 +38,7 @@ struct Source {
   const float* scales;  // f8 only, or null: one per 128 × 128 block of the stored matrix
   i64 scaleStride;
   i64 firstRow;  // of the stored matrix, when data points into it: where scales are counted from
+  bool isPacked = false;  // data are panels of all of k, made ahead (packAhead)
 };
 
 Source sourceOf(const AnyMatrix& m, bool alongK) {
@@ -254,6 +255,19 @@ void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first
   forWeightType(s.dtype, [&]<class T>(const T*) {
     packBlockOf<T>(to, panels, s, first, k, depth);
   });
+}
+
+// Panels for many products with one right factor: kTileColumns indices after another, all of k.
+inline i64 packedFloats(const Source& s) {
+  return ceilDiv(s.count, kTileColumns) * kTileColumns * s.depth;
+}
+void packAhead(float* to, const Source& s, i64 panelBegin, i64 panelEnd) {
+  const i64 first = panelBegin * kTileColumns;
+  const ColumnPanels panels(minOf(panelEnd * kTileColumns, s.count) - first);
+  packBlock(to + first * s.depth, panels, s, first, 0, s.depth);
+}
+inline Source packedSource(const float* panels, const Source& s) {
+  return {panels, 0, s.count, s.depth, false, DType::f32, nullptr, 0, 0, true};
 }
 
 }  // namespace
