@@ -231,39 +231,17 @@ struct Range {
   i64 rowBegin, rowEnd, columnBegin, columnEnd;
 };
 
-// Whether a block of b, its rows lying along the index, can be multiplied where it lies: if it is
-// one piece of memory or nearly and no vector is cut by its end. Reading a piece of each row costs
-// a tile more than a panel does, so it pays for a few panels of a only.
-constexpr i64 kInPlaceRows = 256;
-
-bool isOnePiece(const Source& b) {
-  return !b.isPacked && !b.alongK && b.dtype == DType::f32 && b.stride <= kBlockColumns;
-}
-bool liesAsPanels(const Source& b, i64 rows) {
-  return isOnePiece(b) && b.count % kLanes == 0 && rows <= kInPlaceRows;
+// Part `part` of `parts` of what a panel of a is made of, rows along k: to be fetched while another
+// panel passes those of b. Where rows lie along the index it does not pay: a line in every row.
+Ahead rowsAhead(const Source& a, i64 row, i64 height, i64 k, i64 part, i64 parts) {
+  const i64 first = height * part / parts;
+  const i64 count = height * (part + 1) / parts - first;
+  const float* data = static_cast<const float*>(a.data) + (row + first) * a.stride + k;
+  return {data, a.stride, count, kChunk};
 }
 
-// The panels of a block of b, packed or in place.
-struct RightPanels {
-  const float* data;
-  i64 panelStep;  // from one panel to the next
-  i64 stride;     // from one k to the next; 0: as wide as the panel
-};
-
-// What part `part` of `parts` of a panel of a is read from: to be fetched while another passes the
-// panels of b.
-Ahead aheadOf(const Source& a, i64 row, i64 height, i64 k, i64 depth, i64 part, i64 parts) {
-  const float* data = static_cast<const float*>(a.data);
-  const i64 length = a.alongK ? height : depth;
-  const i64 first = length * part / parts;
-  const i64 count = length * (part + 1) / parts - first;
-  if (a.alongK) return {data + (row + first) * a.stride + k, a.stride, count, kChunk};
-  const i64 atOnce = ceilDiv(count * kChunk, depth);
-  return {data + (k + first) * a.stride + row + height - 1, a.stride, atOnce, atOnce * a.stride};
-}
-
-// A piece of memory, likewise.
-Ahead aheadOf(const float* data, i64 floats, i64 depth, i64 part, i64 parts) {
+// A piece of memory, likewise, along a tile `depth` deep.
+Ahead memoryAhead(const float* data, i64 floats, i64 depth, i64 part, i64 parts) {
   const i64 lines = ceilDiv(floats, kChunk);
   const i64 first = lines * part / parts;
   const i64 atOnce = ceilDiv((lines * (part + 1) / parts - first) * kChunk, depth);
@@ -277,23 +255,15 @@ void multiplyPacked(const Product& p, const Range& range, float* scratch) {
   float* packedB = scratch + kPackedA;
   const i64 groupRows = (p.a.alongK ? 1 : kPanelsAtOnce) * kTileRows;
   const i64 numRows = range.rowEnd - range.rowBegin;
-  const bool isInPlace = liesAsPanels(p.b, numRows);
   const i64 groups = ceilDiv(numRows, groupRows);
   const auto groupAt = [&](i64 group) { return range.rowBegin + numRows * group / groups; };
+  const bool fetchesRows = p.a.alongK && p.a.dtype == DType::f32;
   for (i64 j = range.columnBegin; j < range.columnEnd; j += kBlockColumns) {
     const ColumnPanels columns(minOf(kBlockColumns, range.columnEnd - j));
+    const float* made = static_cast<const float*>(p.b.data) + j * p.k;  // if made ahead
     for (i64 k = 0; k < p.k; k += kDepth) {
       const i64 depth = minOf(kDepth, p.k - k);
-      RightPanels right = {packedB, kTileColumns * depth, 0};
-      const float* source = static_cast<const float*>(p.b.data) + k * p.b.stride + j;
-      if (p.b.isPacked) {
-        right = {static_cast<const float*>(p.b.data) + j * p.k, kTileColumns * p.k, 0};
-      } else if (isInPlace) {
-        right = {source, kTileColumns, p.b.stride};
-      } else {
-        packBlock(packedB, columns, p.b, j, k, depth);
-      }
-      const i64 nextDepth = minOf(kDepth, p.k - k - depth);
+      if (!p.b.isPacked) packBlock(packedB, columns, p.b, j, k, depth);
       for (i64 group = 0; group < groups; group++) {
         const i64 first = groupAt(group);
         const i64 end = groupAt(group + 1);
@@ -302,23 +272,20 @@ void multiplyPacked(const Product& p, const Range& range, float* scratch) {
         for (i64 panel = 0; panel < rows.count; panel++) {
           const i64 i = first + rows.begin(panel);
           const i64 height = rows.height(panel);
-          const i64 following = end + rows.begin(panel);
           for (i64 q = 0; q < columns.count; q++) {
             const i64 width = columns.width(q);
-            TileArgs<float> tile = {
-                packedA + rows.packed(panel) * depth,
-                right.data + q * right.panelStep + (p.b.isPacked ? k * width : 0), right.stride == 0 ? width : right.stride, depth,
-                p.out + i * p.outStride + j + columns.begin(q), p.outStride, columns.height(q),
-                p.accumulate || k > 0, nullptr};
-            if (following + height <= range.rowEnd && p.a.dtype == DType::f32) {
-              tile.ahead[0] = aheadOf(p.a, following, height, k, depth, q, columns.count);
+            const float* b = p.b.isPacked ? made + columns.packed(q) * p.k + k * width
+                                          : packedB + columns.packed(q) * depth;
+            TileArgs<float> tile = {packedA + rows.packed(panel) * depth, b, width, depth,
+                                    p.out + i * p.outStride + j + columns.begin(q), p.outStride,
+                                    columns.height(q), p.accumulate || k > 0, nullptr};
+            if (fetchesRows && end + height <= range.rowEnd) {
+              tile.ahead[0] = rowsAhead(p.a, end, height, k, q, columns.count);
             }
-            if (nextDepth > 0 && isOnePiece(p.b)) {
-              tile.ahead[1] = aheadOf(source + depth * p.b.stride, nextDepth * p.b.stride, depth,
-                                      group * columns.count + q, groups * columns.count);
-            } else if (p.b.isPacked && p.k <= kDepth && j + kBlockColumns < range.columnEnd) {
-              tile.ahead[1] = aheadOf(right.data + kBlockColumns * p.k, kBlockColumns * p.k, depth,
-                                      group * columns.count + q, groups * columns.count);
+            if (p.b.isPacked && k + depth == p.k && j + kBlockColumns < range.columnEnd) {
+              const i64 floats = minOf(kBlockColumns, range.columnEnd - j - kBlockColumns) * p.k;
+              tile.ahead[1] = memoryAhead(made + kBlockColumns * p.k, floats, depth,
+                                          group * columns.count + q, groups * columns.count);
             }
             tileFor<float>(height, width / kLanes)(tile);
           }
