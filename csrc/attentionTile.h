@@ -327,25 +327,6 @@ inline void fromLanes(float* rows, i64 stride, const float* lanes, int width, co
   }
 }
 
-constexpr float kLog2E = 1.44269504088896341f;
-constexpr float kLn2 = 0.693147180559945309f;
-
-// 2^t for t ≤ 0 to 1.2e-7: softmax needs one side and no subnormals, so 12 operations do.
-// Below -126.5 the result is an exact zero, -∞ included; NaN passes.
-MOEBIUS_INLINE vf exp2Negative(vf t) {
-  const vf least = splat(-127.0f);
-  t = t < least ? least : t;
-  const vf shifted = t + splat(12582912.0f);  // 1.5 · 2^23: the nearest integer in the low bits
-  const vf f = t - (shifted - splat(12582912.0f));
-  vf p = splat(1.326472731e-3f);
-  p = fma(p, f, splat(9.671512991e-3f));
-  p = fma(p, f, splat(5.550733581e-2f));
-  p = fma(p, f, splat(2.402224243e-1f));
-  p = fma(p, f, splat(6.931470037e-1f));
-  p = fma(p, f, splat(1.0f));
-  return p * bitsToFloat((floatToBits(shifted) - (0x4B400000 - 127)) << 23);
-}
-
 // S[key][query] = -∞ where the key, counted from `firstKey`, lies at or beyond the query's limit.
 template <int kVectors>
 void hideKeys(float* scores, int firstKey, const i32* limits, const Visible<kVectors>& visible) {

@@ -40,6 +40,15 @@ constexpr i64 kPackedA = kMaxRowPanels * kRowPanelWidth * kDepth;
 constexpr i64 kPackedB = kBlockColumns * kDepth;
 constexpr i64 kProductScratch = (kPackedA + kPackedB + 15) / 16 * 16;
 
+// Lines fetched while a tile is computed: `count` of them, `stride` floats apart, with every
+// kChunk steps of k, then `advance` floats on. A burst of them would keep the few buffers for lines
+// on their way from what the tile itself reads.
+struct Ahead {
+  const float* first;
+  i64 stride, count, advance;
+};
+constexpr int kChunk = 16;  // a line of floats
+
 // One tile: out = (accumulate ? out : 0) + rowScales ⊙ Σ_k a_k b_kᵀ.
 template <class T>
 struct TileArgs {
@@ -52,6 +61,7 @@ struct TileArgs {
   i64 columns;  // of the tile's last vector only some may exist
   bool accumulate;
   const float* rowScales;  // null for ones
+  Ahead ahead[2] = {};  // lines of a, and of b
 };
 
 // A tile that hangs over the last column.
@@ -65,6 +75,29 @@ MOEBIUS_NOINLINE void storeEdge(float* out, i64 outStride, const float* edge, i6
   }
 }
 
+// AVX-512 multiplies by a number of memory in one instruction. For most rows of a tile that is
+// better than a broadcast and V multiplications (35 instructions instead of 44 at each step of k,
+// which counts where a core's front end is shared with another thread), for all of them it would
+// be more than two loads a cycle.
+constexpr int kTwiceRows = MOEBIUS_LANES == 16 ? 9 : 0;
+
+// `again` points where `a` does, unbeknownst to the compiler, which would read only once.
+template <int R, int V, class T>
+MOEBIUS_INLINE void multiplyStep(vf (&sums)[R][V], const float* a, const float* again,
+                                 const T* b) {
+  vf row[V];
+  MOEBIUS_UNROLL
+  for (int j = 0; j < V; j++) row[j] = widen(b + j * kLanes);
+  MOEBIUS_UNROLL
+  for (int i = 0; i < R; i++) {
+    MOEBIUS_UNROLL
+    for (int j = 0; j < V; j++) {
+      const float* factor = i < kTwiceRows && j > 0 ? again : a;
+      sums[i][j] = fma(splat(factor[i]), row[j], sums[i][j]);
+    }
+  }
+}
+
 template <int R, int V, class T>
 MOEBIUS_NOINLINE void multiplyTile(const TileArgs<T>& t) {
   vf sums[R][V];
@@ -72,23 +105,41 @@ MOEBIUS_NOINLINE void multiplyTile(const TileArgs<T>& t) {
   for (int i = 0; i < R; i++) {
     MOEBIUS_UNROLL
     for (int j = 0; j < V; j++) sums[i][j] = zero();
-    MOEBIUS_UNROLL
-    for (int j = 0; j < V * kLanes; j += 16) prefetchWrite(t.out + i * t.outStride + j);
   }
   const float* a = t.a;
+  const float* again = t.a;
   const T* b = t.b;
-  MOEBIUS_UNROLL_BY_4  // without it the loop's own cost is 15 %
-  for (i64 k = 0; k < t.depth; k++) {
-    vf row[V];
-    MOEBIUS_UNROLL
-    for (int j = 0; j < V; j++) row[j] = widen(b + j * kLanes);
-    MOEBIUS_UNROLL
-    for (int i = 0; i < R; i++) {
-      const vf factor = splat(a[i]);
+  keepInRegister(again);
+  // The tile of out is fetched along the way, some rows with every chunk.
+  const float* out = t.out;
+  const i64 rowsAtOnce = t.depth >= R * kChunk ? 1 : t.depth >= 4 * kChunk ? ceilDiv(R, 4) : R;
+  const float* lines[2] = {t.ahead[0].first, t.ahead[1].first};
+  i64 k = 0;
+  for (; k + kChunk <= t.depth; k += kChunk) {
+    for (i64 i = 0; i < rowsAtOnce && out < t.out + R * t.outStride; i++, out += t.outStride) {
       MOEBIUS_UNROLL
-      for (int j = 0; j < V; j++) sums[i][j] = fma(factor, row[j], sums[i][j]);
+      for (int j = 0; j < V * kLanes; j += 16) prefetchWrite(out + j);
     }
+    for (int s = 0; s < 2; s++) {
+      const Ahead& ahead = t.ahead[s];
+      for (i64 i = 0; i < ahead.count; i++) prefetchFar(lines[s] + i * ahead.stride);
+      lines[s] += ahead.advance;
+    }
+    for (int u = 0; u < kChunk; u += 4) {  // without unrolling the loop's own cost is 15 %
+      MOEBIUS_UNROLL
+      for (int w = 0; w < 4; w++) {
+        multiplyStep<R, V>(sums, a + w * kRowPanelWidth, again + w * kRowPanelWidth,
+                           b + w * t.bStride);
+      }
+      a += 4 * kRowPanelWidth;
+      again += 4 * kRowPanelWidth;
+      b += 4 * t.bStride;
+    }
+  }
+  for (; k < t.depth; k++) {
+    multiplyStep<R, V>(sums, a, again, b);
     a += kRowPanelWidth;
+    again += kRowPanelWidth;
     b += t.bStride;
   }
   if (t.rowScales != nullptr) {
@@ -180,20 +231,65 @@ struct Range {
   i64 rowBegin, rowEnd, columnBegin, columnEnd;
 };
 
+// Part `part` of `parts` of what a panel of a is made of, rows along k: to be fetched while another
+// panel passes those of b. Where rows lie along the index it does not pay: a line in every row.
+Ahead rowsAhead(const Source& a, i64 row, i64 height, i64 k, i64 part, i64 parts) {
+  const i64 first = height * part / parts;
+  const i64 count = height * (part + 1) / parts - first;
+  const float* data = static_cast<const float*>(a.data) + (row + first) * a.stride + k;
+  return {data, a.stride, count, kChunk};
+}
+
+// A piece of memory, likewise, along a tile `depth` deep.
+Ahead memoryAhead(const float* data, i64 floats, i64 depth, i64 part, i64 parts) {
+  const i64 lines = ceilDiv(floats, kChunk);
+  const i64 first = lines * part / parts;
+  const i64 atOnce = ceilDiv((lines * (part + 1) / parts - first) * kChunk, depth);
+  return {data + first * kChunk, kChunk, atOnce, atOnce * kChunk};
+}
+
+// A few panels of a stay in near caches while the block of b passes by: one, in the first, where
+// they are made of rows; several where they lie side by side, to read longer pieces.
 void multiplyPacked(const Product& p, const Range& range, float* scratch) {
   float* packedA = scratch;
   float* packedB = scratch + kPackedA;
+  const i64 groupRows = (p.a.alongK ? 1 : kPanelsAtOnce) * kTileRows;
+  const i64 numRows = range.rowEnd - range.rowBegin;
+  const i64 groups = ceilDiv(numRows, groupRows);
+  const auto groupAt = [&](i64 group) { return range.rowBegin + numRows * group / groups; };
+  const bool fetchesRows = p.a.alongK && p.a.dtype == DType::f32;
   for (i64 j = range.columnBegin; j < range.columnEnd; j += kBlockColumns) {
     const ColumnPanels columns(minOf(kBlockColumns, range.columnEnd - j));
+    const float* made = static_cast<const float*>(p.b.data) + j * p.k;  // if made ahead
     for (i64 k = 0; k < p.k; k += kDepth) {
       const i64 depth = minOf(kDepth, p.k - k);
-      packBlock(packedB, columns, p.b, j, k, depth);
-      for (i64 i = range.rowBegin; i < range.rowEnd; i += kBlockRows) {
-        const RowPanels rows(minOf(kBlockRows, range.rowEnd - i));
-        packBlock(packedA, rows, p.a, i, k, depth);
-        multiplyBlocks(packedA, rows, packedB, columns,
-                       {depth, p.out + i * p.outStride + j, p.outStride, p.accumulate || k > 0,
-                        nullptr, nullptr});
+      if (!p.b.isPacked) packBlock(packedB, columns, p.b, j, k, depth);
+      for (i64 group = 0; group < groups; group++) {
+        const i64 first = groupAt(group);
+        const i64 end = groupAt(group + 1);
+        const RowPanels rows(end - first);
+        packBlock(packedA, rows, p.a, first, k, depth);
+        for (i64 panel = 0; panel < rows.count; panel++) {
+          const i64 i = first + rows.begin(panel);
+          const i64 height = rows.height(panel);
+          for (i64 q = 0; q < columns.count; q++) {
+            const i64 width = columns.width(q);
+            const float* b = p.b.isPacked ? made + columns.packed(q) * p.k + k * width
+                                          : packedB + columns.packed(q) * depth;
+            TileArgs<float> tile = {packedA + rows.packed(panel) * depth, b, width, depth,
+                                    p.out + i * p.outStride + j + columns.begin(q), p.outStride,
+                                    columns.height(q), p.accumulate || k > 0, nullptr};
+            if (fetchesRows && end + height <= range.rowEnd) {
+              tile.ahead[0] = rowsAhead(p.a, end, height, k, q, columns.count);
+            }
+            if (p.b.isPacked && k + depth == p.k && j + kBlockColumns < range.columnEnd) {
+              const i64 floats = minOf(kBlockColumns, range.columnEnd - j - kBlockColumns) * p.k;
+              tile.ahead[1] = memoryAhead(made + kBlockColumns * p.k, floats, depth,
+                                          group * columns.count + q, groups * columns.count);
+            }
+            tileFor<float>(height, width / kLanes)(tile);
+          }
+        }
       }
     }
   }
@@ -215,7 +311,7 @@ void multiplyRange(const Product& p, const Range& range, float* scratch) {
     return clearBlock(p.out + range.rowBegin * p.outStride + range.columnBegin, p.outStride,
                       range.rowEnd - range.rowBegin, range.columnEnd - range.columnBegin);
   }
-  if (hasFewRows(p)) return multiplyFewRows(p, range, scratch);
+  if (!p.b.isPacked && hasFewRows(p)) return multiplyFewRows(p, range, scratch);
   multiplyPacked(p, range, scratch);
 }
 

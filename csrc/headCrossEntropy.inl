@@ -7,7 +7,7 @@
 //
 // T rows, D hidden, V vocabulary. FLOPs: 2 · T · D · V, three times that with gradients, and T · V
 // exponentials. Bytes per chunk of R rows: the head once or twice, dHead twice; with R chosen for
-// logits of 8 MB (they stay in the third-level cache) 64 FLOPs a byte and more: bound by
+// logits of 16 MB (they stay in the third-level cache) 64 FLOPs a byte and more: bound by
 // multiply-adds. Every sum is one chain over a fixed order of chunks, whatever the thread count.
 #pragma once
 #include "products.h"
@@ -17,7 +17,7 @@
 namespace moebius {
 namespace {
 
-constexpr i64 kLogitsFloats = 2 << 20;
+constexpr i64 kLogitsFloats = 4 << 20;
 
 inline i64 headChunkRows(i64 vocabulary) {
   return minOf<i64>(512, maxOf<i64>(64, kLogitsFloats / vocabulary / 16 * 16));
@@ -51,14 +51,15 @@ float crossEntropyRow(float* logits, i64 vocabulary, i32 target, float* sumOfExp
   for (; v < vocabulary; v++) highest = maxOf(logits[v], highest);
   const float targetLogit = logits[target];
   const vf base = splat(highest);
+  const auto expOf = [&](vf z) { return exp2Negative((z - base) * splat(kLog2E)); };
   float total = 0.0f;
   for (i64 first = 0; first < vocabulary; first += kSumBlock) {
     float* block = logits + first;
-    const i64 count = minOf(kSumBlock, vocabulary - first);
-    // Written first and summed from there: lanes beyond the end must not count as exp(0).
-    writeRow(block, count,
-             [&](i64 i, i64 lanes) { return vexp(loadSome(block + i, lanes) - base); });
-    total += sumOverRow(count, [&](i64 i, i64 lanes) { return loadSome(block + i, lanes); });
+    total += sumOverRow(minOf(kSumBlock, vocabulary - first), [&](i64 i, i64 count) {
+      const vf value = expOf(loadSome(block + i, count));
+      storeSome(block + i, value, count);
+      return count == kLanes ? value : loadPart(block + i, count);  // zero beyond the end
+    });
   }
   *sumOfExps = total;
   return logOne(total) + (highest - targetLogit);
@@ -82,13 +83,22 @@ void headCrossEntropy(const Context& context, const double* raw) {
   // Whole cache lines, and not a power of two apart.
   const i64 stride = (vocabulary + 15) / 16 * 16 + 16;
   float* logits = scratch<float>(context, chunk * stride);
+  // The head is read by every chunk: its panels are made once.
+  Source right = sourceOf(head, true);
+  if (h.rows > chunk) {
+    float* panels = scratch<float>(context, packedFloats(right));
+    parallelFor(context, ceilDiv(vocabulary, kTileColumns), 8, [&](i64 begin, i64 end, int) {
+      packAhead(panels, right, begin, end);
+    });
+    right = packedSource(panels, right);
+  }
   ReusedScratch reused(context);
   const Context products = reused.context();
   for (i64 first = 0; first < h.rows; first += chunk) {
     const i64 rows = minOf(chunk, h.rows - first);
     multiplyOverThreads(
-        products, {logits, stride, sourceOf(h.row(first), h.stride, rows, width, true),
-                   sourceOf(head, true), rows, vocabulary, width, false});
+        products, {logits, stride, sourceOf(h.row(first), h.stride, rows, width, true), right,
+                   rows, vocabulary, width, false});
     parallelFor(context, rows, grainFor(8 * vocabulary), [&](i64 begin, i64 end, int) {
       for (i64 row = begin; row < end; row++) {
         float* z = logits + row * stride;

@@ -38,6 +38,7 @@ struct Source {
   const float* scales;  // f8 only, or null: one per 128 × 128 block of the stored matrix
   i64 scaleStride;
   i64 firstRow;  // of the stored matrix, when data points into it: where scales are counted from
+  bool isPacked = false;  // data are panels of all of k, made ahead (packAhead)
 };
 
 Source sourceOf(const AnyMatrix& m, bool alongK) {
@@ -118,8 +119,10 @@ MOEBIUS_INLINE void packTransposed(float* to, i64 width, const Source& s, i64 fi
 // Rows are cut evenly (to within one), not into full panels and a rest: 64 rows as 13 + 13 + 13 +
 // 13 + 12 keep the multipliers busier than 14 × 4 + 8.
 constexpr i64 kMaxRowPanels = MOEBIUS_LANES == 16 ? 8 : 24;
+constexpr i64 kPanelsAtOnce = 4;  // whose rows are dealt out together
 
 struct RowPanels {
+  static constexpr i64 kWidth = kRowPanelWidth;
   i64 rows, count;
   i64 begins[kMaxRowPanels + 1];  // kept, because dividing again costs as much as packing a row
   explicit RowPanels(i64 rows) : rows(rows), count(ceilDiv(rows, kTileRows)) {
@@ -131,6 +134,7 @@ struct RowPanels {
   static i64 packed(i64 panel) { return panel * kRowPanelWidth; }
 };
 struct ColumnPanels {
+  static constexpr i64 kWidth = kTileColumns;
   i64 columns, count;
   explicit ColumnPanels(i64 columns) : columns(columns), count(ceilDiv(columns, kTileColumns)) {}
   static i64 begin(i64 panel) { return panel * kTileColumns; }
@@ -140,7 +144,25 @@ struct ColumnPanels {
 };
 
 // Short pieces of rows a page or more apart are nothing the hardware would fetch ahead.
-constexpr i64 kRowsAhead = 8;
+constexpr i64 kRowsAhead = 24;
+
+// kPanels whole panels of kVectors each, of rows that lie as they are wanted.
+template <class T, int kPanels, int kVectors>
+MOEBIUS_INLINE void packWhole(float* const (&to)[kPanels], const T* const (&from)[kPanels],
+                              i64 stride, i64 depth) {
+  constexpr i64 kWidth = kVectors * kLanes;
+  for (i64 d = 0; d < depth; d++) {
+    MOEBIUS_UNROLL
+    for (int p = 0; p < kPanels; p++) {
+      MOEBIUS_UNROLL
+      for (int v = 0; v < kVectors; v++) {
+        const T* row = from[p] + d * stride + v * kLanes;
+        prefetch(row + kRowsAhead * stride);
+        store(to[p] + d * kWidth + v * kLanes, widen(row));
+      }
+    }
+  }
+}
 
 // Stored rows along the index, dealt out to a few panels at once: with more of them the places
 // written to, whole pages apart, would push each other out of the first cache. Vectors are read
@@ -149,6 +171,23 @@ template <class T, class Panels>
 MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin, i64 panelEnd,
                                  const Source& s, i64 first, i64 k, i64 depth) {
   const i64 reach = panels.begin(panelEnd - 1) + panels.width(panelEnd - 1);
+  constexpr i64 kWidth = Panels::kWidth;
+  if constexpr (!isScaled<T>) {
+    const bool areWhole = panelEnd - panelBegin == kPanelsAtOnce &&
+                          panels.width(panelEnd - 1) == kWidth &&
+                          reach <= s.count - first;
+    if (areWhole) {
+      float* targets[kPanelsAtOnce];
+      const T* rows[kPanelsAtOnce];
+      MOEBIUS_UNROLL
+      for (int p = 0; p < kPanelsAtOnce; p++) {
+        targets[p] = to + panels.packed(panelBegin + p) * depth;
+        rows[p] =
+            static_cast<const T*>(s.data) + k * s.stride + first + panels.begin(panelBegin + p);
+      }
+      return packWhole<T, kPanelsAtOnce, kWidth / kLanes>(targets, rows, s.stride, depth);
+    }
+  }
   for (i64 d = 0; d < depth; d++) {
     const T* row = static_cast<const T*>(s.data) + (k + d) * s.stride + first;
     // Elements from here to the end of the matrix.
@@ -186,9 +225,8 @@ template <class T, class Panels>
 MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source& s, i64 first,
                                   i64 k, i64 depth) {
   if (!s.alongK) {
-    constexpr i64 kAtOnce = 4;
-    for (i64 p = 0; p < panels.count; p += kAtOnce) {
-      packStraight<T>(to, panels, p, minOf(p + kAtOnce, panels.count), s, first, k, depth);
+    for (i64 p = 0; p < panels.count; p += kPanelsAtOnce) {
+      packStraight<T>(to, panels, p, minOf(p + kPanelsAtOnce, panels.count), s, first, k, depth);
     }
     return;
   }
@@ -217,6 +255,19 @@ void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first
   forWeightType(s.dtype, [&]<class T>(const T*) {
     packBlockOf<T>(to, panels, s, first, k, depth);
   });
+}
+
+// Panels for many products with one right factor: kTileColumns indices after another, all of k.
+inline i64 packedFloats(const Source& s) {
+  return ceilDiv(s.count, kTileColumns) * kTileColumns * s.depth;
+}
+void packAhead(float* to, const Source& s, i64 panelBegin, i64 panelEnd) {
+  const i64 first = panelBegin * kTileColumns;
+  const ColumnPanels panels(minOf(panelEnd * kTileColumns, s.count) - first);
+  packBlock(to + first * s.depth, panels, s, first, 0, s.depth);
+}
+inline Source packedSource(const float* panels, const Source& s) {
+  return {panels, 0, s.count, s.depth, false, DType::f32, nullptr, 0, 0, true};
 }
 
 }  // namespace

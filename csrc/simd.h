@@ -159,6 +159,8 @@ MOEBIUS_INLINE void transpose(vf* rows) {
 }
 
 MOEBIUS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
+// Into the second-level cache: for what is needed later than the next few loads.
+MOEBIUS_INLINE void prefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 MOEBIUS_INLINE void prefetchWrite(const void* p) { __builtin_prefetch(p, 1, 3); }
 
 // A vector's floats as doubles, the lower half of the lanes and the upper one.
@@ -177,6 +179,12 @@ MOEBIUS_INLINE bool anyLane(vi mask) {
   u64 all = 0;
   for (int i = 0; i < kLanes / 2; i++) all |= words[i];
   return all != 0;
+}
+
+// Makes the compiler forget how `pointer` came about.
+template <class T>
+MOEBIUS_INLINE void keepInRegister(T*& pointer) {
+  asm volatile("" : "+r"(pointer));
 }
 
 // Reductions by halves: the same order for a given width, whatever came before.

@@ -36,6 +36,25 @@ MOEBIUS_INLINE vf vexp(vf x) {
   return p * exp2i(half) * exp2i(whole - half);
 }
 
+constexpr float kLog2E = 1.44269504088896341f;
+constexpr float kLn2 = 0.693147180559945309f;
+
+// 2^t for t ≤ 0 to 1.2e-7: softmax needs one side and no subnormals, so 12 operations do.
+// Below -126.5 the result is an exact zero, -∞ included; NaN passes.
+MOEBIUS_INLINE vf exp2Negative(vf t) {
+  const vf least = splat(-127.0f);
+  t = t < least ? least : t;
+  const vf shifted = t + splat(12582912.0f);  // 1.5 · 2^23: the nearest integer in the low bits
+  const vf f = t - (shifted - splat(12582912.0f));
+  vf p = splat(1.326472731e-3f);
+  p = fma(p, f, splat(9.671512991e-3f));
+  p = fma(p, f, splat(5.550733581e-2f));
+  p = fma(p, f, splat(2.402224243e-1f));
+  p = fma(p, f, splat(6.931470037e-1f));
+  p = fma(p, f, splat(1.0f));
+  return p * bitsToFloat((floatToBits(shifted) - (0x4B400000 - 127)) << 23);
+}
+
 // ln x = e · ln 2 + ln m, m in [√½, √2); with f = m - 1 and s = f / (2 + f), ln m = 2 atanh s.
 MOEBIUS_INLINE vf vlog(vf x) {
   const vi isSubnormal = (x < splat(1.17549435e-38f)) & (x > zero());
