@@ -6,7 +6,7 @@
 import { AssertionError, assert } from '../../src/base/assert.ts';
 import type { F32, Kernels, Operation, OperationArgs } from '../../src/kernels/kernels.ts';
 import { columns, elements, reshape } from '../../src/tensor/tensor.ts';
-import { type Lay, layOn, runValidCall, validCalls } from './validCalls.ts';
+import { clearLaid, type Lay, layOn, runValidCall, validCalls } from './validCalls.ts';
 
 export interface Refusal {
   readonly name: string;
@@ -24,6 +24,7 @@ function refusal<O extends Operation>(
     name: `${operation} refuses ${what}`,
     operation,
     attempt: (kernels, isChanged) => {
+      clearLaid(kernels);
       const calls = validCalls(kernels);
       const changes = isChanged ? change(calls[operation], layOn(kernels)) : {};
       runValidCall(kernels, operation, calls, changes);

@@ -11,6 +11,7 @@ import type {
   RoutingRule,
 } from '../../src/kernels/kernels.ts';
 import type { Operations } from '../../src/kernels/shapes.ts';
+import type { Arena, ArenaMark } from '../../src/tensor/arena.ts';
 import type { DType } from '../../src/tensor/dtype.ts';
 import type { Tensor } from '../../src/tensor/tensor.ts';
 
@@ -36,8 +37,27 @@ export interface Lay {
   tensor<D extends DType>(dtype: D, value: number, ...shape: readonly number[]): Tensor<D>;
 }
 
+/** One arena for each kernels: hundreds of them would fill what WebAssembly may have. */
+const arenas = new WeakMap<Kernels, { readonly arena: Arena; readonly start: ArenaMark }>();
+
+function arenaOf(kernels: Kernels): { readonly arena: Arena; readonly start: ArenaMark } {
+  let known = arenas.get(kernels);
+  if (known === undefined) {
+    const arena = kernels.createArena('calls');
+    known = { arena, start: arena.mark() };
+    arenas.set(kernels, known);
+  }
+  return known;
+}
+
+/** Gives back everything that was laid on these kernels. */
+export function clearLaid(kernels: Kernels): void {
+  const { arena, start } = arenaOf(kernels);
+  arena.release(start);
+}
+
 export function layOn(kernels: Kernels): Lay {
-  const arena = kernels.createArena('calls');
+  const { arena } = arenaOf(kernels);
   const tensor = <D extends DType>(dtype: D, value: number, ...shape: readonly number[]) => {
     const out = arena.allocate(dtype, shape);
     kernels.fill({ out, value });
