@@ -1,10 +1,10 @@
 // The binding to Node (N-API, raw): memory, and one entry `run` for every operation.
 //
-// JavaScript writes an operation's arguments into `arguments`, a Float64Array both sides share, and
-// calls run(number): 20 ns whatever the count, and no code here per operation. The first two
+// JavaScript writes operations and their arguments into a Float64Array of its own and calls
+// run(count, address): 20 ns whatever they are, and no code here per operation. The first two
 // entries are the instruction set and the thread count, so that several Kernels objects with
-// different settings live side by side. Each JavaScript thread has its own arguments and scratch;
-// the pool is one for the process.
+// different settings live side by side. Each JavaScript thread has its own scratch; the pool is one
+// for the process.
 #include <dlfcn.h>
 #include <node_api.h>
 
@@ -22,10 +22,10 @@
 namespace moebius {
 namespace {
 
-constexpr size_t kMaxArguments = 512;
+// Doubles in an array of arguments: thirty queued operations; one takes a hundred at most.
+constexpr size_t kMaxArguments = 4096;
 
 struct Instance {
-  double* arguments = nullptr;
   Scratch scratch;
 };
 
@@ -65,28 +65,41 @@ bool readArguments(napi_env env, napi_callback_info info, napi_value* values, si
   return count >= wanted;
 }
 
-// run(operation): the arguments lie in the shared array.
+// run(count, address): at the address lie kMaxArguments doubles: the instruction set, the thread
+// count, then `count` times an operation's number, how many arguments it has, and these. Several in
+// one call keep the caches and the other threads from forgetting what they were doing.
 napi_value run(napi_env env, napi_callback_info info) {
-  napi_value value;
-  uint32_t operation = 0;
-  if (!readArguments(env, info, &value, 1) ||
-      napi_get_value_uint32(env, value, &operation) != napi_ok || operation >= kNumOperations) {
-    return fail(env, "run: unknown operation");
+  napi_value values[2];
+  uint32_t count = 0;
+  double place = 0;
+  if (!readArguments(env, info, values, 2) ||
+      napi_get_value_uint32(env, values[0], &count) != napi_ok ||
+      napi_get_value_double(env, values[1], &place) != napi_ok || !(place >= 1)) {
+    return fail(env, "run: how many operations, and where?");
   }
   Instance& instance = instanceOf(env);
+  const double* arguments = reinterpret_cast<const double*>(static_cast<uintptr_t>(place));
   const std::vector<const Isa*>& isas = availableIsas();
-  const size_t isa = size_t(instance.arguments[0]);
-  const int threads = int(instance.arguments[1]);
+  const size_t isa = size_t(arguments[0]);
+  const int threads = int(arguments[1]);
   if (isa >= isas.size() || threads < 1 || threads > kMaxThreads) {
     return fail(env, "run: no such instruction set or thread count");
+  }
+  const double* next = arguments + 2;
+  const double* end = arguments + kMaxArguments;
+  for (uint32_t i = 0; i < count; i++) {
+    const bool isThere = end - next >= 2 && next[0] >= 0 && next[0] < int(kNumOperations) &&
+                         next[1] >= 0 && next[1] <= double(end - next - 2);
+    if (!isThere) return fail(env, "run: unknown operation, or arguments beyond the array");
+    next += 2 + size_t(next[1]);
   }
   Pool& pool = Pool::instance();
   std::unique_lock<std::mutex> lock(pool.mutex(), std::defer_lock);
   if (threads > 1) lock.lock();
   const Context context = {
       threads, &instance,
-      [](void*, int count, void (*task)(void*, int), void* data) {
-        Pool::instance().run(count, task, data);
+      [](void*, int threads, void (*task)(void*, int), void* data) {
+        Pool::instance().run(threads, task, data);
       },
       [](void* host, size_t bytes) {
         void* data = static_cast<Instance*>(host)->scratch.allocate(bytes);
@@ -96,8 +109,12 @@ napi_value run(napi_env env, napi_callback_info info) {
         }
         return data;
       }};
-  isas[isa]->operations[operation](context, instance.arguments + 2);
-  instance.scratch.reset();
+  next = arguments + 2;
+  for (uint32_t i = 0; i < count; i++) {
+    isas[isa]->operations[size_t(next[0])](context, next + 2);
+    instance.scratch.reset();
+    next += 2 + size_t(next[1]);
+  }
   return nullptr;
 }
 
@@ -229,14 +246,6 @@ napi_value initialise(napi_env env, napi_value exports) {
       env, instance, [](napi_env, void* data, void*) { delete static_cast<Instance*>(data); },
       nullptr);
 
-  napi_value buffer;
-  napi_value view;
-  void* data = nullptr;
-  napi_create_arraybuffer(env, kMaxArguments * sizeof(double), &data, &buffer);
-  napi_create_typedarray(env, napi_float64_array, kMaxArguments, buffer, 0, &view);
-  instance->arguments = static_cast<double*>(data);
-  napi_set_named_property(env, exports, "arguments", view);
-
   static const char* const kOperationNames[] = {
 #define OPERATION(name) #name,
 #include "operations.def"
@@ -253,6 +262,8 @@ napi_value initialise(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "abiVersion", number);
   napi_create_int32(env, Pool::availableThreads(), &number);
   napi_set_named_property(env, exports, "availableThreads", number);
+  napi_create_int32(env, int(kMaxArguments), &number);
+  napi_set_named_property(env, exports, "maxArguments", number);
   napi_create_int32(env, kMaxThreads, &number);
   napi_set_named_property(env, exports, "maxThreads", number);
 

@@ -43,9 +43,16 @@ MOEBIUS_NOINLINE void attendHeads(float* out, i64 outStride, const float* q, i64
   const float* rows[kPositions];
   for (i64 begin = 0; begin < length; begin += kPositions) {
     const i64 positions = minOf<i64>(kPositions, length - begin);
-    for (i64 i = 0; i < kPositions; i++) {
-      rows[i] = i < positions ? cache.row(sequence, begin + i) : rows[i - 1];
+    // Block by block of the cache, since a division costs more than a score.
+    for (i64 i = 0; i < positions;) {
+      const float* row = cache.row(sequence, begin + i);
+      const i64 inBlock = cache.blockSize - (begin + i) % cache.blockSize;
+      for (const i64 end = minOf(i + inBlock, positions); i < end; i++) {
+        rows[i] = row;
+        row += cache.slots.stride;
+      }
     }
+    if (positions < kPositions) rows[positions] = rows[positions - 1];
     const i64 pairs = ceilDiv(positions, 2);
     vf most = splat(kMinusInfinity);
     for (i64 pair = 0; pair < pairs; pair++) {

@@ -91,77 +91,116 @@ void streamRange(const Product& p, const Range& range, float* scratch) {
   if (row < range.rowEnd) streamRows<1, T>(p, row, range, scratch);
 }
 
-// f8, R rows of out over one group of columns: rows of b in steps of the group, each row's factor
-// with its scale. The last group may be short.
-template <int R, bool isCareful>
-MOEBIUS_NOINLINE bool streamScaledGroup(const Product& p, i64 column, i64 count,
-                                        const float* factors, float* sums) {
+// f8, R rows of out over up to G groups of columns: rows of b in steps of a group, each row's factor
+// with its scale. As many groups at once as registers allow, so that b is read along its rows.
+template <int R, int G, bool isCareful>
+MOEBIUS_NOINLINE bool streamScaledGroups(const Product& p, i64 column, i64 groups,
+                                         const float* const* factors, float* sums) {
   constexpr int V = kStepVectors<F8>;
-  vf totals[R][V];
+  vf totals[G][R][V];
   MOEBIUS_UNROLL
-  for (int i = 0; i < R * V; i++) totals[i / V][i % V] = zero();
+  for (int i = 0; i < G * R * V; i++) totals[i / (R * V)][i / V % R][i % V] = zero();
   F8Codes largest = noF8Codes();
   const F8* b = static_cast<const F8*>(p.b.data) + column;
   for (i64 k = 0; k < p.k; k++, b += p.b.stride) {
-    vf wide[V];
-    if (count == kStep<F8>) {
-      widenStep<isCareful>(b, wide, largest);
-    } else {
-      F8 part[kStep<F8>] = {};
-      for (i64 c = 0; c < count; c++) part[c] = b[c];
-      widenStep<isCareful>(static_cast<const F8*>(part), wide, largest);
-    }
     MOEBIUS_UNROLL
-    for (int i = 0; i < R; i++) {
-      const vf factor = splat(factors[k * R + i]);
+    for (int g = 0; g < G; g++) {
+      vf wide[V];
+      widenStep<isCareful>(b + minOf<i64>(g, groups - 1) * kStep<F8>, wide, largest);
       MOEBIUS_UNROLL
-      for (int v = 0; v < V; v++) totals[i][v] = fma(factor, wide[v], totals[i][v]);
+      for (int i = 0; i < R; i++) {
+        const vf factor = splat(factors[g][k * R + i]);
+        MOEBIUS_UNROLL
+        for (int v = 0; v < V; v++) totals[g][i][v] = fma(factor, wide[v], totals[g][i][v]);
+      }
     }
   }
   MOEBIUS_UNROLL
-  for (int i = 0; i < R * V; i++) store(sums + i * kLanes, totals[i / V][i % V]);
+  for (int i = 0; i < G * R * V; i++) {
+    store(sums + i * kLanes, totals[i / (R * V)][i / V % R][i % V]);
+  }
   return hasF8NaN(largest);
 }
 
+// One element of out at a time: the columns that fill no group.
 template <int R>
-void streamScaledRows(const Product& p, i64 row, const Range& range, float* factors) {
+void streamScaledRest(const Product& p, i64 column, i64 count, const float* factors, float* sums) {
+  for (i64 c = 0; c < count; c++) {
+    float totals[R] = {};
+    const F8* b = static_cast<const F8*>(p.b.data) + column + c;
+    for (i64 k = 0; k < p.k; k++, b += p.b.stride) {
+      const vf value = widenUnscaledPart(b, 1);
+      for (int i = 0; i < R; i++) {
+        totals[i] = fma(splat(factors[k * R + i]), value, splat(totals[i]))[0];
+      }
+    }
+    for (int i = 0; i < R; i++) sums[i * kStep<F8> + c] = totals[i];
+  }
+}
+
+template <int R>
+void streamScaledRows(const Product& p, i64 row, const Range& range, float* memory) {
+  constexpr int V = kStepVectors<F8>;
+  constexpr int G = maxOf(1, kDotSums / (R * V));
+  constexpr i64 kGroupsPerScale = kFp8Block / kStep<F8>;
   const float* a = static_cast<const float*>(p.a.data);
   const i64 alongRow = p.a.alongK ? p.a.stride : 1;
   const i64 alongK = p.a.alongK ? 1 : p.a.stride;
-  i64 scaledFor = -1;
-  i64 count;
-  for (i64 column = range.columnBegin; column < range.columnEnd; column += count) {
-    // Up to where the scale changes.
-    count = minOf(minOf(kStep<F8>, range.columnEnd - column), kFp8Block - column % kFp8Block);
-    if (column / kFp8Block != scaledFor) {
-      scaledFor = column / kFp8Block;
-      for (i64 k = 0; k < p.k; k++) {
-        const float scale = scaleAt(p.b, k, column);
-        for (int i = 0; i < R; i++) {
-          factors[k * R + i] = a[(row + i) * alongRow + k * alongK] * scale;
-        }
+  const auto scaled = [&](float* factors, i64 column) {
+    for (i64 k = 0; k < p.k; k++) {
+      const float scale = scaleAt(p.b, k, column);
+      for (int i = 0; i < R; i++) {
+        factors[k * R + i] = a[(row + i) * alongRow + k * alongK] * scale;
       }
     }
-    float sums[R * kStep<F8>];
-    if (streamScaledGroup<R, false>(p, column, count, factors, sums)) {
-      streamScaledGroup<R, true>(p, column, count, factors, sums);
-    }
+  };
+  const auto write = [&](i64 column, i64 count, const float* sums, bool isRegrouped) {
     for (int i = 0; i < R; i++) {
       float* out = p.out + (row + i) * p.outStride + column;
-      for (i64 v = 0; v < kStepVectors<F8>; v++) {
-        for (i64 lane = 0; lane < kLanes; lane++) {
-          const i64 place = f8GroupPlace(v, lane);
-          if (place >= count) continue;
-          const float value = sums[i * kStep<F8> + v * kLanes + lane];
-          out[place] = p.accumulate ? out[place] + value : value;
-        }
+      for (i64 at = 0; at < kStep<F8>; at++) {
+        const i64 place = isRegrouped ? f8GroupPlace(at / kLanes, at % kLanes) : at;
+        if (place >= count) continue;
+        const float value = sums[i * kStep<F8> + at];
+        out[place] = p.accumulate ? out[place] + value : value;
       }
+    }
+  };
+  float sums[maxOf<i64>(G * R * V * kLanes, R * kStep<F8>)];
+  i64 groups;
+  for (i64 column = range.columnBegin; column < range.columnEnd; column += groups * kStep<F8>) {
+    // Ranges begin at whole groups, as tiles are no narrower.
+    groups = minOf<i64>(G, (range.columnEnd - column) / kStep<F8>);
+    if (groups == 0 || column % kStep<F8> != 0) {
+      const i64 toGroup = kStep<F8> - column % kStep<F8>;
+      const i64 count = minOf(toGroup, range.columnEnd - column);
+      scaled(memory, column);
+      streamScaledRest<R>(p, column, count, memory, sums);
+      write(column, count, sums, false);
+      column += count;
+      groups = 0;
+      continue;
+    }
+    const float* factors[G];
+    for (i64 g = 0; g < G; g++) {
+      const i64 at = minOf(g, groups - 1);
+      const i64 block = (column + at * kStep<F8>) / kFp8Block;
+      const i64 slot = block - column / kFp8Block;
+      factors[g] = memory + slot * p.k * R;
+      if (at == g && (g == 0 || (column + g * kStep<F8>) / kStep<F8> % kGroupsPerScale == 0)) {
+        scaled(memory + slot * p.k * R, column + g * kStep<F8>);
+      }
+    }
+    if (streamScaledGroups<R, G, false>(p, column, groups, factors, sums)) {
+      streamScaledGroups<R, G, true>(p, column, groups, factors, sums);
+    }
+    for (i64 g = 0; g < groups; g++) {
+      write(column + g * kStep<F8>, kStep<F8>, sums + g * R * V * kLanes, true);
     }
   }
 }
 
 // Depths whose factors fit in scratch; deeper products are packed.
-constexpr i64 kScaledDepth = kProductScratch / 4;
+constexpr i64 kScaledDepth = kProductScratch / 16;
 
 void streamScaledRange(const Product& p, const Range& range, float* scratch) {
   if (p.k > kScaledDepth) return multiplyPacked(p, range, scratch);

@@ -12,7 +12,7 @@
 namespace moebius {
 
 // Raised when the binding or an operation's arguments change; src/kernels/native.ts must agree.
-constexpr int kAbiVersion = 1;
+constexpr int kAbiVersion = 2;
 
 // What an operation may ask of its host. A host is the addon (threads, huge pages) or, for WASM,
 // a page of JavaScript; an operation itself touches no system.

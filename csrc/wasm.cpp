@@ -72,7 +72,7 @@ void parallel(void*, int threads, void (*task)(void* data, int thread), void* da
 
 }  // namespace
 
-// The arguments of the operation that runs next, kMaxArguments doubles.
+// The operation that runs next: its number, the count of its arguments, and these.
 MOEBIUS_EXPORT("arguments") double* argumentsOf() { return arguments; }
 MOEBIUS_EXPORT("abiVersion") int abiVersion() { return kAbiVersion; }
 MOEBIUS_EXPORT("maxArguments") int maxArguments() { return kMaxArguments; }
@@ -91,7 +91,7 @@ MOEBIUS_EXPORT("operationNames") const char* operationNames() {
 MOEBIUS_EXPORT("run") int run(int operation, int threads) {
   const Context context = {threads, nullptr, parallel,
                            [](void*, size_t bytes) { return hostAllocate(bytes); }};
-  kIsaBaseline.operations[operation](context, arguments);
+  kIsaBaseline.operations[operation](context, arguments + 2);
   return int(read(failures));
 }
 

@@ -8,8 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
-import { packRows, unpackRows } from '../tensor/hostRows.ts';
-import { compiledOperations } from './compiled/operations.ts';
+import { compiledKernels } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
 import { NativeHost } from './native/host.ts';
@@ -33,9 +32,7 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
   return {
     name: 'native',
     createArena: () => new ChunkArena((byteLength) => host.allocate(byteLength)),
-    read: async (tensor) => packRows(tensor),
-    write: unpackRows,
-    ...compiledOperations(host),
+    ...compiledKernels(host),
   };
 }
 

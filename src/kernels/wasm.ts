@@ -7,8 +7,7 @@
  * elsewhere is copied in by `write`. Operations are done when they return.
  */
 import { ChunkArena } from '../tensor/arena.ts';
-import { packRows, unpackRows } from '../tensor/hostRows.ts';
-import { compiledOperations } from './compiled/operations.ts';
+import { compiledKernels } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import { WasmHost } from './wasm/host.ts';
 import { invalidThreads, type WasmInstance } from './wasm/instance.ts';
@@ -34,8 +33,6 @@ export function createWasmKernels(
   return {
     name: 'wasm',
     createArena: () => new ChunkArena((byteLength) => host.allocate(byteLength), CHUNK_BYTES),
-    read: async (tensor) => packRows(tensor),
-    write: unpackRows,
-    ...compiledOperations(host),
+    ...compiledKernels(host),
   };
 }

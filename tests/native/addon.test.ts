@@ -90,8 +90,16 @@ if ('reason' in loaded) {
   });
 
   test('run: an unknown operation is refused', () => {
-    assert.throws(() => addon.run(addon.operations.length), /unknown operation/);
-    assert.throws(() => addon.run(-1), /unknown operation/);
+    const array = new Float64Array(addon.maxArguments);
+    const address = addon.address(new Uint8Array(array.buffer));
+    const attempt = (...numbers: number[]) => {
+      array.set([0, 1, ...numbers]);
+      addon.run(1, address);
+    };
+    assert.throws(() => attempt(addon.operations.length, 0), /unknown operation/);
+    assert.throws(() => attempt(-1, 0), /unknown operation/);
+    assert.throws(() => attempt(0, addon.maxArguments), /beyond the array/);
+    assert.throws(() => addon.run(1, 0), /where/);
   });
 
   test('mapFile: gives a file’s bytes, an empty buffer for an empty file, and the system’s word', () => {

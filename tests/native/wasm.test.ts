@@ -179,7 +179,7 @@ test('wasm: a worker that fails is told of, and its kernels compute no more', ()
   const numFloats = 2 ** 20;
   instance.heap.allocate(4 * numFloats);
   const end = instance.heap.buffer.byteLength;
-  instance.arguments.set([end - 2 * numFloats, 1, numFloats, numFloats, 0, 7]);
+  instance.arguments.set([end - 2 * numFloats, 1, numFloats, numFloats, 0, 7], 2);
   assert.throws(() => instance.run(fill, 2), AssertionError);
   assert.throws(() => instance.run(fill, 1), AssertionError);
 });

@@ -1,9 +1,15 @@
 /**
  * How an operation's arguments cross into compiled code: written into an array both sides share,
- * then one call with the operation's number. No object is made per call, and its cost (about 60 ns)
- * does not grow with the arguments. The C++ side reads them in the same order (`csrc/operation.h`).
+ * behind the operation's number and their count, then one call. No object is made per call, and its
+ * cost (about 60 ns) does not grow with the arguments. The C++ side reads them in the same order
+ * (`csrc/operation.h`).
  *
  *     call.begin().tensor(out).tensor(x).number(eps).run(operation)
+ *
+ * `queue` in place of `run` leaves an operation in the array until another one runs or the host
+ * reads or writes a tensor: the layers of a decode step go over together. In a step that drags all
+ * weights through the caches JavaScript finds its own code gone each time it is come back to, which
+ * cost 20 µs an operation, with the other threads waiting.
  */
 import { assert } from '../../base/assert.ts';
 import type { DType } from '../../tensor/dtype.ts';
@@ -12,9 +18,12 @@ import type { Weight } from '../kernels.ts';
 
 /** Where compiled operations run: the C++ addon, or a WebAssembly module. */
 export interface KernelHost {
-  /** Names of operations; `run` takes the index. */
+  /** Names of operations; `arguments` carry the index. */
   readonly operations: readonly string[];
-  /** The next operation's arguments. May be another view after an operation has run. */
+  /**
+   * Operations to run, each its number, the count of its arguments, and these. May be another view
+   * after an operation has run.
+   */
   readonly arguments: Float64Array;
   /**
    * Where the memory begins, as compiled code sees it.
@@ -24,16 +33,26 @@ export interface KernelHost {
   addressOf(memory: Memory): number;
   /** Memory for a list of so many doubles, for as long as it is referred to. */
   allocateList(length: number): Memory;
-  run(operation: number): void;
+  /** Whether `run` takes several. */
+  readonly canQueue: boolean;
+  /** Runs the first `operations` of `arguments`, in order. */
+  run(operations: number): void;
 }
 
 const DTYPE_NUMBERS: Record<DType, number> = { f32: 0, bf16: 1, f16: 2, f8e4m3: 3, i32: 4 };
 const FIRST_LIST = 64;
+/** Numbers before an operation's arguments. */
+const HEAD = 2;
+/** More than any queued operation takes. */
+const MOST_QUEUED = 160;
 
 export class KernelCall {
   readonly #host: KernelHost;
   readonly #numbers: ReadonlyMap<string, number>;
   #arguments: Float64Array;
+  /** Where the operation that is being written begins; what lies before is queued. */
+  #start = 0;
+  #queued = 0;
   #next = 0;
   #listMemory: Memory | null = null;
   #hasList = false;
@@ -52,9 +71,18 @@ export class KernelCall {
   }
 
   begin(): this {
+    if (this.#queued > 0) this.flush();
     this.#arguments = this.#host.arguments;
-    this.#next = 0;
+    this.#next = HEAD;
     this.#hasList = false;
+    return this;
+  }
+
+  /** As `begin`, for an operation that will be queued behind those that are. */
+  beginQueued(): this {
+    if (this.#start + MOST_QUEUED > this.#arguments.length) this.flush();
+    if (this.#queued === 0) return this.begin();
+    this.#next = this.#start + HEAD;
     return this;
   }
 
@@ -112,8 +140,31 @@ export class KernelCall {
   }
 
   run(operation: number): void {
+    this.#close(operation);
+    this.flush();
+  }
+
+  /** Lets an operation wait for those behind it; it may not take a list. */
+  queue(operation: number): void {
+    this.#close(operation);
+    if (!this.#host.canQueue) this.flush();
+  }
+
+  #close(operation: number): void {
     assert(this.#next <= this.#arguments.length, 'too many arguments');
-    this.#host.run(operation);
+    this.#arguments[this.#start] = operation;
+    this.#arguments[this.#start + 1] = this.#next - this.#start - HEAD;
+    this.#start = this.#next;
+    this.#queued++;
+  }
+
+  /** Runs what is queued. */
+  flush(): void {
+    const count = this.#queued;
+    if (count === 0) return;
+    this.#start = 0;
+    this.#queued = 0;
+    this.#host.run(count);
   }
 
   #roomForList(length: number): Memory {

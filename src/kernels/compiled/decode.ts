@@ -22,21 +22,21 @@ export function decodeKernels(call: KernelCall): Decode {
       needIndices('mlaDecode: block', blockTable, at(cache.shape, 0));
       needIndices('mlaDecode: sequence', sequence_T, at(blockTable.shape, 0));
       needIndices('mlaDecode: length', length_T, at(blockTable.shape, 1) * blockSize + 1, 1);
-      call.begin().tensor(x_TD).tensor(positions_T).tensor(slots_T).tensor(cache);
+      call.beginQueued().tensor(x_TD).tensor(positions_T).tensor(slots_T).tensor(cache);
       call.tensor(blockTable).tensor(sequence_T).tensor(length_T).tensor(table).tensor(args.gain);
       call.optionalWeight(args.qLatent?.down).optional(args.qLatent?.gain).weight(args.q);
       call.weight(args.kvDown).tensor(args.kvGain).weight(args.kv).weight(args.o);
       call.number(blockSize).number(heads).number(nope).number(value);
-      call.number(args.eps).number(args.latentEps).number(args.scale).run(mlaDecode);
+      call.number(args.eps).number(args.latentEps).number(args.scale).queue(mlaDecode);
     },
     feedForwardDecode({ x_TD, gain, eps, mlp, routed }) {
-      call.begin().tensor(x_TD).tensor(gain);
+      call.beginQueued().tensor(x_TD).tensor(gain);
       call.optionalWeight(mlp?.gateUp).optionalWeight(mlp?.down);
       call.optionalWeight(routed?.router).optional(routed?.bias_E).optional(routed?.counts_E);
       call.optionalWeight(routed?.gateUp).optionalWeight(routed?.down);
       const rule = routed?.rule ?? NO_RULE;
       call.number(rule.expertsPerToken).number(eps);
-      passRule(call, rule).run(feedForwardDecode);
+      passRule(call, rule).queue(feedForwardDecode);
     },
   };
 }

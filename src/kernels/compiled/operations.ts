@@ -1,4 +1,6 @@
 /** All operations of compiled kernels, shapes checked before any argument crosses over. */
+import { packRows, unpackRows } from '../../tensor/hostRows.ts';
+import type { Kernels } from '../kernels.ts';
 import { checked, type Operations } from '../shapes.ts';
 import { attentionKernels } from './attention.ts';
 import { KernelCall, type KernelHost } from './call.ts';
@@ -11,9 +13,10 @@ import { productKernels } from './products.ts';
 import { routingKernels } from './routing.ts';
 import { samplingKernels } from './sampling.ts';
 
-export function compiledOperations(host: KernelHost): Operations {
+/** The operations, and how tensors are read and written: after what is queued has run. */
+export function compiledKernels(host: KernelHost): Operations & Pick<Kernels, 'read' | 'write'> {
   const call = new KernelCall(host);
-  return checked({
+  const operations = checked({
     ...elementwiseKernels(call),
     ...productKernels(call),
     ...normKernels(call),
@@ -24,4 +27,15 @@ export function compiledOperations(host: KernelHost): Operations {
     ...samplingKernels(call),
     ...optimiserKernels(call),
   });
+  return {
+    ...operations,
+    read: async (tensor) => {
+      call.flush();
+      return packRows(tensor);
+    },
+    write: (tensor, values) => {
+      call.flush();
+      unpackRows(tensor, values);
+    },
+  };
 }

@@ -1,21 +1,25 @@
 /** What the C++ addon is to TypeScript: the shape of `build/Release/moebius.node`. */
 
 /** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
-export const NATIVE_ABI_VERSION = 1;
+export const NATIVE_ABI_VERSION = 2;
 
 /** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
 export interface NativeAddon {
   readonly abiVersion: number;
   /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
   readonly isas: readonly string[];
-  /** Names of operations; `run` takes the index. */
+  /** Names of operations; `run` reads the index. */
   readonly operations: readonly string[];
   /** Cores this process may use. */
   readonly availableThreads: number;
   readonly maxThreads: number;
-  /** Shared with `run`: instruction set, thread count, then the operation's arguments. */
-  readonly arguments: Float64Array;
-  run(operation: number): void;
+  /** Doubles in an array that `run` reads. */
+  readonly maxArguments: number;
+  /**
+   * Runs operations. At the address: instruction set, threads, then for each operation its index,
+   * the count of its arguments, and these.
+   */
+  run(count: number, address: number): void;
   /** Zeroed memory on huge pages, given back when the buffer is collected. */
   allocate(byteLength: number): ArrayBuffer;
   /** A file's bytes, read-only: writing to them ends the process. Throws what the system says. */

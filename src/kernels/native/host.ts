@@ -17,24 +17,27 @@ class NativeMemory implements Memory {
   }
 }
 
-/** The first two entries of the addon's array: instruction set and thread count. */
-const FIRST_ARGUMENT = 2;
+/** What `run` reads before operations: instruction set and thread count. */
+const NUM_SETTINGS = 2;
 
 export class NativeHost implements KernelHost {
   readonly operations: readonly string[];
   readonly arguments: Float64Array;
+  readonly canQueue = true;
   readonly #addon: NativeAddon;
-  readonly #isa: number;
-  readonly #threads: number;
+  readonly #address: number;
   readonly #addresses = new WeakMap<ArrayBufferLike, number>();
 
   /** @param isa index into `addon.isas` */
   constructor(addon: NativeAddon, isa: number, threads: number) {
     this.#addon = addon;
-    this.#isa = isa;
-    this.#threads = threads;
     this.operations = addon.operations;
-    this.arguments = addon.arguments.subarray(FIRST_ARGUMENT);
+    // An array of its own: another host's queue may be waiting.
+    const array = new Float64Array(addon.maxArguments);
+    array[0] = isa;
+    array[1] = threads;
+    this.#address = addon.address(new Uint8Array(array.buffer));
+    this.arguments = array.subarray(NUM_SETTINGS);
   }
 
   /** Zeroed memory on huge pages. */
@@ -54,10 +57,8 @@ export class NativeHost implements KernelHost {
     return this.#lookUp(buffer) + byteOffset;
   }
 
-  run(operation: number): void {
-    this.#addon.arguments[0] = this.#isa;
-    this.#addon.arguments[1] = this.#threads;
-    this.#addon.run(operation);
+  run(operations: number): void {
+    this.#addon.run(operations, this.#address);
   }
 
   /** Backing stores do not move, so an address holds as long as its buffer lives. */

@@ -1,4 +1,5 @@
 /** A WebAssembly instance as a host of compiled operations, with one thread count. */
+import { assert } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import type { Memory } from '../../tensor/tensor.ts';
 import type { KernelHost } from '../compiled/call.ts';
@@ -35,6 +36,7 @@ const abandoned = new FinalizationRegistry<Range>(({ heap, address, byteLength }
 
 export class WasmHost implements KernelHost {
   readonly operations: readonly string[];
+  readonly canQueue = false;
   readonly #instance: WasmInstance;
   readonly #threads: number;
 
@@ -71,7 +73,8 @@ export class WasmHost implements KernelHost {
     });
   }
 
-  run(operation: number): void {
-    this.#instance.run(operation, this.#threads);
+  run(operations: number): void {
+    assert(operations === 1, 'WebAssembly runs operations one by one');
+    this.#instance.run(this.arguments[0] ?? -1, this.#threads);
   }
 }
