@@ -43,8 +43,8 @@ struct DotTask {
   float* memory;
 };
 
-// Results of one row, `apart` columns from each other. Not inlined: where the compiler sees more, it
-// fuses multiply and add of some results and not of others, and their bits depend on their place.
+// Results of one row, `apart` columns from each other. Not inlined: where the compiler sees more,
+// it fuses multiply and add of some results and not of others, and bits depend on their place.
 MOEBIUS_NOINLINE void writeResults(const DotOutput& out, i64 row, i64 first, i64 apart, i64 count,
                                    const float* results) {
   float* to = out.row(row) + first;
@@ -59,6 +59,7 @@ MOEBIUS_NOINLINE void writeResults(const DotOutput& out, i64 row, i64 first, i64
 MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+    prefetchStreams<T>(task.weights, begin, end);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {
@@ -78,6 +79,8 @@ MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 e
                                const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+    prefetchStreams<T>(task.weights, begin, end);
+    prefetchStreams<T>(task.weights, begin + offset, end + offset);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {

@@ -215,13 +215,30 @@ MOEBIUS_INLINE void dotBlockOf(const DotInput& in, i64 row, const Source& w, i64
   }
 }
 
+// Odd where it can be.
+constexpr i64 streamLength(i64 rows) { return rows > 1 && rows % 2 == 0 ? rows - 1 : rows; }
+
 // Rows begin … end of w as C streams: visit(first, apart, count) for C rows at a time.
 template <int C, class Visit>
 MOEBIUS_INLINE void forStreams(i64 begin, i64 end, const Visit& visit) {
-  i64 length = (end - begin) / C;
-  if (length > 1 && length % 2 == 0) length--;
+  const i64 length = streamLength((end - begin) / C);
   for (i64 s = 0; s < length; s++) visit(begin + s, length, i64(C));
   for (i64 r = begin + C * length; r < end; r += C) visit(r, i64(1), minOf<i64>(C, end - r));
+}
+
+// The first lines of all streams, asked for before x is made ready: the wait for memory at the
+// beginning of a product is as long as hundreds of its steps.
+template <class T>
+MOEBIUS_INLINE void prefetchStreams(const Source& w, i64 begin, i64 end) {
+  constexpr i64 kStreams = 8;
+  constexpr i64 kLines = 4;
+  const i64 apart = streamLength((end - begin) / kStreams);
+  for (i64 j = 0; j < kStreams && begin + j * apart < end; j++) {
+    const T* row = static_cast<const T*>(w.data) + (begin + j * apart) * w.stride;
+    for (i64 line = 0; line < kLines; line++) {
+      prefetch(reinterpret_cast<const char*>(row) + line * 64);
+    }
+  }
 }
 
 // done(row, rows, first, apart, count, results, width) for every block: results[i · width + j] is

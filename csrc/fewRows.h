@@ -91,8 +91,9 @@ void streamRange(const Product& p, const Range& range, float* scratch) {
   if (row < range.rowEnd) streamRows<1, T>(p, row, range, scratch);
 }
 
-// f8, R rows of out over up to G groups of columns: rows of b in steps of a group, each row's factor
-// with its scale. As many groups at once as registers allow, so that b is read along its rows.
+// f8, R rows of out over up to G groups of columns: rows of b in steps of a group, each row's
+// factor with its scale. As many groups at once as registers allow, so that b is read along its
+// rows.
 template <int R, int G, bool isCareful>
 MOEBIUS_NOINLINE bool streamScaledGroups(const Product& p, i64 column, i64 groups,
                                          const float* const* factors, float* sums) {

@@ -7,8 +7,8 @@
 //
 // Hand-over costs about 1 µs while both sides spin. Spinning alone would be wrong: on cores shared
 // with others a spinning waiter takes the time of the one it waits for (2–4 ms per hand-over
-// measured), so it lets others run now and then, and after kSpins pauses (0.3 ms) sleeps in the
-// kernel. Between two operations of a decode step it must not: a core of a virtual machine that has
+// measured), so it lets others run now and then, and after kSpins pauses (1 ms) sleeps in the
+// kernel. Between two steps of decoding it must not: a core of a virtual machine that has
 // gone to sleep takes 60 to 90 µs to come back.
 #include "pool.h"
 
@@ -22,7 +22,7 @@
 namespace moebius {
 namespace {
 
-constexpr int kSpins = 12000;
+constexpr int kSpins = 40000;
 constexpr int kSpinsPerYield = 256;
 
 inline void pause() {

@@ -1,4 +1,4 @@
-/** What the two operations over a few rows demand of their arguments (`shapes.ts` has the others). */
+/** What the operations over a few rows demand of their arguments (`shapes.ts` has the others). */
 import { assert, at } from '../base/assert.ts';
 import { numColumns, numRows } from '../tensor/tensor.ts';
 import { type FeedForwardDecodeArgs, MAX_DECODE_ROWS, type MlaDecodeArgs } from './kernels.ts';

@@ -208,7 +208,7 @@ export interface Kernels {
   /**
    * x += Wo · attention(norm(x)) in the absorbed form, for rows that attend to a paged cache, which
    * gets their latents and rotated keys first. What the operations above do one by one, with the
-   * weights read once and few waits between threads. Every row's bits are those it would have alone.
+   * weights read once and few waits between threads. A row's bits are those it would have alone.
    */
   mlaDecode(args: MlaDecodeArgs): void;
   /**

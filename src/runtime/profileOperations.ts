@@ -2,9 +2,9 @@
  * Where the time of real passes goes: the same kernels with a clock around every operation, priced
  * in FLOPs and bytes by its shapes, and by the routing and cache lengths that it was given.
  *
- * These kernels finish before they return. A clock costs a tenth of a microsecond or two a call, so
- * passes that are timed as a whole run without it. Integers that a price needs are read from host
- * memory after the call.
+ * These kernels finish before they return, those that would queue up too. A clock costs a tenth of
+ * a microsecond or two a call, so passes that are timed as a whole run without it. Integers that a
+ * price needs are read from host memory after the call.
  */
 import type { Clock } from '../base/clock.ts';
 import { callShape, isTensor, type OperationCall, wrapCalls } from '../kernels/callShape.ts';
@@ -38,12 +38,18 @@ export class OperationProfile {
   constructor(kernels: Kernels, clock: Clock, by: 'family' | 'key' = 'family') {
     this.#clock = clock;
     this.#by = by;
+    const trifle = kernels.createArena('profile').allocate('i32', [1]);
+    const zero = new Int32Array(1);
     this.kernels = wrapCalls(kernels, (call, run) => {
       if (!this.#isOn) return run();
+      const before = loadOf(call)?.slice();
       const start = clock.now();
       run();
+      // Operations may wait in a queue; whoever writes a tensor waits for those before.
+      kernels.write(trifle, zero);
       const end = clock.now();
       this.#add(call, end - start);
+      this.#countExperts(call, before);
       this.#spentHere += clock.now() - end;
     });
   }
@@ -85,10 +91,24 @@ export class OperationProfile {
       flops: (sum?.flops ?? 0) + cost.flops + cost.recomputedFlops,
       bytes: (sum?.bytes ?? 0) + cost.bytesRead + cost.bytesWritten,
     });
-    // Whoever is given a routing: if several operations are, each counts the same routings again.
-    const { ids_TK } = call.args;
-    if (!isTensor(ids_TK)) return;
-    this.#distinctExperts += new Set(hostArray(ids_TK as Tensor<'i32'>)).size;
+  }
+
+  /** Of whoever is given a routing (if several are, each counts the same again), or makes one. */
+  #countExperts({ args }: OperationCall, before: Int32Array | undefined): void {
+    if (before !== undefined) {
+      const after = loadOf({ args });
+      this.#distinctExperts += before.filter((count, expert) => count !== after?.[expert]).length;
+    } else if (isTensor(args.ids_TK)) {
+      this.#distinctExperts += new Set(hostArray(args.ids_TK as Tensor<'i32'>)).size;
+    } else {
+      return;
+    }
     this.#numRoutings++;
   }
+}
+
+/** How many tokens each expert has had, where an operation routes and computes in one. */
+function loadOf({ args }: Pick<OperationCall, 'args'>): Int32Array | undefined {
+  const routed = args.routed as { readonly counts_E?: Tensor<'i32'> } | undefined;
+  return routed?.counts_E && hostArray(routed.counts_E);
 }

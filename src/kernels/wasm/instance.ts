@@ -18,7 +18,7 @@ import {
 } from './webAssembly.ts';
 
 /** What `csrc/kernels.h` calls `kAbiVersion`. */
-export const WASM_ABI_VERSION = 1;
+export const WASM_ABI_VERSION = 2;
 
 /** What a worker is sent, to be given to `runWorker` (`worker.ts`). */
 export interface WorkerSeat {
