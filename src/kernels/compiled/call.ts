@@ -53,6 +53,12 @@ export class KernelCall {
   /** Where the operation that is being written begins; what lies before is queued. */
   #start = 0;
   #queued = 0;
+  /**
+   * Memory that queued operations point into. Their tensors may be dropped before they run (a step
+   * that was given up), and pages that nobody refers to go back to the system.
+   */
+  readonly #held = new Set<Memory>();
+  #isQueuing = false;
   #next = 0;
   #listMemory: Memory | null = null;
   #hasList = false;
@@ -73,6 +79,7 @@ export class KernelCall {
   begin(): this {
     if (this.#queued > 0) this.flush();
     this.#arguments = this.#host.arguments;
+    this.#isQueuing = false;
     this.#next = HEAD;
     this.#hasList = false;
     return this;
@@ -81,13 +88,15 @@ export class KernelCall {
   /** As `begin`, for an operation that will be queued behind those that are. */
   beginQueued(): this {
     if (this.#start + MOST_QUEUED > this.#arguments.length) this.flush();
-    if (this.#queued === 0) return this.begin();
+    if (this.#queued === 0) this.begin();
+    this.#isQueuing = true;
     this.#next = this.#start + HEAD;
     return this;
   }
 
   /** Read by `Args::matrix`, `vector` or `any`: address, rows, columns, row stride, dtype. */
   tensor(tensor: Tensor): this {
+    if (this.#isQueuing) this.#held.add(tensor.memory);
     const values = this.#arguments;
     const next = this.#next;
     values[next] = this.#host.addressOf(tensor.memory) + tensor.byteOffset;
@@ -146,6 +155,7 @@ export class KernelCall {
 
   /** Lets an operation wait for those behind it; it may not take a list. */
   queue(operation: number): void {
+    assert(this.#next - this.#start <= MOST_QUEUED, 'more arguments than a queued operation has');
     this.#close(operation);
     if (!this.#host.canQueue) this.flush();
   }
@@ -165,6 +175,7 @@ export class KernelCall {
     this.#start = 0;
     this.#queued = 0;
     this.#host.run(count);
+    this.#held.clear();
   }
 
   #roomForList(length: number): Memory {
