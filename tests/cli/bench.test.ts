@@ -12,6 +12,7 @@ import { MoebiusError } from '../../src/base/errors.ts';
 import { compareInTurns, type Turn } from '../../src/cli/bench/compareBench.ts';
 import { runCommand } from '../../src/cli/bench/runCommand.ts';
 import { bytesOfPass, expectedExperts } from '../../src/cli/bench/servingCost.ts';
+import { createProgram } from '../../src/cli/main.ts';
 import type { ModelConfig } from '../../src/config/modelConfig.ts';
 import { activeParameters } from '../../src/config/modelCounts.ts';
 import { v3Mini, v3Small } from '../../src/config/presets/small.ts';
@@ -160,6 +161,60 @@ test('bench: what cannot be measured is refused', async (context) => {
     'bench.length',
   );
   assertRefused(await moebius('bench', 'decod'), 'bench.unknown');
+});
+
+test('bench: an option that a benchmark does not read is refused, with those that read it', async () => {
+  const cases = [
+    ['train', '--dtype', 'bf16', 'bench decode, bench prefill, bench compare decode'],
+    ['train', '--rounds', '2', 'bench compare train, bench compare decode'],
+    ['kernels', '--operations', '', 'bench train\n'],
+    ['decode', '--sequence-length', '32', 'bench train, bench kernels, bench compare train\n'],
+    ['decode', '--prompt', '9', 'bench prefill, bench compare prefill\n'],
+    ['prefill', '--tokens', '3', 'bench decode, bench compare decode\n'],
+    ['prefill', '--operations', '', 'bench train\n'],
+    ['compare train', '--gguf', 'x', 'bench compare decode, bench compare prefill\n'],
+    ['compare train', '--dtype', 'f32', 'bench decode, bench prefill, bench compare decode'],
+    ['compare decode', '--steps', '3', 'bench train, bench prefill, bench compare train'],
+    ['compare prefill', '--context', '64', 'bench decode, bench compare decode\n'],
+  ] as const;
+  for (const [name, option, value, readers] of cases) {
+    const given = value === '' ? [option] : [option, value];
+    const ran = await moebius('bench', ...name.split(' '), ...given, '--json');
+    assertRefused(ran, 'bench.option');
+    assert.ok(ran.stderr.includes(`bench ${name} does not read ${option} (`), ran.stderr);
+    assert.ok(ran.stderr.includes(`    ${option}: ${value === '' ? 'true' : value}\n`), ran.stderr);
+    assert.ok(ran.stderr.includes(`    readBy: ${readers}`), ran.stderr);
+  }
+  assertRefused(await moebius('bench', 'train', 'decode'), 'bench.option');
+  const both = ['--model', join(goldenRoot, 'v3-tiny'), '--config', 'v3-mini'];
+  assertRefused(await moebius('bench', 'decode', ...both), 'bench.option');
+});
+
+test('bench: every option of the command line is one that some benchmark reads', async () => {
+  const command = createProgram().commands.find((each) => each.name() === 'bench');
+  const options =
+    command?.options.map(({ long, required }) => ({ long: `${long}`, required })) ?? [];
+  assert.ok(options.length > 15);
+  const always = ['--tiny', '--record', '--kernels', '--json'];
+  for (const { long, required } of options.filter((each) => !always.includes(each.long))) {
+    const ran = await moebius('bench', 'limits', long, ...(required ? ['2'] : []));
+    assertRefused(ran, 'bench.option');
+    assert.match(ran.stderr, /readBy: bench [a-z]/, long);
+  }
+});
+
+test('bench: what is given counts with --tiny too', async (context) => {
+  const config = ['--tiny', '--config', smallConfig(context)];
+  const decode = await moebiusJson('bench', 'decode', ...config, '--tokens', '5');
+  assert.equal((decode.allSeconds as readonly number[]).length, 5);
+  const sizes = ['--batch', '1', '--sequence-length', '16', '--steps', '1'];
+  const train = await moebiusJson('bench', 'train', ...config, ...sizes);
+  assert.equal((train.allStepSeconds as readonly number[]).length, 1);
+  const { tokensPerSecond, stepSeconds } = train;
+  assert.ok(
+    Math.abs(Number(tokensPerSecond) * Number(stepSeconds) - 16) < 1e-6,
+    'one of 16 tokens',
+  );
 });
 
 test('bench compare: a peer that is not there is named, with what to install', async (context) => {

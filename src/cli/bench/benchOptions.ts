@@ -12,11 +12,16 @@ export interface BenchOptions extends OutputOptions {
   readonly config?: string;
   /** Sequences at once: 8 in training, 1 in serving. */
   readonly batch?: number;
-  /** Only shows that it runs: few tokens, short measurements. */
+  /** Only shows that it runs: few tokens where no number is given, short measurements. */
   readonly tiny?: boolean;
   /** Operations by shape, not only by layout and types. */
   readonly shapes?: boolean;
   readonly kernels?: string;
+}
+
+/** `sequenceLength` → `--sequence-length` */
+export function optionName(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 export async function benchModel(name: string): Promise<ModelConfig> {

@@ -74,7 +74,7 @@ export async function benchCompare(
   const limitsNow = async (): Promise<Limits | null> =>
     limitsIn(await runCommand(moebiusCommand(['limits', ...kernelsOf(options)]), via));
   const comparison = await compareInTurns({
-    rounds: options.tiny === true ? 1 : (options.rounds ?? 5),
+    rounds: options.rounds ?? (options.tiny === true ? 1 : 5),
     ours: async () => {
       const figures = await runCommand(ours, via);
       return {
@@ -141,9 +141,9 @@ async function contestants(
   const batch = options.batch ?? (isTraining && !isTiny ? 8 : 1);
   const common = ['--config', name, '--batch', `${batch}`, ...kernelsOf(options)];
   if (isTraining) {
-    const length = isTiny ? 32 : (options.sequenceLength ?? DEFAULT_LENGTH);
+    const length = options.sequenceLength ?? (isTiny ? 32 : DEFAULT_LENGTH);
     checkLength(model, length, '--sequence-length');
-    const steps = isTiny ? 1 : (options.steps ?? 3);
+    const steps = options.steps ?? (isTiny ? 1 : 3);
     const sizes = ['--sequence-length', `${length}`, '--steps', `${steps}`];
     return {
       ours: moebiusCommand(['train', ...common, ...sizes]),
@@ -158,8 +158,8 @@ async function contestants(
       hint: 'Leave out --context.',
     });
   }
-  const tokens = isTiny ? 4 : (options.tokens ?? 64);
-  const prompt = isTiny ? 16 : (options.prompt ?? 512);
+  const tokens = options.tokens ?? (isTiny ? 4 : 64);
+  const prompt = options.prompt ?? (isTiny ? 16 : 512);
   const peer = llamaPeer({
     ...{ workload, model, name, peers, dtype, gguf: options.gguf, batch, prompt, tokens },
   });

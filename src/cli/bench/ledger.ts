@@ -7,6 +7,7 @@ import { appendFileSync, mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { formatBytes } from '../../base/units.ts';
+import { optionName } from './benchOptions.ts';
 import type { Figures } from './runCommand.ts';
 
 export interface LedgerEntry {
@@ -52,7 +53,7 @@ function commandLine(args: {
   const words = ['moebius', 'bench', args.what, ...(args.compared ? [args.compared] : [])];
   for (const [name, value] of Object.entries(args.options)) {
     if (HIDDEN.has(name) || value === undefined) continue;
-    const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+    const option = optionName(name);
     words.push(...(value === true ? [option] : [option, FOLDERS.has(name) ? '…' : `${value}`]));
   }
   return words.join(' ');

@@ -107,24 +107,25 @@ function workloadOf(kind: Workload['kind'], options: ServingBenchOptions): Workl
   const numSequences = options.batch ?? 1;
   const config = options.model ?? options.config ?? 'v3-small';
   if (kind === 'prefill') {
-    const promptTokens = isTiny ? 8 : (options.prompt ?? 512);
-    const numPasses = isTiny ? 2 : (options.steps ?? 4);
+    const promptTokens = options.prompt ?? (isTiny ? 8 : 512);
+    const numPasses = options.steps ?? (isTiny ? 2 : 4);
     const maxPositions = promptTokens + 1;
     return { kind, config, numSequences, promptTokens, numPasses, numWarmUp: 1, maxPositions };
   }
   const promptTokens = options.context ?? (isTiny ? 8 : 64);
-  const numPasses = isTiny ? 3 : (options.tokens ?? 64);
+  const numPasses = options.tokens ?? (isTiny ? 3 : 64);
   const numWarmUp = isTiny ? 1 : 2;
   const maxPositions = promptTokens + numWarmUp + numPasses;
   return { kind, config, numSequences, promptTokens, numPasses, numWarmUp, maxPositions };
 }
 
-/** @throws bench.dtype, bench.dtypeStored, bench.length */
+/** @throws bench.dtype, bench.dtypeStored, bench.option, bench.length */
 async function openWeights(
   { kind, config, maxPositions }: Workload,
-  { dtype, model }: ServingBenchOptions,
+  options: ServingBenchOptions,
   machine: Machine,
 ): Promise<OpenedModel> {
+  const { dtype, model } = options;
   const known = DTYPES.find((each) => each === (dtype ?? 'f32'));
   if (known === undefined) {
     throw new MoebiusError('bench.dtype', `weights cannot be ${dtype}`, {
@@ -136,6 +137,12 @@ async function openWeights(
     throw new MoebiusError('bench.dtypeStored', 'a checkpoint has the dtype it is stored in', {
       values: { model, dtype },
       hint: 'Leave out --dtype, or take --config in place of --model.',
+    });
+  }
+  if (model !== undefined && options.config !== undefined) {
+    throw new MoebiusError('bench.option', 'a checkpoint has a config of its own', {
+      values: { '--model': model, '--config': options.config },
+      hint: 'Leave out one of the two.',
     });
   }
   const read = model === undefined ? await benchModel(config) : await readModelConfig(model);

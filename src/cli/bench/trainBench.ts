@@ -205,13 +205,13 @@ async function prepare(
   const model = await benchModel(options.config ?? DEFAULT_MODEL);
   const machine = openMachine({ kernels: options.kernels, note });
   const isTiny = options.tiny === true;
-  const length = isTiny ? 32 : (options.sequenceLength ?? DEFAULT_LENGTH);
-  const sequences = isTiny ? 2 : (options.batch ?? 8);
-  checkLength(model, options.sequenceLength ?? length, '--sequence-length');
+  const length = options.sequenceLength ?? (isTiny ? 32 : DEFAULT_LENGTH);
+  const sequences = options.batch ?? (isTiny ? 2 : 8);
+  checkLength(model, length, '--sequence-length');
   const config: TrainConfig = {
     ...TRAIN_DEFAULTS,
     name: 'bench',
-    steps: isTiny ? 2 : (options.steps ?? 5),
+    steps: options.steps ?? (isTiny ? 2 : 5),
     model,
     batch: { ...TRAIN_DEFAULTS.batch, sequences, microBatch: sequences, length },
   };

@@ -8,6 +8,7 @@
  * - `limits`: the machine's limits alone
  */
 import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { optionName } from '../bench/benchOptions.ts';
 import { benchCompare, type CompareOptions } from '../bench/compareBench.ts';
 import { recordResult } from '../bench/ledger.ts';
 import { describeLimits, measureLimits } from '../bench/machineLimits.ts';
@@ -24,16 +25,69 @@ export interface BenchCommandOptions extends CompareOptions {
 
 const WORKLOADS = ['train', 'kernels', 'decode', 'prefill', 'compare', 'limits'];
 
-/** @throws bench.unknown, and what the benchmarks throw */
+/** Every benchmark reads these; `tiny` only makes defaults small. */
+const ALWAYS = ['tiny', 'kernels', 'record', 'json'] as const;
+const STEPS = ['config', 'batch', 'sequenceLength'] as const;
+const SERVING = ['config', 'batch', 'dtype'] as const;
+const PEER = ['peers', 'rounds', 'via'] as const;
+
+/** What each benchmark reads beside `ALWAYS`. What it does not read is refused, not ignored. */
+const OPTIONS: Readonly<Record<string, readonly (keyof BenchCommandOptions)[]>> = {
+  train: [...STEPS, 'steps', 'operations', 'shapes'],
+  kernels: STEPS,
+  decode: [...SERVING, 'context', 'tokens', 'model', 'shapes'],
+  prefill: [...SERVING, 'prompt', 'steps', 'model', 'shapes'],
+  limits: [],
+  'compare train': [...STEPS, 'steps', ...PEER],
+  'compare decode': [...SERVING, 'context', 'tokens', 'gguf', ...PEER],
+  'compare prefill': [...SERVING, 'prompt', 'steps', 'gguf', ...PEER],
+};
+
+/** @throws bench.unknown, bench.option, and what the benchmarks throw */
 export async function bench(
   what: string,
   compared: string | undefined,
   options: BenchCommandOptions,
 ): Promise<void> {
+  checkOptions(what, compared, options);
   const figures = await run(what, compared, options);
   if (options.record === undefined) return;
   const path = recordResult({ what, compared, options: { ...options }, figures });
   note(`recorded in ${path}`);
+}
+
+/**
+ * Options have no defaults on the command line: what is there was given. Names of benchmarks that
+ * nobody knows are refused later, by those who know the names.
+ *
+ * @throws bench.option
+ */
+function checkOptions(
+  what: string,
+  compared: string | undefined,
+  options: BenchCommandOptions,
+): void {
+  const name = what === 'compare' ? `compare ${compared}` : what;
+  const read = OPTIONS[name];
+  if (read === undefined) return;
+  if (name === what && compared !== undefined) {
+    throw new MoebiusError('bench.option', `bench ${what} takes no second name`, {
+      values: { given: compared },
+      hint: `Leave out ${compared}, or run: moebius bench compare ${what}.`,
+    });
+  }
+  const known: readonly string[] = [...ALWAYS, ...read];
+  for (const [key, value] of Object.entries(options)) {
+    if (value === undefined || known.includes(key)) continue;
+    const readers = Object.keys(OPTIONS).filter((each) =>
+      OPTIONS[each]?.some((option) => option === key),
+    );
+    const option = optionName(key);
+    throw new MoebiusError('bench.option', `bench ${name} does not read ${option}`, {
+      values: { [option]: value, readBy: readers.map((each) => `bench ${each}`).join(', ') },
+      hint: `Leave out ${option}.`,
+    });
+  }
 }
 
 async function run(
