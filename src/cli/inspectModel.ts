@@ -3,8 +3,6 @@
  * tensors are held to its config on the way. `moebius inspect` shows the figures, the library gives
  * them as they are.
  */
-import { existsSync, statSync } from 'node:fs';
-import { MoebiusError } from '../base/errors.ts';
 import { checkpointSize } from '../checkpoint/parameterNames.ts';
 import { openCheckpoint } from '../checkpoint/shards.ts';
 import { verifyCheckpoint } from '../checkpoint/verify.ts';
@@ -16,10 +14,8 @@ import {
   kvBytesPerToken,
   type ParameterCounts,
 } from '../config/modelCounts.ts';
-import { parseModelConfig } from '../config/parseModelConfig.ts';
-import { findPreset } from '../config/presets/presets.ts';
 import { openFolder } from '../runtime/files.ts';
-import { readJson, readModelConfig } from '../runtime/openModel.ts';
+import { readModelTarget } from './modelTarget.ts';
 
 export interface InspectModelOptions {
   /** Context length of the FLOPs per token; 4096 by default. */
@@ -108,27 +104,15 @@ interface Target {
 
 async function openTarget(target: string | ModelConfig): Promise<Target> {
   if (typeof target !== 'string') return { kind: 'config', config: target, stored: null };
-  if (!existsSync(target)) {
-    if (/[/\\]|\.json$/.test(target)) {
-      throw new MoebiusError('file.missing', `there is no ${target}`, {
-        values: { path: target },
-        hint: 'Give a checkpoint’s folder, a config.json, or a preset’s name.',
-      });
-    }
-    return { kind: 'preset', config: findPreset(target), stored: null };
-  }
-  if (!statSync(target).isDirectory()) {
-    const config = parseModelConfig(await readJson(target), target);
-    return { kind: 'config', config, stored: null };
-  }
-  const config = await readModelConfig(target);
+  const { kind, config } = await readModelTarget(target);
+  if (kind !== 'checkpoint') return { kind, config, stored: null };
   const checkpoint = await openCheckpoint(await openFolder(target));
   const { mtpPresent, notices } = await verifyCheckpoint(checkpoint, config);
   const tensors = [...checkpoint.tensors.values()];
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
   const dtypes = [...new Set(tensors.map(({ dtype }) => dtype))].sort();
   return {
-    kind: 'checkpoint',
+    kind,
     config,
     stored: { tensors: tensors.length, bytes, dtypes, hasMtp: mtpPresent, notices },
   };

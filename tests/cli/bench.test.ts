@@ -163,6 +163,21 @@ test('bench: what cannot be measured is refused', async (context) => {
   assertRefused(await moebius('bench', 'decod'), 'bench.unknown');
 });
 
+test('bench: a config that is not there is a missing file, another word no preset', async () => {
+  for (const what of ['train', 'kernels', 'decode', 'prefill']) {
+    for (const path of ['./x.json', 'x.json', 'no/such/folder']) {
+      const ran = await moebius('bench', what, '--config', path);
+      assertRefused(ran, 'file.missing');
+      assert.ok(ran.stderr.includes(`there is no ${path}`), ran.stderr);
+    }
+  }
+  const compared = ['compare', 'decode', '--peers', '.', '--config', 'x.json'];
+  assertRefused(await moebius('bench', ...compared), 'file.missing');
+  const preset = await moebius('bench', 'decode', '--config', 'v3-smal');
+  assertRefused(preset, 'config.unknownPreset');
+  assert.match(preset.stderr, /v3-small/);
+});
+
 test('bench: an option that a benchmark does not read is refused, with those that read it', async () => {
   const cases = [
     ['train', '--dtype', 'bf16', 'bench decode, bench prefill, bench compare decode'],

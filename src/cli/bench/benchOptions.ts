@@ -1,10 +1,6 @@
-/** What every benchmark shares: its options, its model, and medians. */
-import { existsSync } from 'node:fs';
+/** What every benchmark shares: its options, and medians. */
 import { MoebiusError } from '../../base/errors.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
-import { parseModelConfig } from '../../config/parseModelConfig.ts';
-import { findPreset } from '../../config/presets/presets.ts';
-import { readJson } from '../../runtime/openModel.ts';
 import type { OutputOptions } from '../output.ts';
 
 export interface BenchOptions extends OutputOptions {
@@ -22,10 +18,6 @@ export interface BenchOptions extends OutputOptions {
 /** `sequenceLength` → `--sequence-length` */
 export function optionName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
-}
-
-export async function benchModel(name: string): Promise<ModelConfig> {
-  return existsSync(name) ? parseModelConfig(await readJson(name), name) : findPreset(name);
 }
 
 /** @throws bench.length when sequences are longer than the model's positions */

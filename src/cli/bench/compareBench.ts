@@ -6,8 +6,9 @@
 import { join } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
+import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
-import { benchModel, checkLength, median } from './benchOptions.ts';
+import { checkLength, median } from './benchOptions.ts';
 import { describeLimits, type Limits, largerLimits } from './machineLimits.ts';
 import { llamaPeer, type Peer, packageRoot, torchPeer } from './peers.ts';
 import { type Command, type Figures, figure, runCommand } from './runCommand.ts';
@@ -136,7 +137,7 @@ async function contestants(
   const isTiny = options.tiny === true;
   const isTraining = workload === 'train';
   const name = options.config ?? (isTraining ? 'v3-mini' : 'v3-small');
-  const model = await benchModel(name);
+  const { config: model } = await readModelTarget(name);
   const dtype = options.dtype ?? 'f32';
   const batch = options.batch ?? (isTraining && !isTiny ? 8 : 1);
   const common = ['--config', name, '--batch', `${batch}`, ...kernelsOf(options)];

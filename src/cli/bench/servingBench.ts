@@ -13,9 +13,10 @@ import { machineClock } from '../../runtime/clock.ts';
 import { type OpenedModel, openModel, readModelConfig } from '../../runtime/openModel.ts';
 import { OperationProfile } from '../../runtime/profileOperations.ts';
 import { createRandomModel } from '../../runtime/randomModel.ts';
+import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { type Machine, openMachine } from '../wiring.ts';
-import { type BenchOptions, benchModel, checkLength, median, quantile } from './benchOptions.ts';
+import { type BenchOptions, checkLength, median, quantile } from './benchOptions.ts';
 import { BenchSession } from './benchSession.ts';
 import { describeLimits, type Limits, largerLimits, measureLimits } from './machineLimits.ts';
 import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
@@ -145,7 +146,8 @@ async function openWeights(
       hint: 'Leave out one of the two.',
     });
   }
-  const read = model === undefined ? await benchModel(config) : await readModelConfig(model);
+  const read =
+    model === undefined ? (await readModelTarget(config)).config : await readModelConfig(model);
   checkLength(read, maxPositions, kind === 'decode' ? '--context or --tokens' : '--prompt');
   const { kernels, mapFile } = machine;
   if (model !== undefined) {

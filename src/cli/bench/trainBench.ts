@@ -11,12 +11,13 @@ import type { LocalTrainingExecutor } from '../../runtime/localExecutor.ts';
 import { OperationProfile } from '../../runtime/profileOperations.ts';
 import type { TrainingState } from '../../runtime/trainingState.ts';
 import { stepPrograms } from '../../training/step.ts';
+import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { prepareRank } from '../prepareTraining.ts';
 import { priceStep, type StepPrediction } from '../priceStep.ts';
 import { type Machine, openMachine, trainingExecutor } from '../wiring.ts';
 import { zipfBatch } from '../zipfBatch.ts';
-import { type BenchOptions, benchModel, checkLength, median } from './benchOptions.ts';
+import { type BenchOptions, checkLength, median } from './benchOptions.ts';
 import { describeLimits, type Limits, largerLimits, measureLimits } from './machineLimits.ts';
 import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
 
@@ -202,7 +203,7 @@ export async function benchKernels(
 async function prepare(
   options: TrainBenchOptions,
 ): Promise<{ config: TrainConfig; machine: Machine; programs: StepPrograms }> {
-  const model = await benchModel(options.config ?? DEFAULT_MODEL);
+  const { config: model } = await readModelTarget(options.config ?? DEFAULT_MODEL);
   const machine = openMachine({ kernels: options.kernels, note });
   const isTiny = options.tiny === true;
   const length = options.sequenceLength ?? (isTiny ? 32 : DEFAULT_LENGTH);
