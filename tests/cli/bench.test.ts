@@ -23,6 +23,7 @@ import { createParameters, type WeightDType } from '../../src/model/parameters.t
 import {
   assertRefused,
   type Json,
+  jsonOf,
   lastLine,
   moebius,
   moebiusJson,
@@ -350,6 +351,19 @@ test('bench --record: a line of the ledger, from which the page is written', asy
   assert.match(text, /^Before\n/);
   assert.equal(text.split('`moebius bench decode').length - 1, 1, 'the latest of each command');
   assert.equal(performancePage(ledger, text).get('docs/performance.md'), text);
+});
+
+test('bench --record: a ledger that cannot be written is named, behind the figures', async (context) => {
+  const folder = temporaryFolder(context);
+  const file = join(folder, 'file');
+  writeFileSync(file, 'as it was');
+  for (const path of [join(file, 'ledger.jsonl'), join(file, 'deep', 'ledger.jsonl'), folder]) {
+    const ran = await moebius('bench', 'limits', '--tiny', '--json', '--record', path);
+    assertRefused(ran, 'bench.ledger');
+    assert.ok(ran.stderr.includes(`recorded in ${path} (`), ran.stderr);
+    assert.equal(typeof jsonOf(ran).machine, 'string');
+  }
+  assert.equal(readFileSync(file, 'utf8'), 'as it was');
 });
 
 test('docs/performance.md: figures and pictures are those of the ledger', () => {

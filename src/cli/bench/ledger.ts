@@ -6,6 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { appendFileSync, mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
+import { MoebiusError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/units.ts';
 import { optionName } from './benchOptions.ts';
 import type { Figures } from './runCommand.ts';
@@ -23,7 +24,11 @@ export interface LedgerEntry {
 
 export const LEDGER: string = join('bench', 'ledger.jsonl');
 
-/** Appends a line. Gives the path. */
+/**
+ * Appends a line. Gives the path.
+ *
+ * @throws bench.ledger when it cannot be written; the figures were printed by then
+ */
 export function recordResult(args: {
   what: string;
   compared: string | undefined;
@@ -39,8 +44,16 @@ export function recordResult(args: {
     command: commandLine(args),
     figures: rounded(args.figures) as Figures,
   };
-  mkdirSync(dirname(path), { recursive: true });
-  appendFileSync(path, `${JSON.stringify(entry)}\n`);
+  try {
+    mkdirSync(dirname(path), { recursive: true });
+    appendFileSync(path, `${JSON.stringify(entry)}\n`);
+  } catch (cause) {
+    throw new MoebiusError('bench.ledger', `the figures cannot be recorded in ${path}`, {
+      values: { path, because: cause instanceof Error ? cause.message : String(cause) },
+      hint: 'Give --record a file that can be written. The figures above hold.',
+      cause,
+    });
+  }
   return path;
 }
 
