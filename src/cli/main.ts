@@ -5,21 +5,17 @@
  * 0 done, 1 the caller's mistake, 2 our own, 130 interrupted.
  */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError } from 'commander';
 import { nearestName } from '../base/errors.ts';
+import { packageRoot } from '../runtime/packageRoot.ts';
 import { asMistake, describeError } from './output.ts';
 
 function packageVersion(): string {
-  for (const path of ['../../package.json', '../../../package.json']) {
-    try {
-      const text = readFileSync(new URL(path, import.meta.url), 'utf8');
-      const { name, version } = JSON.parse(text) as { name?: string; version?: string };
-      if (name === 'moebius' && version !== undefined) return version;
-    } catch {
-      // one level too low: the built form lies in dist/
-    }
-  }
-  return 'unknown';
+  const root = packageRoot();
+  if (root === null) return 'unknown';
+  const text = readFileSync(join(root, 'package.json'), 'utf8');
+  return (JSON.parse(text) as { version?: string }).version ?? 'unknown';
 }
 
 /** A count: an integer of at least `min`, or an error that shows what was given. */

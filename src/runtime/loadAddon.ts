@@ -1,19 +1,18 @@
 /**
  * Finds the C++ kernels: the addon in this package, or a reason why there is none.
  *
- * It is looked for upwards from this file, so that a checkout (`src/runtime`) and the published
- * form (`dist/src/runtime`) find the same `build/Release/moebius.node`. Set-up builds it in a
- * checkout; an installed package brings the sources, and the first use builds it from them.
+ * It is `build/Release/moebius.node` below the package's root. Set-up builds it in a checkout; an
+ * installed package brings the sources, and the first use builds it from them.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
 import { NATIVE_ABI_VERSION, type NativeAddon } from '../kernels/native/addon.ts';
 import type { NativeOptions } from '../kernels/native.ts';
+import { packageRoot } from './packageRoot.ts';
 
 export interface LoadAddonOptions {
   /** The file to load instead of searching. */
@@ -27,7 +26,7 @@ export type LoadedAddon =
 const ADDON = join('build', 'Release', 'moebius.node');
 
 export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
-  const found = options.path ?? findAddon(dirname(fileURLToPath(import.meta.url)));
+  const found = options.path ?? findAddon();
   if (typeof found !== 'string') return found;
   const path = found;
   let addon: NativeAddon;
@@ -67,12 +66,11 @@ export function nativeOptionsFromEnvironment(
   };
 }
 
-function findAddon(start: string): string | { readonly reason: string } {
-  for (let folder = start; folder !== dirname(folder); folder = dirname(folder)) {
-    if (existsSync(join(folder, ADDON))) return join(folder, ADDON);
-    if (existsSync(join(folder, 'package.json'))) return buildAddon(folder);
-  }
-  return { reason: 'The C++ kernels belong to no package here.' };
+function findAddon(): string | { readonly reason: string } {
+  const root = packageRoot();
+  if (root === null) return { reason: 'The C++ kernels belong to no package here.' };
+  const path = join(root, ADDON);
+  return existsSync(path) ? path : buildAddon(root);
 }
 
 /** Progress goes to the screen; the path, wherever it could be written, or the reason, to us. */

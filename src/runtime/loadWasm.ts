@@ -1,15 +1,14 @@
 /**
  * Finds the WebAssembly kernels, `wasm/kernels.wasm` of this package, and gives them threads:
- * Node's workers. Looked for upwards from this file, so that a checkout and the published form find
- * it.
+ * Node's workers.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { MoebiusError } from '../base/errors.ts';
 import { WasmInstance, type WorkerSeat } from '../kernels/wasm/instance.ts';
+import { packageRoot } from './packageRoot.ts';
 
 export interface LoadWasmOptions {
   /** The file to load instead of searching. */
@@ -31,7 +30,7 @@ const PATIENCE_MS = 10_000;
 
 /** @throws kernels.invalidThreads, kernels.outOfMemory */
 export function loadWasm(options: LoadWasmOptions = {}): LoadedWasm {
-  const path = options.path ?? findBinary(dirname(fileURLToPath(import.meta.url)));
+  const path = options.path ?? findBinary();
   if (path === undefined) return { reason: `this package has no ${BINARY}` };
   const { threads = Math.min(availableParallelism(), 64), isShared = true, maxBytes } = options;
   try {
@@ -63,10 +62,8 @@ function startWorker(seat: WorkerSeat): void {
   worker.unref();
 }
 
-function findBinary(start: string): string | undefined {
-  for (let folder = start; folder !== dirname(folder); folder = dirname(folder)) {
-    if (existsSync(join(folder, BINARY))) return join(folder, BINARY);
-    if (existsSync(join(folder, 'package.json'))) return undefined;
-  }
-  return undefined;
+function findBinary(): string | undefined {
+  const root = packageRoot();
+  const path = root === null ? undefined : join(root, BINARY);
+  return path !== undefined && existsSync(path) ? path : undefined;
 }

@@ -6,11 +6,12 @@
 import { join } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
+import { packageRoot } from '../../runtime/packageRoot.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { checkLength, median } from './benchOptions.ts';
 import { describeLimits, type Limits, largerLimits } from './machineLimits.ts';
-import { llamaPeer, type Peer, packageRoot, torchPeer } from './peers.ts';
+import { llamaPeer, type Peer, torchPeer } from './peers.ts';
 import { type Command, type Figures, figure, runCommand } from './runCommand.ts';
 import type { ServingBenchOptions } from './servingBench.ts';
 import { DEFAULT_LENGTH, type TrainBenchOptions } from './trainBench.ts';
@@ -176,7 +177,7 @@ async function contestants(
 const PEER_CONTEXT = 64;
 
 function moebiusCommand(args: readonly string[]): Command {
-  const program = join(packageRoot(), 'bin', 'moebius.js');
+  const program = join(packageRoot() ?? '', 'bin', 'moebius.js');
   return { file: process.execPath, args: [program, 'bench', ...args, '--json'] };
 }
 

@@ -9,10 +9,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
 import { serializeModelConfig } from '../../config/serializeModelConfig.ts';
+import { packageRoot } from '../../runtime/packageRoot.ts';
 import { note } from '../output.ts';
 import type { Command } from './runCommand.ts';
 
@@ -131,7 +131,7 @@ function writeConfig(peers: string, name: string, model: ModelConfig): string {
 
 /** A program of the benchmark page. */
 function sharedProgram(name: string): string {
-  const root = dirname(packageRoot());
+  const root = dirname(packageRoot() ?? '');
   const shared = process.env.MOEBIUS_SHARED ?? join(root, 'shared');
   const path = join(shared, 'bench', name);
   if (existsSync(path)) return path;
@@ -150,13 +150,4 @@ function requirePython(module: string): void {
 
 function missing(what: string, where: string, { hint }: { hint: string }): MoebiusError {
   return new MoebiusError('bench.peerMissing', `${what} is not there`, { values: { where }, hint });
-}
-
-/** The folder of this package, from a checkout and from the published form. */
-export function packageRoot(): string {
-  const start = dirname(fileURLToPath(import.meta.url));
-  for (let folder = start; folder !== dirname(folder); folder = dirname(folder)) {
-    if (existsSync(join(folder, 'package.json'))) return folder;
-  }
-  return start;
 }
