@@ -16,6 +16,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Tokenizer as PeerTokenizer } from '@huggingface/tokenizers';
+import { median } from '../src/base/median.ts';
 import { Random } from '../src/base/random.ts';
 import { formatBytes, formatSeconds } from '../src/base/units.ts';
 import { readCorpus } from '../src/runtime/corpus.ts';
@@ -87,13 +88,6 @@ function seconds(work: () => void): number {
   const start = performance.now();
   work();
   return (performance.now() - start) / 1000;
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const [low = 0, high = 0] = [sorted[middle - (1 - (sorted.length % 2))], sorted[middle]];
-  return (low + high) / 2;
 }
 
 function rounded(value: number): number {

@@ -8,6 +8,7 @@
  */
 import { assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { median } from '../base/median.ts';
 import { Random } from '../base/random.ts';
 import type { OperationSample } from '../config/machineProfile.ts';
 import { type CallArgs, callShape, isTensor, type OperationCall } from '../kernels/callShape.ts';
@@ -87,8 +88,7 @@ function medianSeconds(
     }
     if (spent > options.secondsPerCall) break;
   }
-  times.sort((a, b) => a - b);
-  return Math.max(times[Math.floor(times.length / 2)] ?? 0, 1e-9);
+  return Math.max(times.length === 0 ? 0 : median(times), 1e-9);
 }
 
 /** Large tensors (weights) come from memory in a step, whatever a cache could hold. */

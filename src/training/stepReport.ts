@@ -1,4 +1,5 @@
 /** One applied step in numbers: outcomes of the executor, settings of the policy, and the clock. */
+import { median } from '../base/median.ts';
 import type { RunResult } from '../executor/executor.ts';
 import type { StepSettings } from '../policy/pipeline/singleRank.ts';
 import type { LayerRouting, TrainingOutcome } from '../program/instruction.ts';
@@ -117,22 +118,18 @@ export class StepTimes {
     readonly tokensPerSecond: number | null;
     readonly shareOfPeak: number | null;
   } {
+    if (this.#seconds.length === 0) {
+      return { stepSeconds: null, tokensPerSecond: null, shareOfPeak: null };
+    }
     const perToken = median(this.#secondsPerToken);
     return {
       stepSeconds: median(this.#seconds),
-      tokensPerSecond: perToken === null ? null : 1 / perToken,
-      shareOfPeak: perToken === null ? null : shareOfPeak(flopsPerToken / perToken, machine),
+      tokensPerSecond: 1 / perToken,
+      shareOfPeak: shareOfPeak(flopsPerToken / perToken, machine),
     };
   }
 }
 
 function shareOfPeak(flopsPerSecond: number, { fmaPeakFlops }: MachineFacts): number | null {
   return fmaPeakFlops === undefined ? null : flopsPerSecond / fmaPeakFlops;
-}
-
-function median(values: readonly number[]): number | null {
-  const sorted = values.toSorted((a, b) => a - b);
-  const upper = sorted[sorted.length >> 1];
-  if (upper === undefined) return null;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[(sorted.length >> 1) - 1] ?? 0)) / 2;
 }

@@ -1,4 +1,4 @@
-/** What every benchmark shares: its options, and medians. */
+/** What every benchmark shares: its options and their bounds. */
 import { MoebiusError } from '../../base/errors.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
 import type { OutputOptions } from '../output.ts';
@@ -28,16 +28,4 @@ export function checkLength(model: ModelConfig, needed: number, option: string):
     values: { positions: needed, maxPositionEmbeddings },
     hint: `Lower ${option}, so that sequences take ${maxPositionEmbeddings} positions or less.`,
   });
-}
-
-export function median(values: readonly number[]): number {
-  return quantile(values, 0.5);
-}
-
-/** Between two values their mean for the median, else the lower one. */
-export function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const upper = sorted[Math.floor(sorted.length * share)] ?? 0;
-  const isBetween = share === 0.5 && sorted.length % 2 === 0;
-  return isBetween ? ((sorted[sorted.length / 2 - 1] ?? 0) + upper) / 2 : upper;
 }

@@ -5,11 +5,12 @@
  */
 import { join } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { median } from '../../base/median.ts';
 import { formatPercent } from '../../base/units.ts';
 import { packageRoot } from '../../runtime/packageRoot.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
-import { checkLength, median } from './benchOptions.ts';
+import { checkLength } from './benchOptions.ts';
 import { describeLimits, type Limits, largerLimits } from './machineLimits.ts';
 import { llamaPeer, type Peer, torchPeer } from './peers.ts';
 import { type Command, type Figures, figure, runCommand } from './runCommand.ts';

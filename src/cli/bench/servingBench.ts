@@ -5,8 +5,9 @@
  * Passes are timed one by one without any clock inside; the same passes once more, with a clock
  * around every operation, say which experts were chosen and where the time goes.
  */
-import { assert } from '../../base/assert.ts';
+import { assert, at } from '../../base/assert.ts';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { median } from '../../base/median.ts';
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
 import type { WeightDType } from '../../model/parameters.ts';
 import { machineClock } from '../../runtime/clock.ts';
@@ -16,7 +17,7 @@ import { createRandomModel } from '../../runtime/randomModel.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { type Machine, openMachine } from '../wiring.ts';
-import { type BenchOptions, checkLength, median, quantile } from './benchOptions.ts';
+import { type BenchOptions, checkLength } from './benchOptions.ts';
 import { BenchSession } from './benchSession.ts';
 import { describeLimits, type Limits, largerLimits, measureLimits } from './machineLimits.ts';
 import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
@@ -234,7 +235,7 @@ function figuresOf(
     shareOfBandwidth: limits && readBytesPerSecond / (limits.readGigabytesPerSecond * 1e9),
     shareOfPeak: peak && (flops * tokensPerSecond) / peak,
     tokensPerSecondMean: (numTokens * numPasses) / total,
-    tokensPerSecondP10: numTokens / quantile(seconds, 0.1),
+    tokensPerSecondP10: numTokens / tenthPercentile(seconds),
     medianSeconds,
     allSeconds: seconds,
     flopsPerToken: flops,
@@ -250,6 +251,12 @@ function figuresOf(
     peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
     operations: operationFigures(profile, limits),
   };
+}
+
+/** The value that a tenth of them lies below. */
+function tenthPercentile(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return at(sorted, Math.floor(sorted.length / 10));
 }
 
 function print(figures: ServingFigures, options: ServingBenchOptions): void {

@@ -2,6 +2,7 @@
  * `moebius bench train` and `moebius bench kernels`: steps of a model on made-up tokens beside the
  * same step's prediction, and where a predicted step's time goes, each against the roofline.
  */
+import { median } from '../../base/median.ts';
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
 import { countParameters, flopsPerToken } from '../../config/modelCounts.ts';
 import { TRAIN_DEFAULTS, type TrainConfig } from '../../config/trainConfig.ts';
@@ -17,7 +18,7 @@ import { prepareRank } from '../prepareTraining.ts';
 import { priceStep, type StepPrediction } from '../priceStep.ts';
 import { type Machine, openMachine, trainingExecutor } from '../wiring.ts';
 import { zipfBatch } from '../zipfBatch.ts';
-import { type BenchOptions, checkLength, median } from './benchOptions.ts';
+import { type BenchOptions, checkLength } from './benchOptions.ts';
 import { describeLimits, type Limits, largerLimits, measureLimits } from './machineLimits.ts';
 import { type OperationFigures, operationFigures, operationTable } from './operationTable.ts';
 

@@ -10,6 +10,7 @@
  *     loss − median > spikeDeviations · max(1.4826 · MAD, 1 % of the median)
  *     norm > spikeNormFactor · median norm
  */
+import { median } from '../../base/median.ts';
 import type { Fault } from '../../program/instruction.ts';
 
 export interface GuardRules {
@@ -166,11 +167,4 @@ export class SpikeGuard {
       this.#norms.shift();
     }
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const upper = sorted[middle] ?? 0;
-  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? 0)) / 2;
 }
