@@ -11,7 +11,7 @@
 
 namespace moebius {
 
-// Raised when the binding or an operation's arguments change; src/kernels/native.ts must agree.
+// Raised, with src/kernels/compiled/abi.ts, when the binding or an operation's arguments change.
 constexpr int kAbiVersion = 2;
 
 // What an operation may ask of its host. A host is the addon (threads, huge pages) or, for WASM,

@@ -10,7 +10,8 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
-import { NATIVE_ABI_VERSION, type NativeAddon } from '../kernels/native/addon.ts';
+import { ABI_VERSION } from '../kernels/compiled/abi.ts';
+import type { NativeAddon } from '../kernels/native/addon.ts';
 import type { NativeOptions } from '../kernels/native.ts';
 import { packageRoot } from './packageRoot.ts';
 
@@ -36,8 +37,8 @@ export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
     const message = error instanceof Error ? error.message : String(error);
     return { reason: `${path} does not load: ${message}` };
   }
-  if (addon.abiVersion !== NATIVE_ABI_VERSION) {
-    const versions = `${addon.abiVersion} instead of ${NATIVE_ABI_VERSION}`;
+  if (addon.abiVersion !== ABI_VERSION) {
+    const versions = `${addon.abiVersion} instead of ${ABI_VERSION}`;
     return { reason: `${path} was built for another version of this code (${versions})` };
   }
   return { addon, path };

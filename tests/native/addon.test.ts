@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { ABI_VERSION } from '../../src/kernels/compiled/abi.ts';
 import { createNativeKernels, describeNative, measureRoofline } from '../../src/kernels/native.ts';
 import { loadAddon, nativeOptionsFromEnvironment } from '../../src/runtime/loadAddon.ts';
 import { hostArray } from '../../src/tensor/tensor.ts';
+import { readProjectFile } from '../support/projectFiles.ts';
 import { scriptUrl } from '../support/scripts.ts';
 
 const loaded = loadAddon();
@@ -22,6 +24,11 @@ test('loadAddon: a file that is no addon gives a reason, not an exception', () =
   } finally {
     rmSync(folder, { recursive: true });
   }
+});
+
+test('ABI_VERSION: is what the sources of the kernels say', () => {
+  const [, version] = /kAbiVersion = (\d+);/.exec(readProjectFile('csrc/kernels.h')) ?? [];
+  assert.equal(Number(version), ABI_VERSION);
 });
 
 test('nativeOptionsFromEnvironment: reads MOEBIUS_ISA and MOEBIUS_THREADS, and refuses nonsense', () => {

@@ -1,10 +1,8 @@
 /** What the C++ addon is to TypeScript: the shape of `build/Release/moebius.node`. */
 
-/** What the addon must say `abiVersion` is (`csrc/kernels.h`). */
-export const NATIVE_ABI_VERSION = 2;
-
 /** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
 export interface NativeAddon {
+  /** `ABI_VERSION`, or the addon is of other sources. */
   readonly abiVersion: number;
   /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
   readonly isas: readonly string[];

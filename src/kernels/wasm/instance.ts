@@ -4,6 +4,7 @@
  */
 import { assert, at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
+import { ABI_VERSION } from '../compiled/abi.ts';
 import { WasmHeap } from './heap.ts';
 import { withMemory } from './memoryImport.ts';
 import { Scratch } from './scratch.ts';
@@ -16,9 +17,6 @@ import {
   type WasmLinearMemory,
   type WasmModule,
 } from './webAssembly.ts';
-
-/** What `csrc/kernels.h` calls `kAbiVersion`. */
-export const WASM_ABI_VERSION = 2;
 
 /** What a worker is sent, to be given to `runWorker` (`worker.ts`). */
 export interface WorkerSeat {
@@ -70,7 +68,7 @@ export class WasmInstance {
     const maximumPages = Math.min(image.maximumPages, Math.floor(maxBytes / PAGE_BYTES));
     const memory = reserve(image.minimumPages, maximumPages, isShared);
     const exports = instantiate(module, memory, (size) => this.#scratch.allocate(size >>> 0));
-    assert(exports.abiVersion() === WASM_ABI_VERSION, 'kernels.wasm is of another version');
+    assert(exports.abiVersion() === ABI_VERSION, 'kernels.wasm is of another version');
     this.#exports = exports;
     this.#stackTop = exports.__stack_pointer.value;
     this.heap = new WasmHeap(memory, exports.__heap_base.value >>> 0, maximumPages * PAGE_BYTES);
