@@ -2,6 +2,7 @@
  * Each native operation against the limits of the machine it runs on, measured in the same run.
  *
  *   node bench/operations.ts [--isa avx2] [--threads 1] [--only rope] [--cpu] [--tiny] [--json]
+ *   node bench/operations.ts --backend reference --only sampleTokens
  *
  * Shapes are those of one training step of v3-mini (8 sequences of 512, hidden 256, 8 heads of
  * 32 + 16 and 32, 16 experts, 4 per token, vocabulary 8,192), and a decode step of v3-small
@@ -11,7 +12,8 @@
  * caches may pass it.
  *
  * Seconds are the least of several calls: the machine is shared, and what disturbs only adds. With
- * `--cpu` (one thread) they are CPU seconds, a mean, which other programs lengthen less.
+ * `--cpu` (one thread) they are CPU seconds, a mean, which other programs lengthen less. With the
+ * backend `reference` the kernels in the language run instead, to compare: name what is small.
  * The last line is JSON.
  */
 import { parseArgs } from 'node:util';
@@ -19,6 +21,7 @@ import { formatSeconds } from '../src/base/units.ts';
 import type { Kernels, Operation, OperationArgs } from '../src/kernels/kernels.ts';
 import { createNativeKernels, measureRoofline, nativeSettings } from '../src/kernels/native.ts';
 import { operationCost } from '../src/kernels/operationCosts.ts';
+import { createReferenceKernels } from '../src/kernels/reference.ts';
 import { loadAddon } from '../src/runtime/loadAddon.ts';
 import { hostArray } from '../src/tensor/tensor.ts';
 import { operationCases } from './operationCases.ts';
@@ -35,6 +38,7 @@ interface Row {
 
 const { values } = parseArgs({
   options: {
+    backend: { type: 'string', default: 'native' },
     isa: { type: 'string' },
     threads: { type: 'string' },
     only: { type: 'string', default: '' },
@@ -52,7 +56,7 @@ const options = {
   ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
 };
 const settings = nativeSettings(addon, options);
-const kernels = createNativeKernels(addon, options);
+const kernels = kernelsOf(values.backend);
 const seconds = values.tiny ? 0.05 : 0.5;
 const roofline = measureRoofline(addon, { ...options, seconds });
 const rows: Row[] = [];
@@ -61,8 +65,9 @@ const base = arena.mark();
 
 if (!values.json) {
   console.log(
-    `${settings.isa}, ${settings.threads} threads: ${(roofline.flopsPerSecond / 1e9).toFixed(0)} ` +
-      `GFLOP/s, read ${(roofline.readBytesPerSecond / 1e9).toFixed(1)} GB/s\n`,
+    `${kernels.name}; ${settings.isa}, ${settings.threads} threads: ` +
+      `${(roofline.flopsPerSecond / 1e9).toFixed(0)} GFLOP/s, ` +
+      `read ${(roofline.readBytesPerSecond / 1e9).toFixed(1)} GB/s\n`,
   );
   console.log('operation                       time      GFLOP/s     GB/s   share of limit');
 }
@@ -71,7 +76,13 @@ for (const { name, operation, lay } of operationCases) {
   measure(name, operation, lay({ arena, kernels, isTiny: values.tiny }));
   arena.release(base);
 }
-console.log(JSON.stringify({ ...settings, ...roofline, operations: rows }));
+console.log(JSON.stringify({ backend: kernels.name, ...settings, ...roofline, operations: rows }));
+
+function kernelsOf(backend: string): Kernels {
+  if (backend === 'native') return createNativeKernels(addon, options);
+  if (backend === 'reference') return createReferenceKernels();
+  throw new Error(`--backend ${backend}: native or reference`);
+}
 
 function leastSeconds(run: () => void): number {
   let least = Number.POSITIVE_INFINITY;
