@@ -1,15 +1,15 @@
 // A static split: every section wakes all its threads, each takes the range of its number.
 //
 // Workers keep off the core that calls. Left to itself Linux may wake a worker on the caller's own
-// core, where it runs only once the caller has given up spinning: 95 µs a section instead of 2, for
-// seconds on end. So whenever the caller is found on another core than before, workers are told to
-// use any but that one.
+// core, where it runs only once the caller has given up spinning, section by section for seconds on
+// end. So whenever the caller is found on another core than before, workers are told to use any but
+// that one.
 //
 // Hand-over costs about 1 µs while both sides spin. Spinning alone would be wrong: on cores shared
-// with others a spinning waiter takes the time of the one it waits for (2–4 ms per hand-over
-// measured), so it lets others run now and then, and after kSpins pauses (1 ms) sleeps in the
-// kernel. Between two steps of decoding it must not: a core of a virtual machine that has
-// gone to sleep takes 60 to 90 µs to come back.
+// with others a spinning waiter takes the time of the one it waits for, so it lets others run now
+// and then, and after kSpins pauses (1 ms) sleeps in the kernel. Between two steps of decoding it
+// must not: a core of a virtual machine that has gone to sleep takes 30 to 90 µs to come back.
+// Figures: node bench/sections.ts, the last for pauses of 2 to 20 ms.
 #include "pool.h"
 
 #include <pthread.h>
