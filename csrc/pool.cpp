@@ -7,7 +7,7 @@
 //
 // Hand-over costs about 1 µs while both sides spin. Spinning alone would be wrong: on cores shared
 // with others a spinning waiter takes the time of the one it waits for, so it lets others run now
-// and then, and after kSpins pauses (1 ms) sleeps in the kernel. Between two steps of decoding it
+// and then, and after kSpins pauses (2 ms) sleeps in the kernel. Between two steps of decoding it
 // must not: a core of a virtual machine that has gone to sleep takes 30 to 90 µs to come back.
 // Figures: node bench/sections.ts, the last for pauses of 2 to 20 ms.
 #include "pool.h"
@@ -22,7 +22,7 @@
 namespace moebius {
 namespace {
 
-constexpr int kSpins = 40000;
+constexpr int kSpins = 80000;
 constexpr int kSpinsPerYield = 256;
 
 inline void pause() {

@@ -1,8 +1,9 @@
 /** What the operations over a few rows demand of their arguments (`shapes.ts` has the others). */
 import { assert, at } from '../base/assert.ts';
-import { numColumns, numRows } from '../tensor/tensor.ts';
+import { numColumns, numRows, type Tensor } from '../tensor/tensor.ts';
 import { type FeedForwardDecodeArgs, MAX_DECODE_ROWS, type MlaDecodeArgs } from './kernels.ts';
-import { needApart, needRule, needShape, needWeight } from './shapeRules.ts';
+import { SameParts } from './sameParts.ts';
+import { isOverlapping, needApart, needRule, needShape, needWeight } from './shapeRules.ts';
 
 /** The sizes of a call, as its tensors give them. */
 export interface MlaDecodeSizes {
@@ -29,22 +30,39 @@ export function mlaDecodeSizes({ x_TD, cache, kv, q, o, numHeads }: MlaDecodeArg
   };
 }
 
+const soundAttention = new SameParts<true>();
+const soundNetworks = new SameParts<true>();
+
 export function needMlaDecode(args: MlaDecodeArgs): void {
   const { x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table } = args;
-  const { gain, qLatent, q, kvDown, kvGain, kv, o } = args;
-  const sizes = mlaDecodeSizes(args);
-  const { tokens, hidden, heads, nope, rope, value, latent } = sizes;
+  const { gain, qLatent, q, kvDown, kvGain, kv, o, numHeads } = args;
+  const tokens = numRows(x_TD);
   needRows('mlaDecode', tokens);
-  const isSound = rope > 0 && rope % 2 === 0 && isCount(nope) && isCount(value);
-  assert(isSound, isSound ? '' : `mlaDecode: sizes ${JSON.stringify(sizes)}`);
+  const [hidden, width] = [numColumns(x_TD), numColumns(cache)];
+  const weights = [table, gain, qLatent?.down, qLatent?.gain, q, kvDown, kvGain, kv, o];
+  soundAttention.of(o, [...weights, numHeads, hidden, width], () => needAttentionWeights(args));
   const [blocks = -1, blockSize = -1] = cache.shape;
-  needShape('mlaDecode: cache', cache, [blocks, blockSize, latent + rope]);
+  needShape('mlaDecode: cache', cache, [blocks, blockSize, width]);
   const [sequences = -1, blocksEach = -1] = blockTable.shape;
   needShape('mlaDecode: block table', blockTable, [sequences, blocksEach]);
   needShape('mlaDecode: positions', positions_T, [tokens]);
   needShape('mlaDecode: slots', slots_T, [tokens]);
   needShape('mlaDecode: sequence', sequence_T, [tokens]);
   needShape('mlaDecode: length', length_T, [tokens]);
+  const inputs = [gain, kvGain, table, blockTable, positions_T, slots_T, sequence_T, length_T];
+  const isApart = !isOverlapping(x_TD, cache) && !overlapsAny(x_TD, inputs);
+  if (isApart && !overlapsAny(cache, inputs)) return;
+  const perRow = { positions_T, slots_T, sequence_T, length_T };
+  needApart('mlaDecode', { x_TD, cache }, { gain, kvGain, table, blockTable, ...perRow });
+  needApart('mlaDecode', { x_TD }, { cache });
+}
+
+function needAttentionWeights(args: MlaDecodeArgs): true {
+  const { table, gain, qLatent, q, kvDown, kvGain, kv, o } = args;
+  const sizes = mlaDecodeSizes(args);
+  const { hidden, heads, nope, rope, value, latent } = sizes;
+  const isSound = rope > 0 && rope % 2 === 0 && isCount(nope) && isCount(value);
+  assert(isSound, isSound ? '' : `mlaDecode: sizes ${JSON.stringify(sizes)}`);
   needShape('mlaDecode: rotations', table, [at(table.shape, 0), rope / 2, 2]);
   needShape('mlaDecode: gain', gain, [hidden]);
   needShape('mlaDecode: kvGain', kvGain, [latent]);
@@ -57,23 +75,32 @@ export function needMlaDecode(args: MlaDecodeArgs): void {
   needMatrixWeight('mlaDecode: kvDown', kvDown, [latent + rope, hidden]);
   needMatrixWeight('mlaDecode: kv', kv, [heads * (nope + value), latent]);
   needMatrixWeight('mlaDecode: o', o, [hidden, heads * value]);
-  const perRow = { positions_T, slots_T, sequence_T, length_T };
-  needApart('mlaDecode', { x_TD, cache }, { gain, kvGain, table, blockTable, ...perRow });
-  needApart('mlaDecode', { x_TD }, { cache });
+  return true;
 }
 
-export function needFeedForwardDecode({ x_TD, gain, mlp, routed }: FeedForwardDecodeArgs): void {
-  const [tokens, hidden] = [numRows(x_TD), numColumns(x_TD)];
-  needRows('feedForwardDecode', tokens);
-  needShape('feedForwardDecode: gain', gain, [hidden]);
+export function needFeedForwardDecode(args: FeedForwardDecodeArgs): void {
+  const { x_TD, gain, mlp, routed } = args;
+  needRows('feedForwardDecode', numRows(x_TD));
+  const networks = [mlp?.gateUp, mlp?.down, routed?.gateUp, routed?.down];
+  const routing = [routed?.router, routed?.bias_E, routed?.counts_E, routed?.rule];
+  const parts = [...networks, ...routing, numColumns(x_TD)];
+  soundNetworks.of(gain, parts, () => needNetworkWeights(args));
   needApart('feedForwardDecode', { x_TD }, { gain });
+  if (routed === undefined) return;
+  const { bias_E, counts_E } = routed;
+  needApart('feedForwardDecode', { x_TD, counts_E }, { gain, bias_E });
+}
+
+function needNetworkWeights({ x_TD, gain, mlp, routed }: FeedForwardDecodeArgs): true {
+  const hidden = numColumns(x_TD);
+  needShape('feedForwardDecode: gain', gain, [hidden]);
   assert(mlp !== undefined || routed !== undefined, 'feedForwardDecode: neither mlp nor experts');
   if (mlp !== undefined) {
     const width = numColumns(mlp.down.values);
     needMatrixWeight('feedForwardDecode: gateUp', mlp.gateUp, [2 * width, hidden]);
     needMatrixWeight('feedForwardDecode: down', mlp.down, [hidden, width]);
   }
-  if (routed === undefined) return;
+  if (routed === undefined) return true;
   const { router, bias_E, counts_E, gateUp, down, rule } = routed;
   const experts = numRows(router.values);
   const width = numColumns(down.values);
@@ -83,7 +110,12 @@ export function needFeedForwardDecode({ x_TD, gain, mlp, routed }: FeedForwardDe
   needMatrixWeight('feedForwardDecode: experts', down, [experts, hidden, width]);
   needShape('feedForwardDecode: bias', bias_E, [experts]);
   needShape('feedForwardDecode: counts', counts_E, [experts]);
-  needApart('feedForwardDecode', { x_TD, counts_E }, { gain, bias_E });
+  return true;
+}
+
+function overlapsAny(output: Tensor, inputs: readonly Tensor[]): boolean {
+  for (const input of inputs) if (isOverlapping(output, input)) return true;
+  return false;
 }
 
 function isCount(size: number): boolean {

@@ -386,7 +386,7 @@ export interface MlaDecodeArgs {
   readonly table: F32;
   readonly gain: F32;
   /** `[Q, D]` and the gain of its norm; left out where `q` projects x itself. */
-  readonly qLatent?: { readonly down: Weight; readonly gain: F32 };
+  readonly qLatent?: { readonly down: Weight; readonly gain: F32 } | undefined;
   /** `[H × (N+P), Q or D]` */
   readonly q: Weight;
   /** `[C+P, D]` */
@@ -409,18 +409,20 @@ export interface FeedForwardDecodeArgs {
   readonly gain: F32;
   readonly eps: number;
   /** `[2I, D]` (gate rows, then up) and `[D, I]` */
-  readonly mlp?: { readonly gateUp: Weight; readonly down: Weight };
-  readonly routed?: {
-    /** `[E, D]` */
-    readonly router: Weight;
-    readonly bias_E: F32;
-    /** *Added to*: how many rows chose each expert. */
-    readonly counts_E: I32;
-    /** `[E, 2F, D]` and `[E, D, F]` */
-    readonly gateUp: Weight;
-    readonly down: Weight;
-    readonly rule: RoutingRule;
-  };
+  readonly mlp?: { readonly gateUp: Weight; readonly down: Weight } | undefined;
+  readonly routed?:
+    | {
+        /** `[E, D]` */
+        readonly router: Weight;
+        readonly bias_E: F32;
+        /** *Added to*: how many rows chose each expert. */
+        readonly counts_E: I32;
+        /** `[E, 2F, D]` and `[E, D, F]` */
+        readonly gateUp: Weight;
+        readonly down: Weight;
+        readonly rule: RoutingRule;
+      }
+    | undefined;
 }
 
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */

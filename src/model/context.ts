@@ -66,10 +66,23 @@ export interface RoutingCounts {
   readonly all: I32 | null;
 }
 
+const countsByLayer = new WeakMap<RoutingCounts, Map<number, I32>>();
+
+/** The same object every time: kernels know it again. */
 export function countsOfLayer(counts: RoutingCounts, layer: number): I32 {
-  const index = counts.layers.indexOf(layer);
-  assert(index >= 0 && counts.all !== null, `no counts for layer ${layer}`);
-  return entry(counts.all, index);
+  let known = countsByLayer.get(counts);
+  if (known === undefined) {
+    known = new Map();
+    countsByLayer.set(counts, known);
+  }
+  let own = known.get(layer);
+  if (own === undefined) {
+    const index = counts.layers.indexOf(layer);
+    assert(index >= 0 && counts.all !== null, `no counts for layer ${layer}`);
+    own = entry(counts.all, index);
+    known.set(layer, own);
+  }
+  return own;
 }
 
 export function allocateF32(context: StepContext, ...shape: number[]): F32 {

@@ -111,15 +111,18 @@ function decodeBlock(
   const { x, rows, cached, cache } = args;
   const { config } = shared;
   const { qLatent } = attention;
+  // Written out: copying parts of objects takes longer than all the rest, 24 times a token.
   context.kernels.mlaDecode({
     x_TD: x,
     positions_T: rows.positions,
     slots_T: rows.slots,
     cache,
-    ...cached,
+    blockTable: cached.blockTable,
+    sequence_T: cached.sequence_T,
+    length_T: cached.length_T,
     table: shared.ropeTable,
     gain: f32Values(attention.norm),
-    ...(qLatent && { qLatent: { down: qLatent.down.weight, gain: f32Values(qLatent.norm) } }),
+    qLatent: qLatent ? { down: qLatent.down.weight, gain: f32Values(qLatent.norm) } : undefined,
     q: attention.q.weight,
     kvDown: attention.kvDown.weight,
     kvGain: f32Values(attention.kvNorm),
@@ -135,17 +138,18 @@ function decodeBlock(
     x_TD: x,
     gain: f32Values(feedForward.norm),
     eps: config.rmsNormEps,
-    ...(mlp && { mlp: { gateUp: mlp.gateUp.weight, down: mlp.down.weight } }),
-    ...(routed && {
-      routed: {
-        router: routed.router.gate.weight,
-        bias_E: f32Values(routed.router.bias),
-        counts_E: countsOfLayer(context.counts, routed.router.layer),
-        gateUp: routed.gateUp.weight,
-        down: routed.down.weight,
-        rule: ruleOf(shared),
-      },
-    }),
+    mlp: mlp === null ? undefined : { gateUp: mlp.gateUp.weight, down: mlp.down.weight },
+    routed:
+      routed === null
+        ? undefined
+        : {
+            router: routed.router.gate.weight,
+            bias_E: f32Values(routed.router.bias),
+            counts_E: countsOfLayer(context.counts, routed.router.layer),
+            gateUp: routed.gateUp.weight,
+            down: routed.down.weight,
+            rule: ruleOf(shared),
+          },
   });
 }
 

@@ -46,6 +46,12 @@ const HEAD = 2;
 /** More than any queued operation takes. */
 const MOST_QUEUED = 160;
 
+/** Arguments written down, and the memory they point into. */
+export interface PackedArguments {
+  readonly numbers: Float64Array;
+  readonly memories: readonly Memory[];
+}
+
 export class KernelCall {
   readonly #host: KernelHost;
   readonly #numbers: ReadonlyMap<string, number>;
@@ -59,6 +65,7 @@ export class KernelCall {
    */
   readonly #held = new Set<Memory>();
   #isQueuing = false;
+  #packing: Memory[] | null = null;
   #next = 0;
   #listMemory: Memory | null = null;
   #hasList = false;
@@ -97,6 +104,7 @@ export class KernelCall {
   /** Read by `Args::matrix`, `vector` or `any`: address, rows, columns, row stride, dtype. */
   tensor(tensor: Tensor): this {
     if (this.#isQueuing) this.#held.add(tensor.memory);
+    this.#packing?.push(tensor.memory);
     const values = this.#arguments;
     const next = this.#next;
     values[next] = this.#host.addressOf(tensor.memory) + tensor.byteOffset;
@@ -146,6 +154,25 @@ export class KernelCall {
     assert(buffer !== null, 'a list lies in host memory');
     new Float64Array(buffer, byteOffset, values.length).set(values);
     return this.number(this.#host.addressOf(memory)).number(values.length);
+  }
+
+  /** Arguments as `write` writes them, for `packed`; they are not passed yet. */
+  pack(write: () => void): PackedArguments {
+    const start = this.#next;
+    const memories: Memory[] = [];
+    this.#packing = memories;
+    write();
+    this.#packing = null;
+    const numbers = this.#arguments.slice(start, this.#next);
+    this.#next = start;
+    return { numbers, memories };
+  }
+
+  packed({ numbers, memories }: PackedArguments): this {
+    this.#arguments.set(numbers, this.#next);
+    this.#next += numbers.length;
+    if (this.#isQueuing) for (const memory of memories) this.#held.add(memory);
+    return this;
   }
 
   run(operation: number): void {

@@ -3,7 +3,8 @@ import { at } from '../../base/assert.ts';
 import { numRows } from '../../tensor/tensor.ts';
 import { mlaDecodeSizes } from '../decodeShapes.ts';
 import type { Kernels, RoutingRule } from '../kernels.ts';
-import type { KernelCall } from './call.ts';
+import { SameParts } from '../sameParts.ts';
+import type { KernelCall, PackedArguments } from './call.ts';
 import { needIndices } from './indices.ts';
 import { passRule } from './routing.ts';
 
@@ -12,6 +13,8 @@ type Decode = Pick<Kernels, 'mlaDecode' | 'feedForwardDecode'>;
 export function decodeKernels(call: KernelCall): Decode {
   const mlaDecode = call.operation('mlaDecode');
   const feedForwardDecode = call.operation('feedForwardDecode');
+  const attention = new SameParts<PackedArguments>();
+  const feedForward = new SameParts<PackedArguments>();
   return {
     mlaDecode(args) {
       const { x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table } = args;
@@ -22,21 +25,35 @@ export function decodeKernels(call: KernelCall): Decode {
       needIndices('mlaDecode: block', blockTable, at(cache.shape, 0));
       needIndices('mlaDecode: sequence', sequence_T, at(blockTable.shape, 0));
       needIndices('mlaDecode: length', length_T, at(blockTable.shape, 1) * blockSize + 1, 1);
+      const { gain, qLatent, q, kvDown, kvGain, kv, o, numHeads, eps, latentEps, scale } = args;
       call.beginQueued().tensor(x_TD).tensor(positions_T).tensor(slots_T).tensor(cache);
-      call.tensor(blockTable).tensor(sequence_T).tensor(length_T).tensor(table).tensor(args.gain);
-      call.optionalWeight(args.qLatent?.down).optional(args.qLatent?.gain).weight(args.q);
-      call.weight(args.kvDown).tensor(args.kvGain).weight(args.kv).weight(args.o);
-      call.number(blockSize).number(heads).number(nope).number(value);
-      call.number(args.eps).number(args.latentEps).number(args.scale).queue(mlaDecode);
+      call.tensor(blockTable).tensor(sequence_T).tensor(length_T);
+      const weights = [table, gain, qLatent?.down, qLatent?.gain, q, kvDown, kvGain, kv, o];
+      const numbers = [blockSize, heads, nope, value, eps, latentEps, scale];
+      const packed = attention.of(o, [...weights, ...numbers, numHeads], () =>
+        call.pack(() => {
+          call.tensor(table).tensor(gain).optionalWeight(qLatent?.down).optional(qLatent?.gain);
+          call.weight(q).weight(kvDown).tensor(kvGain).weight(kv).weight(o);
+          for (const number of numbers) call.number(number);
+        }),
+      );
+      call.packed(packed).queue(mlaDecode);
     },
     feedForwardDecode({ x_TD, gain, eps, mlp, routed }) {
-      call.beginQueued().tensor(x_TD).tensor(gain);
-      call.optionalWeight(mlp?.gateUp).optionalWeight(mlp?.down);
-      call.optionalWeight(routed?.router).optional(routed?.bias_E).optional(routed?.counts_E);
-      call.optionalWeight(routed?.gateUp).optionalWeight(routed?.down);
+      call.beginQueued().tensor(x_TD);
+      const networks = [gain, mlp?.gateUp, mlp?.down, routed?.gateUp, routed?.down];
       const rule = routed?.rule ?? NO_RULE;
-      call.number(rule.expertsPerToken).number(eps);
-      passRule(call, rule).queue(feedForwardDecode);
+      const routing = [routed?.router, routed?.bias_E, routed?.counts_E, rule, eps];
+      const packed = feedForward.of(gain, [...networks, ...routing], () =>
+        call.pack(() => {
+          call.tensor(gain).optionalWeight(mlp?.gateUp).optionalWeight(mlp?.down);
+          call.optionalWeight(routed?.router).optional(routed?.bias_E).optional(routed?.counts_E);
+          call.optionalWeight(routed?.gateUp).optionalWeight(routed?.down);
+          call.number(rule.expertsPerToken).number(eps);
+          passRule(call, rule);
+        }),
+      );
+      call.packed(packed).queue(feedForwardDecode);
     },
   };
 }
