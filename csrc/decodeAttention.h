@@ -17,6 +17,7 @@ namespace {
 constexpr int kHeadGroup = kLanes / 2;
 constexpr int kPositions = 64;  // of a block
 constexpr int kSumVectors = 2;  // of latents per pass over a block
+constexpr i64 kPairsAhead = 3;  // asked for while a pair is scored
 
 struct HeadScratch {
   float* scores;  // [kPositions / 2][2 · kHeadGroup], position within the pair, then head
@@ -61,10 +62,14 @@ MOEBIUS_NOINLINE void attendHeads(float* out, i64 outStride, const float* q, i64
       for (int i = 0; i < 2 * kHeadGroup; i++) sums[i] = zero();
       const float* first = rows[2 * pair];
       const float* second = rows[2 * pair + 1];
+      const float* ahead = rows[2 * minOf(pair + kPairsAhead, pairs - 1)];
+      const float* behind = rows[2 * minOf(pair + kPairsAhead, pairs - 1) + 1];
       i64 i = 0;
       for (; i + kLanes <= width; i += kLanes) {
         const vf a = load(first + i);
         const vf b = load(second + i);
+        prefetch(ahead + i);
+        prefetch(behind + i);
         MOEBIUS_UNROLL
         for (int h = 0; h < kHeadGroup; h++) {
           const vf query = load(heads[h] + i);

@@ -6,8 +6,9 @@
 // four rows. What limits a core is how many lines it has on the way, and only the prefetcher of the
 // second cache keeps enough: it follows some thirty streams, one a page. So rows are read as C
 // *streams* far apart, stream j running through rows begin + j·S, begin + j·S + 1, …: each is
-// linear in memory, also where a row is shorter than a page. (Adjacent rows side by side reach 30 %
-// of the read speed with 1 KiB rows of f8, prefetch instructions 50 %, streams 72 %.) S is odd, so
+// linear in memory, also where a row is shorter than a page. (Adjacent rows side by side reach
+// 32 % of the read speed with 1 KiB rows of f8, prefetched ones 34 %, streams 60 %:
+// node bench/coldRows.ts.) S is odd, so
 // that streams a power of two apart do not meet in the sets of the caches.
 //
 // Every result is one chain over k, whatever rows it is computed with: its bits depend neither on
@@ -122,8 +123,9 @@ MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
 }
 
 // R rows of x from `row` on times C rows of weights; where there are fewer rows of x the last is
-// repeated. results[i · C + j]. Returns whether an f8 NaN was met, which only careful code minds.
-template <int R, int C, class T, bool isCareful>
+// repeated. results[i · C + j]. With `isPaired` C rows of x, each times its own row of weights.
+// Returns whether an f8 NaN was met, which only careful code minds.
+template <int R, int C, class T, bool isCareful, bool isPaired = false>
 MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
                                const float* const* scales, float* results) {
   constexpr int kPadded = (R * C + kLanes - 1) / kLanes * kLanes;
@@ -131,8 +133,9 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
   vf sums[kPadded];
   MOEBIUS_UNROLL
   for (int i = 0; i < kPadded; i++) sums[i] = zero();
-  const float* x[R];
-  for (int i = 0; i < R; i++) x[i] = in.data + minOf(row + i, in.count - 1) * in.stride;
+  constexpr int X = isPaired ? C : R;
+  const float* x[X];
+  for (int i = 0; i < X; i++) x[i] = in.data + minOf(row + i, in.count - 1) * in.stride;
   F8Codes largest = noF8Codes();
   vf parts[isScaled<T> ? R * C : 1];
   const auto step = [&](const float* const* xs, const T* const* ws, i64 k, vf* to) {
@@ -144,18 +147,19 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
       for (int v = 0; v < V; v++) {
         MOEBIUS_UNROLL
         for (int i = 0; i < R; i++) {
-          to[i * C + j] = fma(load(xs[i] + k + v * kLanes), wide[v], to[i * C + j]);
+          const vf factor = load(xs[isPaired ? j : i] + k + v * kLanes);
+          to[i * C + j] = fma(factor, wide[v], to[i * C + j]);
         }
       }
     }
   };
   // The last few columns, padded with zeros.
   const auto rest = [&](i64 k, i64 count, vf* to) {
-    float lastX[R][kStep<T>] = {};
+    float lastX[X][kStep<T>] = {};
     T lastW[C][kStep<T>] = {};
-    const float* xs[R];
+    const float* xs[X];
     const T* ws[C];
-    for (int i = 0; i < R; i++) {
+    for (int i = 0; i < X; i++) {
       // Regrouped rows are whole groups already.
       const i64 floats = isRegrouped<T> ? kStep<T> : count;
       for (i64 c = 0; c < floats; c++) lastX[i][c] = x[i][k + c];
@@ -212,6 +216,39 @@ MOEBIUS_INLINE void dotBlockOf(const DotInput& in, i64 row, const Source& w, i64
   }
   if (dotBlock<R, C, T, !isScaled<T>>(in, row, rows, scales, results)) {
     dotBlock<R, C, T, true>(in, row, rows, scales, results);
+  }
+}
+
+// Many products of one row each, `parts` of them: x's row p with the `rows` rows of w from
+// first + p · apart on. They are the streams, so that a product of a few rows need not begin and
+// end on its own; each runs through its rows from another place, or all would meet in the caches'
+// sets. done(p, r, result).
+template <class T, class Done>
+void dotEach(const DotInput& in, const Source& w, i64 first, i64 apart, i64 parts, i64 rows,
+             const Done& done) {
+  constexpr int C = 8;
+  constexpr i64 kTurn = 3;
+  for (i64 part = 0; part < parts; part += C) {
+    const i64 count = minOf<i64>(C, parts - part);
+    for (i64 r = 0; r < rows; r++) {
+      const T* data[C];
+      const float* scales[C];
+      i64 at[C];
+      for (i64 j = 0; j < C; j++) {
+        const i64 own = minOf(j, count - 1);
+        at[j] = (r + kTurn * own) % rows;
+        const i64 row = first + (part + own) * apart + at[j];
+        data[j] = static_cast<const T*>(w.data) + row * w.stride;
+        if constexpr (isScaled<T>) {
+          scales[j] = w.scales + (w.firstRow + row) / kFp8Block * w.scaleStride;
+        }
+      }
+      float results[kMostResults];
+      if (dotBlock<1, C, T, !isScaled<T>, true>(in, part, data, scales, results)) {
+        dotBlock<1, C, T, true, true>(in, part, data, scales, results);
+      }
+      for (i64 j = 0; j < count; j++) done(part + j, at[j], results[j]);
+    }
   }
 }
 

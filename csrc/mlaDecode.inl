@@ -76,7 +76,8 @@ void mlaDecode(const Context& context, const double* raw) {
   float* latents = scratch<float>(context, T * H * C);
   float* values = scratch<float>(context, T * H * V);
   const i64 normFloats = inputFloats(T, maxOf(D, queryDepth));
-  const i64 inputs = inputFloats(T, maxOf(maxOf(D, queryDepth), maxOf(C, H * V)));
+  const i64 inputs =
+      maxOf(inputFloats(T, maxOf(maxOf(D, queryDepth), H * V)), inputFloats(maxOf(T, H), C));
   const i64 perThread = normFloats + inputs + HeadScratch::floats(C) + kProductScratch;
   float* memory = scratch<float>(context, context.threads * perThread);
   const auto normedOf = [&](int thread) { return memory + thread * perThread; };
@@ -108,6 +109,7 @@ void mlaDecode(const Context& context, const double* raw) {
     }
     const Share heads(H, thread, context.threads);
     if (heads.begin == heads.end) return;
+    prefetchRows(kv, heads.begin * (N + V), heads.begin * (N + V) + N);
     float* normed = normedOf(thread);  // without a query latent still the normed x
     if (Q > 0) {
       for (i64 t = 0; t < T; t++) normRow(normed + t * Q, qLatents + t * Q, Q, qGain, latentEps);
@@ -118,6 +120,7 @@ void mlaDecode(const Context& context, const double* raw) {
                 {queries, stride, false, nullptr, nullptr});
     float* products = inputOf(thread) + inputs + HeadScratch::floats(C);
     for (i64 h = heads.begin; h < heads.end; h++) {
+      if (h + 1 < heads.end) prefetchRows(kv, (h + 1) * (N + V), (h + 1) * (N + V) + N);
       Weights keys = kv;
       keys.values.data = static_cast<u8*>(kv.values.data) +
                          h * (N + V) * kv.values.stride * bytesOf(kv.values.dtype);
@@ -146,6 +149,17 @@ void mlaDecode(const Context& context, const double* raw) {
                     minOf<i64>(kHeadGroup, heads.end - h), cache, sequences[t], lengths[t], C,
                     attention);
       }
+    }
+    if (T == 1) {
+      forWeightType(kv.values.dtype, [&]<class W>(const W*) {
+        const DotInput in = prepareInput<W>(inputOf(thread), latents + heads.begin * C, C,
+                                            heads.end - heads.begin, C);
+        dotEach<W>(in, sourceOf(kv, true), heads.begin * (N + V) + N, N + V,
+                   heads.end - heads.begin, V, [&](i64 head, i64 row, float result) {
+          values[(heads.begin + head) * V + row] = result;
+        });
+      });
+      return;
     }
     for (i64 h = heads.begin; h < heads.end; h++) {
       dotProducts({latents + h * C, H * C, T, C, sourceOf(kv, true), inputOf(thread)},
