@@ -6,23 +6,11 @@
 // (norms, rotations, routing) is done by every thread for itself rather than by one for all.
 #pragma once
 #include "gemm.h"
-#include "rows.h"
+#include "rmsNorm.inl"
 #include "vmath.h"
 
 namespace moebius {
 namespace {
-
-// As the operation rmsNorm, which keeps the same order of sums.
-inline void normRow(float* to, const float* from, i64 columns, const float* gain, float eps) {
-  const float squares = sumOverRow(columns, [&](i64 i, i64 count) {
-    const vf v = loadSome(from + i, count);
-    return v * v;
-  });
-  const vf factor = splat(1.0f / __builtin_sqrtf(squares / float(columns) + eps));
-  writeRow(to, columns, [&](i64 i, i64 count) {
-    return loadSome(from + i, count) * factor * loadSome(gain + i, count);
-  });
-}
 
 // Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i
 // itself, without `factors` as it is.

@@ -15,21 +15,6 @@
 namespace moebius {
 namespace {
 
-// One row of `heads` × columns, as the operation rope turns it.
-inline void ropeRow(float* x, i64 stride, i64 rows, i64 pairs, const Matrix<const float>& table,
-                    i64 position) {
-  for (i64 i = 0; i < pairs; i++) {
-    const float* angle = table.row(position * pairs + i);
-    for (i64 row = 0; row < rows; row++) {
-      float* pair = x + row * stride + 2 * i;
-      const float a = pair[0] * angle[0] - pair[1] * angle[1];
-      const float b = pair[0] * angle[1] + pair[1] * angle[0];
-      pair[0] = a;
-      pair[1] = b;
-    }
-  }
-}
-
 // args: x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table, gain,
 // qDown (may be left out), qGain (as qDown), q, kvDown, kvGain, kv, o, blockSize, heads, nope,
 // value, eps, latentEps, scale
@@ -68,6 +53,9 @@ void mlaDecode(const Context& context, const double* raw) {
   const i64 P = width - C;
   const i64 Q = qDown.values.rows;  // 0 where the query is projected in one step
   const i64 queryDepth = qUp.values.columns;
+  const auto turn = [&](float* row, i64 position) {
+    turnRows(row, 0, 1, P / 2, table.row(position * (P / 2)), table.stride, 1.0f);
+  };
 
   float* qLatents = scratch<float>(context, T * Q + 1);
   float* kvLatents = scratch<float>(context, T * width);
@@ -104,7 +92,7 @@ void mlaDecode(const Context& context, const double* raw) {
         float* slot = cacheRows.row(slots[t]);
         normRow(slot, kvLatents + t * width, C, kvGain, latentEps);
         copyBytes(slot + C, kvLatents + t * width + C, P * i64(sizeof(float)));
-        ropeRow(slot + C, 0, 1, P / 2, table, positions[t]);
+        turn(slot + C, positions[t]);
       }
     }
     const Share heads(H, thread, context.threads);
@@ -133,7 +121,7 @@ void mlaDecode(const Context& context, const double* raw) {
       for (i64 t = 0; t < T; t++) {
         float* to = absorbed + (t * H + h) * width;
         copyBytes(to + C, queries + t * stride + h * (N + P) + N, P * i64(sizeof(float)));
-        ropeRow(to + C, 0, 1, P / 2, table, positions[t]);
+        turn(to + C, positions[t]);
         writeRow(to, width,
                  [&](i64 i, i64 lanes) { return loadSome(to + i, lanes) * splat(scale); });
       }

@@ -13,6 +13,20 @@
 namespace moebius {
 namespace {
 
+// Returns r.
+inline float normRow(float* to, const float* from, i64 columns, const float* gain, float eps) {
+  const float squares = sumOverRow(columns, [&](i64 i, i64 count) {
+    const vf v = loadSome(from + i, count);
+    return v * v;
+  });
+  const float r = 1.0f / __builtin_sqrtf(squares / float(columns) + eps);
+  const vf factor = splat(r);
+  writeRow(to, columns, [&](i64 i, i64 count) {
+    return loadSome(from + i, count) * factor * loadSome(gain + i, count);
+  });
+  return r;
+}
+
 // args: out, x, gain, reciprocalRms_T (may be left out), eps
 void rmsNorm(const Context& context, const double* raw) {
   Args args(raw);
@@ -23,17 +37,8 @@ void rmsNorm(const Context& context, const double* raw) {
   const float eps = args.real();
   parallelFor(context, x.rows, grainFor(2 * x.columns), [&](i64 begin, i64 end, int) {
     for (i64 row = begin; row < end; row++) {
-      const float* from = x.row(row);
-      const float squares = sumOverRow(x.columns, [&](i64 i, i64 count) {
-        const vf v = loadSome(from + i, count);
-        return v * v;
-      });
-      const float r = 1.0f / __builtin_sqrtf(squares / float(x.columns) + eps);
+      const float r = normRow(out.row(row), x.row(row), x.columns, gain, eps);
       if (kept != nullptr) kept[row] = r;
-      const vf factor = splat(r);
-      writeRow(out.row(row), x.columns, [&](i64 i, i64 count) {
-        return loadSome(from + i, count) * factor * loadSome(gain + i, count);
-      });
     }
   });
 }
