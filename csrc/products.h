@@ -81,14 +81,15 @@ void multiplyOverThreads(const Context& context, const Product& p) {
   if (threads > 1 && isOneBlock && p.a.alongK && p.m >= 4 * threads * kPieceRows) {
     return multiplyRows(context, p, threads);
   }
-  const i64 columnUnits = ceilDiv(p.n, kTileColumns);
+  const i64 unit = columnUnit(p);
+  const i64 columnUnits = ceilDiv(p.n, unit);
   // The grid whose largest part takes least: multiply-adds, and packing of both factors.
   i64 rowParts = 1;
   i64 columnParts = 1;
   i64 least = -1;
   for (i64 parts = 1; parts <= threads; parts++) {
     const i64 rows = ceilDiv(p.m, parts);
-    const i64 columns = ceilDiv(columnUnits, threads / parts) * kTileColumns;
+    const i64 columns = ceilDiv(columnUnits, threads / parts) * unit;
     const i64 cost = rows * columns + kPackCost * (rows + columns);
     if (least < 0 || cost < least) {
       least = cost;
@@ -102,10 +103,10 @@ void multiplyOverThreads(const Context& context, const Product& p) {
     for (i64 part = begin; part < end; part++) {
       const i64 row = part / columnParts;
       const i64 column = part % columnParts;
-      const i64 columnEnd = columnUnits * (column + 1) / columnParts * kTileColumns;
+      const i64 columnEnd = columnUnits * (column + 1) / columnParts * unit;
       multiplyRange(p,
                     {p.m * row / rowParts, p.m * (row + 1) / rowParts,
-                     columnUnits * column / columnParts * kTileColumns, minOf(columnEnd, p.n)},
+                     columnUnits * column / columnParts * unit, minOf(columnEnd, p.n)},
                     memory + part * kProductScratch);
     }
   });
@@ -141,12 +142,12 @@ void multiplyMany(const Context& context, i64 count, const ProductOf& productOf)
     i64 position = 0;
     for (i64 i = 0; i < count && position < to; i++) {
       const Product p = productOf(i);
-      const i64 tileCost = costOf(p.m, kTileColumns, p.k);
+      const i64 tileCost = costOf(p.m, columnUnit(p), p.k);
       if (tileCost == 0) continue;
       // Where a piece ends inside a product: at the next whole tile, seen alike from both sides.
       const auto columnAt = [&](i64 share) {
         const i64 tiles = ceilDiv(maxOf<i64>(share - position, 0), tileCost);
-        return minOf(tiles * kTileColumns, p.n);
+        return minOf(tiles * columnUnit(p), p.n);
       };
       multiplyRange(p, {0, p.m, columnAt(from), columnAt(to)}, mine);
       position += costOf(p.m, p.n, p.k);
