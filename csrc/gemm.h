@@ -50,7 +50,9 @@ struct Product {
 };
 
 // Where columns may be cut.
-i64 columnUnit(const Product& p) { return p.end.hidden == nullptr ? kTileColumns : 2 * kTileColumns; }
+i64 columnUnit(const Product& p) {
+  return p.end.hidden == nullptr ? kTileColumns : 2 * kTileColumns;
+}
 
 // Rows whose columns [begin, end) of F are complete.
 void finishRows(const Product& p, i64 rowBegin, i64 rowEnd, i64 begin, i64 end) {

@@ -72,7 +72,7 @@ export interface MatmulArgs {
   readonly accumulate?: boolean;
   /** `nt`, nothing added: out holds rows [gate | up], and this gets their `swiglu` on the way. */
   readonly swiglu_TF?: F32;
-  /** `nn`, nothing added: out, `[T, 2F]`, is `swigluBackward` at these rows of the F-wide product. */
+  /** `nn`, nothing added: out, `[T, 2F]`, is `swigluBackward` here of the F-wide product. */
   readonly gateUp_T2F?: F32;
 }
 

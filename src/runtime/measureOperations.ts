@@ -108,8 +108,8 @@ function numSetsFor(bytes: number): number {
 }
 
 /**
- * Where contents are made, as large as the largest tensor: arrays of tens of megabytes that come and
- * go stay with the process's allocator, 300 MB of them.
+ * Where contents are made, as large as the largest tensor: of arrays of tens of megabytes that
+ * come and go the process's allocator keeps some.
  */
 interface Staging {
   values: Float32Array;
