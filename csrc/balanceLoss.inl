@@ -50,18 +50,19 @@ void balanceLoss(const Context& context, const double* raw) {
   float* fractions = scratch<float>(context, numSequences * experts);
   i32* counts = scratch<i32>(context, numBlocks * experts);
   float* sums = scratch<float>(context, numBlocks);
-  float* topValues = scratch<float>(context, context.threads * perToken);
-  i32* topIds = scratch<i32>(context, context.threads * perToken);
+  const i64 listWords = ceilDiv(2 * perToken, 16) * 16;  // no two threads in one cache line
+  float* lists = scratch<float>(context, context.threads * listWords);
 
   const i64 grain = grainFor(kBalanceBlock * experts * 2);
   parallelFor(context, numBlocks, grain, [&](i64 begin, i64 end, int thread) {
     for (i64 b = begin; b < end; b++) {
       i32* count = counts + b * experts;
+      float* list = lists + thread * listWords;
       for (i64 e = 0; e < experts; e++) count[e] = 0;
       for (i64 t = blocks[b].begin; t < blocks[b].end; t++) {
         const i32* counted = ids.row(t);
         if (isPaper) {
-          TopList top = {topValues + thread * perToken, topIds + thread * perToken, perToken};
+          TopList top = {list, reinterpret_cast<i32*>(list + perToken), perToken};
           for (i64 e = 0; e < experts; e++) top.offer(scores.row(t)[e], i32(e));
           counted = top.indices;
         }

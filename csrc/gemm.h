@@ -11,6 +11,7 @@
 // its bits depend neither on the tile it falls in nor on how m and n are split over threads.
 #pragma once
 #include "pack.h"
+#include "swigluRow.h"
 
 namespace moebius {
 namespace {
@@ -26,6 +27,18 @@ constexpr i64 kBlockRows = kTileRows * kMaxRowPanels;
 constexpr i64 kBlockColumns = MOEBIUS_LANES == 16 ? 512 : 384;
 static_assert(kBlockColumns % kTileColumns == 0);
 
+// What becomes of rows of a product while they lie in near caches.
+struct SwigluEnd {
+  i64 width = 0;  // F, whole tiles; 0 for nothing
+  // Forward: the product is [gate | up], 2F columns, which are counted by pairs of tiles, a gate's
+  // and its up's, wherever they are cut.
+  float* hidden = nullptr;  // [m, F] = swiglu
+  i64 hiddenStride = 0;
+  // Backward: the product is the gradient of F hidden columns, out the one of [gate | up].
+  const float* gateUp = nullptr;
+  i64 gateUpStride = 0;
+};
+
 struct Product {
   float* out;
   i64 outStride;
@@ -33,7 +46,27 @@ struct Product {
   Source b;
   i64 m, n, k;
   bool accumulate;
+  SwigluEnd end = {};
 };
+
+// Where columns may be cut.
+i64 columnUnit(const Product& p) {
+  return p.end.hidden == nullptr ? kTileColumns : 2 * kTileColumns;
+}
+
+// Rows whose columns [begin, end) of F are complete.
+void finishRows(const Product& p, i64 rowBegin, i64 rowEnd, i64 begin, i64 end) {
+  const i64 width = p.end.width;
+  for (i64 row = rowBegin; row < rowEnd; row++) {
+    float* out = p.out + row * p.outStride + begin;
+    if (p.end.hidden != nullptr) {
+      swigluRow(p.end.hidden + row * p.end.hiddenStride + begin, out, out + width, end - begin);
+    } else {
+      const float* gate = p.end.gateUp + row * p.end.gateUpStride + begin;
+      swigluBackwardRow(out, out + width, out, gate, gate + width, end - begin);
+    }
+  }
+}
 
 // Scratch of multiplyRange, in floats, whatever the product.
 constexpr i64 kPackedA = kMaxRowPanels * kRowPanelWidth * kDepth;
@@ -259,11 +292,18 @@ void multiplyPacked(const Product& p, const Range& range, float* scratch) {
   const auto groupAt = [&](i64 group) { return range.rowBegin + numRows * group / groups; };
   const bool fetchesRows = p.a.alongK && p.a.dtype == DType::f32;
   for (i64 j = range.columnBegin; j < range.columnEnd; j += kBlockColumns) {
-    const ColumnPanels columns(minOf(kBlockColumns, range.columnEnd - j));
+    // In pairs: panels of gates, then those of their ups.
+    const i64 halves = p.end.hidden == nullptr ? 1 : 2;
+    const ColumnPanels columns(minOf(kBlockColumns, range.columnEnd - j) / halves);
+    const i64 numPanels = halves * columns.count;
+    const i64 left = j / halves;
     const float* made = static_cast<const float*>(p.b.data) + j * p.k;  // if made ahead
     for (i64 k = 0; k < p.k; k += kDepth) {
       const i64 depth = minOf(kDepth, p.k - k);
-      if (!p.b.isPacked) packBlock(packedB, columns, p.b, j, k, depth);
+      for (i64 half = 0; half < halves && !p.b.isPacked; half++) {
+        packBlock(packedB + half * columns.packed(columns.count) * depth, columns, p.b,
+                  left + half * p.end.width, k, depth);
+      }
       for (i64 group = 0; group < groups; group++) {
         const i64 first = groupAt(group);
         const i64 end = groupAt(group + 1);
@@ -272,22 +312,28 @@ void multiplyPacked(const Product& p, const Range& range, float* scratch) {
         for (i64 panel = 0; panel < rows.count; panel++) {
           const i64 i = first + rows.begin(panel);
           const i64 height = rows.height(panel);
-          for (i64 q = 0; q < columns.count; q++) {
-            const i64 width = columns.width(q);
+          for (i64 q = 0; q < numPanels; q++) {
+            const bool isUp = q >= columns.count;
+            const i64 own = isUp ? q - columns.count : q;
+            const i64 column = left + columns.begin(own) + (isUp ? p.end.width : 0);
+            const i64 width = columns.width(own);
             const float* b = p.b.isPacked ? made + columns.packed(q) * p.k + k * width
                                           : packedB + columns.packed(q) * depth;
             TileArgs<float> tile = {packedA + rows.packed(panel) * depth, b, width, depth,
-                                    p.out + i * p.outStride + j + columns.begin(q), p.outStride,
-                                    columns.height(q), p.accumulate || k > 0, nullptr};
+                                    p.out + i * p.outStride + column, p.outStride,
+                                    columns.height(own), p.accumulate || k > 0, nullptr};
             if (fetchesRows && end + height <= range.rowEnd) {
-              tile.ahead[0] = rowsAhead(p.a, end, height, k, q, columns.count);
+              tile.ahead[0] = rowsAhead(p.a, end, height, k, q, numPanels);
             }
             if (p.b.isPacked && k + depth == p.k && j + kBlockColumns < range.columnEnd) {
               const i64 floats = minOf(kBlockColumns, range.columnEnd - j - kBlockColumns) * p.k;
               tile.ahead[1] = memoryAhead(made + kBlockColumns * p.k, floats, depth,
-                                          group * columns.count + q, groups * columns.count);
+                                          group * numPanels + q, groups * numPanels);
             }
             tileFor<float>(height, width / kLanes)(tile);
+          }
+          if (p.end.width > 0 && k + depth == p.k) {
+            finishRows(p, i, i + height, left, left + columns.columns);
           }
         }
       }
@@ -311,8 +357,15 @@ void multiplyRange(const Product& p, const Range& range, float* scratch) {
     return clearBlock(p.out + range.rowBegin * p.outStride + range.columnBegin, p.outStride,
                       range.rowEnd - range.rowBegin, range.columnEnd - range.columnBegin);
   }
-  if (!p.b.isPacked && hasFewRows(p)) return multiplyFewRows(p, range, scratch);
-  multiplyPacked(p, range, scratch);
+  if (p.b.isPacked || !hasFewRows(p)) return multiplyPacked(p, range, scratch);
+  const i64 halves = p.end.hidden == nullptr ? 1 : 2;
+  const i64 begin = range.columnBegin / halves;
+  const i64 end = range.columnEnd / halves;
+  for (i64 half = 0; half < halves; half++) {
+    const i64 offset = half * p.end.width;
+    multiplyFewRows(p, {range.rowBegin, range.rowEnd, offset + begin, offset + end}, scratch);
+  }
+  if (p.end.width > 0) finishRows(p, range.rowBegin, range.rowEnd, begin, end);
 }
 
 // All of a product on this thread.

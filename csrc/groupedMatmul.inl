@@ -11,7 +11,7 @@
 namespace moebius {
 namespace {
 
-// args: out, a, b (weights), offsets, layout, accumulate
+// args: out, a, b (weights), offsets, layout, accumulate, swiglu, gateUp (as in matmul)
 void groupedMatmul(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<float> out = args.matrix();
@@ -20,6 +20,8 @@ void groupedMatmul(const Context& context, const double* raw) {
   const Matrix<const i32> offsets = args.matrix<const i32>();
   const Layout layout = Layout(args.integer());
   const bool accumulate = args.flag();
+  const auto hidden = args.matrix();
+  const auto gateUp = args.matrix<const float>();
   const i64 numExperts = offsets.columns - 1;
 
   // Stored rows and, for f8, rows of scales that one expert has.
@@ -32,6 +34,8 @@ void groupedMatmul(const Context& context, const double* raw) {
     m.rows = rows;
     return m;
   };
+  const SwigluEnd end = swigluEnd(hidden, gateUp, 0);
+  const bool isAtEnd = endsWithSwiglu(end.width, a.columns);
   multiplyMany(context, numExperts, [&](i64 expert) -> Product {
     const i64 first = offsets.data[expert];
     const i64 rows = offsets.data[expert + 1] - first;
@@ -45,8 +49,11 @@ void groupedMatmul(const Context& context, const double* raw) {
     if (b.scales) weights.scales.data = b.scales.row(expert * scaleRows);
     const Source left = sourceOf(rowsOf(a, first, rows), true);
     const Source right = sourceOf(weights, layout == Layout::nt);
-    return {out.row(first), out.stride, left, right, rows, right.count, left.depth, accumulate};
+    return {out.row(first), out.stride, left, right, rows, right.count, left.depth, accumulate,
+            isAtEnd ? swigluEnd(hidden, gateUp, first) : SwigluEnd{}};
   });
+  if (end.width == 0 || isAtEnd) return;
+  swigluAfter(context, {out.data, out.stride, {}, {}, out.rows, 0, 0, false, end});
 }
 
 }  // namespace

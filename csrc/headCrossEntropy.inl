@@ -2,8 +2,9 @@
 // their gradient replaces them in place.
 //
 //     z = h · headᵀ       loss[t] = ln Σ_v exp z[t,v] − z[t, target]       (0 where target is −1)
-//     dZ = gradientScale · (softmax(z) − onehot(target))                   (0 where target is −1)
-//     dH = dZ · head      dHead += dZᵀ · h
+//     e = exp(z − max)    with Σ_v e taken off at the target               (0 where target is −1)
+//     f = gradientScale / Σ_v e,   so that f[t] e[t,v] is the loss's gradient by z
+//     dH = f · (e · head)      dHead += eᵀ · (f · h)
 //
 // T rows, D hidden, V vocabulary. FLOPs: 2 · T · D · V, three times that with gradients, and T · V
 // exponentials. Bytes per chunk of R rows: the head once or twice, dHead twice; with R chosen for
@@ -18,26 +19,12 @@ namespace moebius {
 namespace {
 
 constexpr i64 kLogitsFloats = 4 << 20;
+// A head up to this size is also kept as panels for dH: 8 MB.
+constexpr i64 kMostPackedTwice = 2 << 20;
 
 inline i64 headChunkRows(i64 vocabulary) {
   return minOf<i64>(512, maxOf<i64>(64, kLogitsFloats / vocabulary / 16 * 16));
 }
-
-// Products made one after the other share one piece of scratch.
-struct ReusedScratch {
-  const Context* outer;
-  void* memory;
-  explicit ReusedScratch(const Context& context)
-      : outer(&context), memory(scratch<float>(context, context.threads * kProductScratch)) {}
-  Context context() {
-    return {outer->threads, this,
-            [](void* host, int threads, void (*task)(void*, int), void* data) {
-              const Context& outer = *static_cast<ReusedScratch*>(host)->outer;
-              outer.parallel(outer.host, threads, task, data);
-            },
-            [](void* host, size_t) { return static_cast<ReusedScratch*>(host)->memory; }};
-  }
-};
 
 // Sums of long rows by blocks, so that 128,000 terms lose no more than 2,000.
 constexpr i64 kSumBlock = 2048;
@@ -83,47 +70,84 @@ void headCrossEntropy(const Context& context, const double* raw) {
   // Whole cache lines, and not a power of two apart.
   const i64 stride = (vocabulary + 15) / 16 * 16 + 16;
   float* logits = scratch<float>(context, chunk * stride);
+  const int threads = context.threads;
+  float* memory = scratch<float>(context, threads * kProductScratch);
   // The head is read by every chunk: its panels are made once.
-  Source right = sourceOf(head, true);
-  if (h.rows > chunk) {
-    float* panels = scratch<float>(context, packedFloats(right));
-    parallelFor(context, ceilDiv(vocabulary, kTileColumns), 8, [&](i64 begin, i64 end, int) {
-      packAhead(panels, right, begin, end);
-    });
-    right = packedSource(panels, right);
-  }
-  ReusedScratch reused(context);
-  const Context products = reused.context();
+  const auto packed = [&](const Source& source, bool isWorthIt) {
+    if (!isWorthIt) return source;
+    float* panels = scratch<float>(context, packedFloats(source));
+    packOverThreads(context, panels, source);
+    return packedSource(panels, source);
+  };
+  const bool hasChunks = h.rows > chunk;
+  const Source right = packed(sourceOf(head, true), hasChunks);
+  const Source rightBack =
+      packed(sourceOf(head, false), dH && hasChunks && width * vocabulary <= kMostPackedTwice);
+  float* factors = scratch<float>(context, chunk);
+  const i64 scaledStride = (width + 15) / 16 * 16;
+  float* scaled = scratch<float>(context, dH ? chunk * scaledStride : 0);  // f · h
+  const i64 panelColumns = ceilDiv(width, kTileColumns) * kTileColumns;
+  float* scaledPanels = scratch<float>(context, dH ? chunk * panelColumns : 0);
+
   for (i64 first = 0; first < h.rows; first += chunk) {
     const i64 rows = minOf(chunk, h.rows - first);
-    multiplyOverThreads(
-        products, {logits, stride, sourceOf(h.row(first), h.stride, rows, width, true), right,
-                   rows, vocabulary, width, false});
-    parallelFor(context, rows, grainFor(8 * vocabulary), [&](i64 begin, i64 end, int) {
-      for (i64 row = begin; row < end; row++) {
-        float* z = logits + row * stride;
-        const i32 target = targets[first + row];
-        if (target < 0) {
-          losses[first + row] = 0.0f;
-          clearFloats(z, vocabulary);
-          continue;
+    const Product forward = {logits, stride, sourceOf(h.row(first), h.stride, rows, width, true),
+                             right, rows, vocabulary, width, false};
+    // A block of the head's panels serves all rows of the chunk; blocks are handed out.
+    Pieces blocks = {ceilDiv(vocabulary, kBlockColumns), 1, threads};
+    parallelFor(context, threads, 1, [&](i64 thread, i64, int) {
+      blocks.take([&](i64 begin, i64 end) {
+        multiplyRange(forward,
+                      {0, rows, begin * kBlockColumns, minOf(end * kBlockColumns, vocabulary)},
+                      memory + thread * kProductScratch);
+      });
+    });
+    const auto lossOf = [&](i64 row) {
+      float* z = logits + row * stride;
+      const i32 target = targets[first + row];
+      factors[row] = 0.0f;
+      losses[first + row] = 0.0f;
+      if (target < 0) return clearFloats(z, vocabulary);
+      float total;
+      losses[first + row] = crossEntropyRow(z, vocabulary, target, &total);
+      factors[row] = gradientScale / total;
+      z[target] -= total;
+    };
+    Pieces lossRows = {rows, 4, threads};
+    parallelFor(context, threads, 1, [&](i64, i64, int) {
+      lossRows.take([&](i64 begin, i64 end) {
+        for (i64 row = begin; row < end; row++) {
+          lossOf(row);
+          if (!dH) continue;
+          const float* from = h.row(first + row);
+          const vf factor = splat(factors[row]);
+          writeRow(scaled + row * scaledStride, width,
+                   [&](i64 i, i64 count) { return factor * loadSome(from + i, count); });
         }
-        float total;
-        losses[first + row] = crossEntropyRow(z, vocabulary, target, &total);
-        if (!dH) continue;
-        const vf factor = splat(gradientScale / total);
-        writeRow(z, vocabulary, [&](i64 i, i64 count) { return loadSome(z + i, count) * factor; });
-        z[target] -= gradientScale;
-      }
+      });
     });
     if (!dH) continue;
-    multiplyOverThreads(
-        products, {dH.row(first), dH.stride, sourceOf(logits, stride, rows, vocabulary, true),
-                   sourceOf(head, false), rows, width, vocabulary, false});
-    multiplyOverThreads(
-        products, {dHead.data, dHead.stride, sourceOf(logits, stride, vocabulary, rows, false),
-                   sourceOf(h.row(first), h.stride, width, rows, false), vocabulary, width, rows,
-                   true});
+    const Product back = {dH.row(first), dH.stride,
+                          sourceOf(logits, stride, rows, vocabulary, true), rightBack,
+                          rows, width, vocabulary, false};
+    const Source scaledRows = sourceOf(scaled, scaledStride, width, rows, false);
+    packOverThreads(context, scaledPanels, scaledRows);
+    const Product weights = {dHead.data, dHead.stride,
+                             sourceOf(logits, stride, vocabulary, rows, false),
+                             packedSource(scaledPanels, scaledRows), vocabulary, width, rows, true};
+    Pieces weightPieces = {ceilDiv(vocabulary, kPieceRows), 1, threads};
+    parallelFor(context, threads, 1, [&](i64 thread, i64, int) {
+      float* mine = memory + thread * kProductScratch;
+      const i64 rowBegin = rows * thread / threads;
+      const i64 rowEnd = rows * (thread + 1) / threads;
+      multiplyRange(back, {rowBegin, rowEnd, 0, width}, mine);
+      for (i64 row = rowBegin; row < rowEnd; row++) {
+        float* to = dH.row(first + row);
+        const vf factor = splat(factors[row]);
+        writeRow(to, width, [&](i64 i, i64 count) { return factor * loadSome(to + i, count); });
+      }
+      multiplyPieces(weights, weightPieces, mine);
+    });
   }
 }
 

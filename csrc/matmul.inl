@@ -12,7 +12,25 @@ namespace {
 
 enum class Layout : int { nt = 0, nn = 1, tn = 2 };
 
-// args: out, a, b (weights), layout, accumulate
+// Whether SwiGLU of so many columns can end a product; else it follows as a pass of its own.
+bool endsWithSwiglu(i64 width, i64 depth) { return depth > 0 && width % kTileColumns == 0; }
+
+// The pass of its own. Backward the product lies in the gate's columns.
+void swigluAfter(const Context& context, const Product& p) {
+  const i64 width = p.end.width;
+  parallelFor(context, p.m, grainFor(8 * width), [&](i64 begin, i64 end, int) {
+    finishRows(p, begin, end, 0, width);
+  });
+}
+
+// SwiGLU of an operation, from tensors of which one at most is given.
+SwigluEnd swigluEnd(const Matrix<float>& hidden, const Matrix<const float>& gateUp, i64 row) {
+  if (hidden) return {hidden.columns, hidden.row(row), hidden.stride, nullptr, 0};
+  if (gateUp) return {gateUp.columns / 2, nullptr, 0, gateUp.row(row), gateUp.stride};
+  return {};
+}
+
+// args: out, a, b (weights), layout, accumulate, swiglu (may be left out), gateUp (as swiglu)
 void matmul(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<float> out = args.matrix();
@@ -22,8 +40,16 @@ void matmul(const Context& context, const double* raw) {
   const bool accumulate = args.flag();
   const Source rows = sourceOf(a, layout != Layout::tn);
   const Source columns = sourceOf(b, layout == Layout::nt);
-  multiplyOverThreads(context, {out.data, out.stride, rows, columns, rows.count, columns.count,
-                                rows.depth, accumulate});
+  const auto hidden = args.matrix();
+  const auto gateUp = args.matrix<const float>();
+  Product p = {out.data, out.stride, rows, columns, rows.count, columns.count, rows.depth,
+               accumulate};
+  const SwigluEnd end = swigluEnd(hidden, gateUp, 0);
+  const bool isAtEnd = endsWithSwiglu(end.width, p.k);
+  if (isAtEnd) p.end = end;
+  multiplyOverThreads(context, p);
+  p.end = end;
+  if (!isAtEnd && end.width > 0) swigluAfter(context, p);
 }
 
 }  // namespace

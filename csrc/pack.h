@@ -143,6 +143,16 @@ struct ColumnPanels {
   static i64 packed(i64 panel) { return panel * kTileColumns; }
 };
 
+// Where panels go: `depth` steps of k lie in one, of which those from `first` on are made now.
+struct Place {
+  i64 depth;
+  i64 first = 0;
+  template <class Panels>
+  i64 of(const Panels& panels, i64 p) const {
+    return panels.packed(p) * depth + first * panels.width(p);
+  }
+};
+
 // Short pieces of rows a page or more apart are nothing the hardware would fetch ahead.
 constexpr i64 kRowsAhead = 24;
 
@@ -169,7 +179,7 @@ MOEBIUS_INLINE void packWhole(float* const (&to)[kPanels], const T* const (&from
 // beyond a panel's height, but not beyond the end of the matrix.
 template <class T, class Panels>
 MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin, i64 panelEnd,
-                                 const Source& s, i64 first, i64 k, i64 depth) {
+                                 const Source& s, i64 first, i64 k, i64 depth, const Place& place) {
   const i64 reach = panels.begin(panelEnd - 1) + panels.width(panelEnd - 1);
   constexpr i64 kWidth = Panels::kWidth;
   if constexpr (!isScaled<T>) {
@@ -181,7 +191,7 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin
       const T* rows[kPanelsAtOnce];
       MOEBIUS_UNROLL
       for (int p = 0; p < kPanelsAtOnce; p++) {
-        targets[p] = to + panels.packed(panelBegin + p) * depth;
+        targets[p] = to + place.of(panels, panelBegin + p);
         rows[p] =
             static_cast<const T*>(s.data) + k * s.stride + first + panels.begin(panelBegin + p);
       }
@@ -196,7 +206,7 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin
       for (i64 p = panelBegin; p < panelEnd; p++) {
         const i64 begin = panels.begin(p);
         const i64 width = panels.width(p);
-        float* out = to + panels.packed(p) * depth + d * width;
+        float* out = to + place.of(panels, p) + d * width;
         for (i64 i = 0; i < width; i += kLanes) {
           vf values = get(begin + i);
           if constexpr (isScaled<T>) {
@@ -223,17 +233,18 @@ MOEBIUS_INLINE void packStraight(float* to, const Panels& panels, i64 panelBegin
 // All panels of a block whose first index is `first`, one behind the other.
 template <class T, class Panels>
 MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source& s, i64 first,
-                                  i64 k, i64 depth) {
+                                  i64 k, i64 depth, Place place) {
   if (!s.alongK) {
     for (i64 p = 0; p < panels.count; p += kPanelsAtOnce) {
-      packStraight<T>(to, panels, p, minOf(p + kPanelsAtOnce, panels.count), s, first, k, depth);
+      packStraight<T>(to, panels, p, minOf(p + kPanelsAtOnce, panels.count), s, first, k, depth,
+                      place);
     }
     return;
   }
   for (i64 p = 0; p < panels.count; p++) {
     const i64 begin = panels.begin(p);
     const i64 rows = panels.height(p);
-    float* out = to + panels.packed(p) * depth;
+    float* out = to + place.of(panels, p);
     for (i64 g = 0; g < rows; g += kLanes) {
       packTransposed<T>(out + g, panels.width(p), s, first + begin + g,
                         minOf<i64>(kLanes, rows - g), k, depth);
@@ -243,28 +254,46 @@ MOEBIUS_NOINLINE void packBlockOf(float* to, const Panels& panels, const Source&
 
 void packBlock(float* to, const RowPanels& panels, const Source& s, i64 first, i64 k, i64 depth) {
   // Left factors are activations: f32, or codes for fp8Matmul.
-  if (s.dtype == DType::f32) return packBlockOf<float>(to, panels, s, first, k, depth);
-  packBlockOf<F8Code>(to, panels, s, first, k, depth);
+  if (s.dtype == DType::f32) return packBlockOf<float>(to, panels, s, first, k, depth, {depth});
+  packBlockOf<F8Code>(to, panels, s, first, k, depth, {depth});
 }
 
-void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first, i64 k,
-               i64 depth) {
+void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first, i64 k, i64 depth,
+               const Place& place) {
   if (s.dtype == DType::f8e4m3 && s.scales == nullptr) {
-    return packBlockOf<F8Code>(to, panels, s, first, k, depth);
+    return packBlockOf<F8Code>(to, panels, s, first, k, depth, place);
   }
   forWeightType(s.dtype, [&]<class T>(const T*) {
-    packBlockOf<T>(to, panels, s, first, k, depth);
+    packBlockOf<T>(to, panels, s, first, k, depth, place);
   });
+}
+void packBlock(float* to, const ColumnPanels& panels, const Source& s, i64 first, i64 k,
+               i64 depth) {
+  packBlock(to, panels, s, first, k, depth, {depth});
 }
 
 // Panels for many products with one right factor: kTileColumns indices after another, all of k.
 inline i64 packedFloats(const Source& s) {
   return ceilDiv(s.count, kTileColumns) * kTileColumns * s.depth;
 }
-void packAhead(float* to, const Source& s, i64 panelBegin, i64 panelEnd) {
-  const i64 first = panelBegin * kTileColumns;
-  const ColumnPanels panels(minOf(panelEnd * kTileColumns, s.count) - first);
-  packBlock(to + first * s.depth, panels, s, first, 0, s.depth);
+// Of those the steps of k from kBegin to kEnd.
+void packAhead(float* to, const Source& s, i64 kBegin, i64 kEnd) {
+  packBlock(to, ColumnPanels(s.count), s, 0, kBegin, kEnd - kBegin, {s.depth, kBegin});
+}
+// Rows along k are cut like panels are, rows along the index by k: they are read as they lie.
+inline void packOverThreads(const Context& context, float* to, const Source& s) {
+  if (!s.alongK) {
+    parallelFor(context, s.depth, grainFor(2 * s.count), [&](i64 begin, i64 end, int) {
+      packAhead(to, s, begin, end);
+    });
+    return;
+  }
+  parallelFor(context, ceilDiv(s.count, kTileColumns), grainFor(2 * kTileColumns * s.depth),
+              [&](i64 begin, i64 end, int) {
+    const i64 first = begin * kTileColumns;
+    const ColumnPanels panels(minOf(end * kTileColumns, s.count) - first);
+    packBlock(to + first * s.depth, panels, s, first, 0, s.depth);
+  });
 }
 inline Source packedSource(const float* panels, const Source& s) {
   return {panels, 0, s.count, s.depth, false, DType::f32, nullptr, 0, 0, true};

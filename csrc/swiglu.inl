@@ -5,10 +5,10 @@
 //
 // T rows, F columns of out. One exponential and a division per element of out (30 operations);
 // bytes: 12 per element forward, 20 backward. In caches bound by the exponential (about 1 element
-// a cycle at 16 lanes), from memory by that.
+// a cycle at 16 lanes), from memory by that: where a product makes its input, it is done at the end
+// of the product (`SwigluEnd`).
 #pragma once
-#include "rows.h"
-#include "vmath.h"
+#include "swigluRow.h"
 
 namespace moebius {
 namespace {
@@ -21,13 +21,7 @@ void swiglu(const Context& context, const double* raw) {
   const i64 width = out.columns;
   parallelFor(context, out.rows, grainFor(8 * width), [&](i64 begin, i64 end, int) {
     for (i64 row = begin; row < end; row++) {
-      const float* gate = gateUp.row(row);
-      const float* up = gate + width;
-      float* to = out.row(row);
-      writeRow(to, width, [&](i64 i, i64 count) {
-        const vf g = loadSome(gate + i, count);
-        return g * vsigmoid(g) * loadSome(up + i, count);
-      });
+      swigluRow(out.row(row), gateUp.row(row), gateUp.row(row) + width, width);
     }
   });
 }
@@ -41,20 +35,9 @@ void swigluBackward(const Context& context, const double* raw) {
   const i64 width = dOut.columns;
   parallelFor(context, dOut.rows, grainFor(12 * width), [&](i64 begin, i64 end, int) {
     for (i64 row = begin; row < end; row++) {
+      float* to = dGateUp.row(row);
       const float* gate = gateUp.row(row);
-      const float* d = dOut.row(row);
-      float* dGate = dGateUp.row(row);
-      for (i64 i = 0; i < width; i += kLanes) {
-        const i64 count = minOf<i64>(kLanes, width - i);
-        const vf g = loadSome(gate + i, count);
-        const vf up = loadSome(gate + width + i, count);
-        const vf dO = loadSome(d + i, count);
-        const vf s = vsigmoid(g);
-        const vf dG = dO * up * (s * fma(g, splat(1.0f) - s, splat(1.0f)));
-        const vf dU = dO * (g * s);
-        storeSome(dGate + i, dG, count);
-        storeSome(dGate + width + i, dU, count);
-      }
+      swigluBackwardRow(to, to + width, dOut.row(row), gate, gate + width, width);
     }
   });
 }

@@ -2,6 +2,7 @@
  * How long a step will take, said before it is run: the step's own programs on a simulated
  * executor, with prices measured on this machine a moment ago.
  */
+import { setImmediate } from 'node:timers/promises';
 import type { MachineProfile } from '../config/machineProfile.ts';
 import type { TrainConfig } from '../config/trainConfig.ts';
 import { measureRoofline } from '../kernels/native.ts';
@@ -52,6 +53,8 @@ export async function priceStep(
   };
   const operations = operationsOf(options, programs);
   const profile = measureMachine(machine, distinctCalls(operations));
+  // Pages that were given back go with the event loop's next turn, and the step needs the room.
+  await setImmediate();
   const cost = createCostModel(profile);
   const simulated = simulatedTrainingExecutor({ ...options, cost });
   const compute = await simulated.run(programs.compute);

@@ -64,6 +64,18 @@ export interface SamplingRule {
   readonly seed: number;
 }
 
+export interface MatmulArgs {
+  readonly out: F32;
+  readonly a: F32;
+  readonly b: Weight;
+  readonly layout: Layout;
+  readonly accumulate?: boolean;
+  /** `nt`, nothing added: out holds rows [gate | up], and this gets their `swiglu` on the way. */
+  readonly swiglu_TF?: F32;
+  /** `nn`, nothing added: out, `[T, 2F]`, is `swigluBackward` here of the F-wide product. */
+  readonly gateUp_T2F?: F32;
+}
+
 export interface Kernels {
   /** `reference`, `native`, `meta`, … as `doctor` prints it. */
   readonly name: string;
@@ -93,20 +105,13 @@ export interface Kernels {
   // Products
 
   /** out (or *adds* to it) = a ∘ b by `layout`; a is f32, b any weight dtype. */
-  matmul(args: { out: F32; a: F32; b: Weight; layout: Layout; accumulate?: boolean }): void;
+  matmul(args: MatmulArgs): void;
   /**
    * One product per expert over rows sorted by expert; group e is rows offsets[e] … offsets[e+1].
    * - `nt`: out_RN = a_RK · b_ENKᵀ     - `nn`: out_RK = a_RN · b_ENK
    * - `tn`: out_EMN (*adds* if accumulate; experts without rows give 0) = a_RMᵀ · b_RN, both f32
    */
-  groupedMatmul(args: {
-    out: F32;
-    a: F32;
-    b: Weight;
-    offsets: I32;
-    layout: Layout;
-    accumulate?: boolean;
-  }): void;
+  groupedMatmul(args: MatmulArgs & { offsets: I32 }): void;
   /**
    * One product per head against `numRows` rows, from `firstRow`, of each head's block in a matrix
    * `[H × rowsPerHead, C]`: what absorbs the up-projections of MLA into query and output.

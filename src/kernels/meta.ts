@@ -249,6 +249,7 @@ class KnownIntegers {
       },
       mark: () => arena.mark(),
       release: (mark) => arena.release(mark),
+      free: () => arena.free(),
       get usedBytes() {
         return arena.usedBytes;
       },

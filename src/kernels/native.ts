@@ -13,6 +13,10 @@ import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
 import { NativeHost } from './native/host.ts';
 
+/** Pages are the system's until they are written to, so chunks may be large. */
+const CHUNK_BYTES = 64 * 2 ** 20;
+const MOST_CHUNK_BYTES = 512 * 2 ** 20;
+
 export interface NativeOptions {
   /** One of `addon.isas`; the best by default. */
   readonly isa?: string;
@@ -31,7 +35,11 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
   const host = new NativeHost(addon, addon.isas.indexOf(isa), threads);
   return {
     name: 'native',
-    createArena: () => new ChunkArena((byteLength) => host.allocate(byteLength)),
+    createArena: () =>
+      new ChunkArena((byteLength) => host.allocate(byteLength), CHUNK_BYTES, {
+        mostChunkBytes: MOST_CHUNK_BYTES,
+        giveBack: (memory) => host.giveBack(memory),
+      }),
     ...compiledKernels(host),
   };
 }

@@ -52,29 +52,33 @@ const costs: Costs = {
   lerp: ({ out, x }) => moves({ read: [out, x], written: [out], flops: 3 * count(x) }),
   sumOfSquares: ({ out, x }) => moves({ read: [x], written: [out], flops: 2 * count(x) }),
 
-  matmul: ({ out, a, b, layout, accumulate }) => {
-    const [m, n] = [numRows(out), numColumns(out)];
+  matmul: ({ out, a, b, layout, accumulate, swiglu_TF, gateUp_T2F }) => {
+    const n = layout === 'nt' ? numRows(b.values) : numColumns(b.values);
+    const m = numRows(out);
+    const end = swigluEnd(swiglu_TF, gateUp_T2F);
     const k = layout === 'tn' ? numRows(a) : numColumns(a);
     return computes({
       flops: 2 * m * n * k,
-      bytesRead: bytes(a) + weightBytes(b) + (accumulate ? bytes(out) : 0),
-      bytesWritten: bytes(out),
+      bytesRead: bytes(a) + weightBytes(b) + (accumulate ? bytes(out) : 0) + end.bytesRead,
+      bytesWritten: bytes(out) + end.bytesWritten,
       sizes: { m, n, k },
     });
   },
-  groupedMatmul: ({ out, a, b, offsets, layout, accumulate }, known) => {
+  groupedMatmul: (args, known) => {
+    const { out, a, b, offsets, layout, accumulate, swiglu_TF, gateUp_T2F } = args;
+    const end = swigluEnd(swiglu_TF, gateUp_T2F);
     const rows = numRows(a);
     const groups = count(offsets) - 1;
     const activeGroups = numActiveGroups(known(offsets), groups, rows);
     const activeShare = groups === 0 ? 0 : activeGroups / groups;
-    const [m, n] = [numColumns(a), numColumns(out)];
+    const [m, n] = [numColumns(a), numColumns(gateUp_T2F ? b.values : out)];
     const isWeightGradient = layout === 'tn';
     const touched = isWeightGradient && accumulate ? bytes(out) * activeShare : bytes(out);
     const bBytes = isWeightGradient ? bytes(b.values) : weightBytes(b) * activeShare;
     return computes({
       flops: 2 * rows * m * n,
-      bytesRead: bytes(a) + bBytes + (accumulate ? touched : 0),
-      bytesWritten: touched,
+      bytesRead: bytes(a) + bBytes + (accumulate ? touched : 0) + end.bytesRead,
+      bytesWritten: touched + end.bytesWritten,
       sizes: isWeightGradient
         ? { m, n, k: rows, groups, activeGroups }
         : { m: rows, n, k: m, groups, activeGroups },
@@ -313,6 +317,20 @@ const costs: Costs = {
     });
   },
 };
+
+/**
+ * What SwiGLU at the end of a product reads and writes. Its operations are not counted: FLOPs of
+ * products are those that papers count, and these hide behind them.
+ */
+function swigluEnd(
+  swiglu_TF: Tensor | undefined,
+  gateUp_T2F: Tensor | undefined,
+): { readonly bytesRead: number; readonly bytesWritten: number } {
+  return {
+    bytesRead: gateUp_T2F ? bytes(gateUp_T2F) : 0,
+    bytesWritten: swiglu_TF ? bytes(swiglu_TF) : 0,
+  };
+}
 
 function count(tensor: Tensor): number {
   return numElements(tensor.shape);

@@ -76,6 +76,7 @@ function poisoned(arena: Arena): Arena {
     },
     mark: () => arena.mark(),
     release: (mark) => arena.release(mark),
+    free: () => arena.free(),
     get usedBytes() {
       return arena.usedBytes;
     },

@@ -5,8 +5,8 @@
 import { assert, at } from '../base/assert.ts';
 import { bytesPerElement } from '../tensor/dtype.ts';
 import { FP8_BLOCK } from '../tensor/fp8.ts';
-import { numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
-import type { RoutingRule, SamplingRule, Weight } from './kernels.ts';
+import { columns, numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
+import type { F32, MatmulArgs, RoutingRule, SamplingRule, Weight } from './kernels.ts';
 
 type Named = Readonly<Record<string, Tensor>>;
 
@@ -144,6 +144,32 @@ export function needApart(operation: string, outputs: Named, inputs: Named): voi
       assert(!overlaps, overlaps ? `${operation}: ${out} overlaps ${input}` : '');
     }
   }
+}
+
+/**
+ * What a product's SwiGLU may be.
+ * @returns where the product itself lies: out, or the gate's columns of it
+ */
+export function needSwigluEnd(operation: string, args: MatmulArgs): F32 {
+  const { out, a, b, layout, accumulate = false, swiglu_TF, gateUp_T2F } = args;
+  if (!swiglu_TF && !gateUp_T2F) return out;
+  const isForward = swiglu_TF !== undefined;
+  assert(!isForward || !gateUp_T2F, `${operation}: SwiGLU forward and backward at once`);
+  const fits = layout === (isForward ? 'nt' : 'nn') && !accumulate;
+  assert(fits, `${operation} ${layout}${accumulate ? ', adding' : ''}: SwiGLU cannot end it`);
+  const [T, F] = [numRows(out), Math.floor(numColumns(out) / 2)];
+  needMatrix(`${operation}: [gate | up]`, out, T, 2 * F);
+  const inputs = { a, b: b.values };
+  if (isForward) {
+    needMatrix(`${operation}: swiglu`, swiglu_TF, T, F);
+    needApart(operation, { swiglu: swiglu_TF }, { out, ...inputs });
+    return out;
+  }
+  if (gateUp_T2F) {
+    needMatrix(`${operation}: gateUp`, gateUp_T2F, T, 2 * F);
+    needApart(operation, { out }, { gateUp: gateUp_T2F, ...inputs });
+  }
+  return columns(out, 0, F);
 }
 
 export function isSameView(a: Tensor, b: Tensor): boolean {

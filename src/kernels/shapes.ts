@@ -24,6 +24,7 @@ import {
   needSameShape,
   needSequences,
   needShape,
+  needSwigluEnd,
   needTiles,
   needWeight,
 } from './shapeRules.ts';
@@ -55,7 +56,9 @@ export const checks: Operations = {
     needApart('sumOfSquares', { out }, { x });
   },
 
-  matmul: ({ out, a, b, layout }) => {
+  matmul: (args) => {
+    const { a, b, layout } = args;
+    const out = needSwigluEnd('matmul', args);
     needWeight('matmul: b', b);
     const [m, k] = layout === 'tn' ? [numColumns(a), numRows(a)] : [numRows(a), numColumns(a)];
     const [bRows, bColumns] = [numRows(b.values), numColumns(b.values)];
@@ -64,7 +67,9 @@ export const checks: Operations = {
     needMatrix(`matmul ${layout}: out`, out, m, n);
     needApart('matmul', { out }, { a, b: b.values });
   },
-  groupedMatmul: ({ out, a, b, offsets, layout }) => {
+  groupedMatmul: (args) => {
+    const { a, b, offsets, layout } = args;
+    const out = needSwigluEnd('groupedMatmul', args);
     needWeight('groupedMatmul: b', b);
     const numExperts = offsets.shape.length === 1 ? numElements(offsets.shape) - 1 : -1;
     assert(numExperts >= 0, `groupedMatmul: offsets of shape [${offsets.shape}]`);

@@ -41,9 +41,11 @@ export function mlpForward(
   weights: MlpWeights,
   x: F32,
 ): { out: F32; saved: MlpSaved } {
-  const gateUp = linearForward(context, weights.gateUp, x);
+  const { kernels } = context;
+  const gateUp = allocateF32(context, numRows(x), at(weights.gateUp.shape, 0));
   const hidden = allocateF32(context, numRows(x), at(weights.down.shape, 1));
-  context.kernels.swiglu({ out_TF: hidden, gateUp_T2F: gateUp });
+  const b = weights.gateUp.weight;
+  kernels.matmul({ out: gateUp, a: x, b, layout: 'nt', swiglu_TF: hidden });
   return { out: linearForward(context, weights.down, hidden), saved: { x, gateUp, hidden } };
 }
 
@@ -54,12 +56,8 @@ export function mlpBackwardInput(
 ): { dX: F32; deferred: MlpDeferred } {
   const { saved, dOut } = args;
   const dGateUp = allocateF32(context, ...saved.gateUp.shape);
-  const dHidden = linearBackwardInput(context, weights.down, dOut);
-  context.kernels.swigluBackward({
-    dGateUp_T2F: dGateUp,
-    dOut_TF: dHidden,
-    gateUp_T2F: saved.gateUp,
-  });
+  const b = weights.down.weight;
+  context.kernels.matmul({ out: dGateUp, a: dOut, b, layout: 'nn', gateUp_T2F: saved.gateUp });
   const dX = linearBackwardInput(context, weights.gateUp, dGateUp);
   return { dX, deferred: { saved, dOut, dGateUp } };
 }

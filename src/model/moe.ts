@@ -143,9 +143,9 @@ export function expertsForward(
   const hidden = allocateF32(context, R, F);
   const out = allocateF32(context, R, D);
   const { gateUp: up, down } = weights.routed;
-  kernels.groupedMatmul({ out: gateUp, a: rows_RD, b: up.weight, offsets, layout: 'nt' });
-  kernels.swiglu({ out_TF: hidden, gateUp_T2F: gateUp });
-  kernels.groupedMatmul({ out, a: hidden, b: down.weight, offsets, layout: 'nt' });
+  const forward = { offsets, layout: 'nt' } as const;
+  kernels.groupedMatmul({ out: gateUp, a: rows_RD, b: up.weight, ...forward, swiglu_TF: hidden });
+  kernels.groupedMatmul({ out, a: hidden, b: down.weight, ...forward });
   const transfer = context.collectives.combine(out);
   return { mlp, routed: { rows_RD, gateUp, hidden, transfer } };
 }
@@ -239,15 +239,15 @@ export function expertsBackwardInput(
   }
   const { kernels } = context;
   const { offsets } = dispatched.routed.routing;
-  const { gateUp, hidden, rows_RD } = experts.routed;
+  const { gateUp, rows_RD } = experts.routed;
   const { gateUp: up, down } = weights.routed;
   const dOut_RD = combined.routed.transfer.finish();
   const dGateUp = allocateF32(context, ...gateUp.shape);
   const dRows_RD = allocateF32(context, ...rows_RD.shape);
-  const dHidden = allocateF32(context, ...hidden.shape);
-  kernels.groupedMatmul({ out: dHidden, a: dOut_RD, b: down.weight, offsets, layout: 'nn' });
-  kernels.swigluBackward({ dGateUp_T2F: dGateUp, dOut_TF: dHidden, gateUp_T2F: gateUp });
-  kernels.groupedMatmul({ out: dRows_RD, a: dGateUp, b: up.weight, offsets, layout: 'nn' });
+  const back = { offsets, layout: 'nn' } as const;
+  const intoHidden = { out: dGateUp, a: dOut_RD, b: down.weight, ...back };
+  kernels.groupedMatmul({ ...intoHidden, gateUp_T2F: gateUp });
+  kernels.groupedMatmul({ out: dRows_RD, a: dGateUp, b: up.weight, ...back });
   const transfer = context.collectives.combine(dRows_RD);
   const routed = { forward: experts.routed, offsets, dOut_RD, dGateUp };
   return { dMlpIn, transfer, deferred: { mlp: deferredMlp, routed } };

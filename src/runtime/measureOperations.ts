@@ -48,31 +48,38 @@ export function measureOperations(
 ): OperationSample[] {
   const arena = kernels.createArena('calibration');
   const samples = new Map<string, OperationSample>();
+  const staging = { values: new Float32Array(0) };
   for (const { call, flops, bytes } of calls) {
     const { key, family } = callShape(call);
     if (samples.has(key)) continue;
     const mark = arena.mark();
-    const seconds = medianSeconds(kernels, clock, { arena, call, options });
+    const seconds = medianSeconds(kernels, clock, { arena, staging, call, options });
     samples.set(key, { key, family, flops, bytes, seconds });
     arena.release(mark);
   }
+  arena.free();
   return [...samples.values()];
 }
 
 function medianSeconds(
   kernels: Kernels,
   clock: Clock,
-  { arena, call, options }: { arena: Arena; call: OperationCall; options: MeasureOptions },
+  {
+    arena,
+    staging,
+    call,
+    options,
+  }: { arena: Arena; staging: Staging; call: OperationCall; options: MeasureOptions },
 ): number {
   const run = (kernels as unknown as Record<string, (args: CallArgs) => void>)[call.operation];
   assert(run !== undefined, `kernels have no operation ${call.operation}`);
   const times: number[] = [];
   let spent = 0;
   const before = arena.usedBytes;
-  const sets = [materialize(call.args, { kernels, arena, tensors: new Map() })];
+  const sets = [materialize(call.args, { kernels, arena, staging, tensors: new Map() })];
   const numSets = numSetsFor(arena.usedBytes - before);
   while (sets.length < numSets) {
-    sets.push(materialize(call.args, { kernels, arena, tensors: new Map() }));
+    sets.push(materialize(call.args, { kernels, arena, staging, tensors: new Map() }));
   }
   for (let repetition = 0; repetition <= options.maxRepetitions; repetition++) {
     const args = at(sets, repetition % sets.length);
@@ -100,7 +107,16 @@ function numSetsFor(bytes: number): number {
   return Math.max(2, Math.min(3, Math.ceil(UNCACHED_BYTES / bytes)));
 }
 
+/**
+ * Where contents are made, as large as the largest tensor: of arrays of tens of megabytes that
+ * come and go the process's allocator keeps some.
+ */
+interface Staging {
+  values: Float32Array;
+}
+
 interface Workshop {
+  readonly staging: Staging;
   readonly kernels: Kernels;
   readonly arena: Arena;
   /** By place in the recorded memory, so that what was one tensor stays one. */
@@ -153,7 +169,7 @@ function fillContents(
       shop.kernels.write(tensor as Tensor<'i32'>, integers(name, count, args));
       return;
     case 'f32':
-      shop.kernels.write(tensor as Tensor<'f32'>, floats(name, count));
+      shop.kernels.write(tensor as Tensor<'f32'>, floats(name, count, shop.staging));
       return;
     case 'bf16':
     case 'f16':
@@ -166,8 +182,9 @@ function fillContents(
   }
 }
 
-function floats(name: string, count: number): Float32Array {
-  const values = new Float32Array(count);
+function floats(name: string, count: number, staging: Staging): Float32Array {
+  if (staging.values.length < count) staging.values = new Float32Array(count);
+  const values = staging.values.subarray(0, count);
   const random = new Random(count, name);
   const isPositive = name === 'secondMoment' || name === 'reciprocalRms_T' || name === 'scores_TE';
   const block = Math.min(count, 4096);

@@ -24,17 +24,30 @@ export interface Arena {
   readonly usedBytes: number;
   /** The most ever in use. */
   readonly peakBytes: number;
-  /** Bytes taken from the system; never shrinks. */
+  /** Bytes taken from the system; shrinks by `free` only. */
   readonly reservedBytes: number;
+  /** Gives all memory back to the system at once, where it would wait to be collected. */
+  free(): void;
 }
 
 /** Cache lines and the widest vectors. */
 const ALIGNMENT = 64;
 const CHUNK_BYTES = 64 * 2 ** 20;
 
+export interface ChunkSettings {
+  /**
+   * Chunks double with the arena up to this size. What is left over at the end of a chunk is not
+   * much of it then; only for memory that costs nothing before it is written to.
+   */
+  readonly mostChunkBytes?: number;
+  /** What `free` does with a chunk; by default it is dropped. */
+  readonly giveBack?: (memory: Memory) => void;
+}
+
 export class ChunkArena implements Arena {
   readonly #allocateMemory: (byteLength: number) => Memory;
   readonly #chunkBytes: number;
+  readonly #settings: ChunkSettings;
   readonly #chunks: Memory[] = [];
   #chunk = 0;
   #offset = 0;
@@ -43,9 +56,14 @@ export class ChunkArena implements Arena {
   #reservedBytes = 0;
 
   /** @param allocateMemory gives memory of at least that many bytes, aligned to a page */
-  constructor(allocateMemory: (byteLength: number) => Memory, chunkBytes: number = CHUNK_BYTES) {
+  constructor(
+    allocateMemory: (byteLength: number) => Memory,
+    chunkBytes: number = CHUNK_BYTES,
+    settings: ChunkSettings = {},
+  ) {
     this.#allocateMemory = allocateMemory;
     this.#chunkBytes = chunkBytes;
+    this.#settings = settings;
   }
 
   get usedBytes(): number {
@@ -84,6 +102,14 @@ export class ChunkArena implements Arena {
     this.#usedBytes = mark.usedBytes;
   }
 
+  free(): void {
+    for (const chunk of this.#chunks.splice(0)) this.#settings.giveBack?.(chunk);
+    this.#chunk = 0;
+    this.#offset = 0;
+    this.#usedBytes = 0;
+    this.#reservedBytes = 0;
+  }
+
   /** The current chunk, or the next one that has the room (a chunk too small is passed over). */
   #room(bytes: number): Memory {
     while (this.#chunk < this.#chunks.length) {
@@ -92,7 +118,9 @@ export class ChunkArena implements Arena {
       this.#chunk++;
       this.#offset = 0;
     }
-    const memory = this.#allocateMemory(Math.max(bytes, this.#chunkBytes));
+    const { mostChunkBytes = this.#chunkBytes } = this.#settings;
+    const grown = Math.min(this.#reservedBytes, mostChunkBytes);
+    const memory = this.#allocateMemory(Math.max(bytes, this.#chunkBytes, grown));
     this.#reservedBytes += memory.byteLength;
     this.#chunks.push(memory);
     this.#offset = 0;

@@ -9,7 +9,7 @@ import {
   sizeOrNone,
   weightDTypes,
 } from './kernelCase.ts';
-import { sums } from './oracle.ts';
+import { sums, withinLargest } from './oracle.ts';
 
 export const productCases: readonly KernelCase[] = [
   kernelCase({
@@ -121,6 +121,84 @@ export const productCases: readonly KernelCase[] = [
           },
         }),
       );
+    },
+  }),
+
+  kernelCase({
+    name: 'products that end in SwiGLU or its gradient',
+    shapes: fc.record({
+      groups: fc.array(sizeOrNone(40), { minLength: 1, maxLength: 4 }),
+      width: fc.oneof(size(70), fc.constantFrom(16, 32, 64)),
+      depth: size(90),
+      isForward: fc.boolean(),
+      dtype: weightDTypes,
+    }),
+    runs: 40,
+    // Whole tiles and not, few rows, more columns than a block has, rows for several pieces.
+    always: [
+      { groups: [1400], width: 32, depth: 5, isForward: true, dtype: 'f32' },
+      { groups: [30, 0, 2], width: 320, depth: 20, isForward: true, dtype: 'bf16' },
+      { groups: [30, 0, 2], width: 576, depth: 20, isForward: false, dtype: 'f32' },
+      { groups: [50], width: 192, depth: 600, isForward: true, dtype: 'f32' },
+      { groups: [3], width: 48, depth: 30, isForward: false, dtype: 'f32' },
+    ],
+    lay: (bench, { groups, width, depth, isForward, dtype }) => {
+      const offsets = [0];
+      for (const rows of groups) offsets.push(at(offsets, offsets.length - 1) + rows);
+      const rows = at(offsets, groups.length);
+      const groupOf = (row: number): number => offsets.findIndex((end) => end > row) - 1;
+      const b = isForward ? [2 * width, depth] : [depth, width];
+      const isGrouped = groups.length > 1;
+      const weight = bench.weight(dtype, isGrouped ? [groups.length, ...b] : b);
+      const a = bench.floats([rows, depth]);
+      const out = bench.output([rows, 2 * width]);
+      const hidden = bench.output([rows, width]);
+      const gateUp = bench.floats([rows, 2 * width]);
+      const end = isForward ? { swiglu_TF: hidden } : { gateUp_T2F: gateUp.tensor };
+      const layout = isForward ? ('nt' as const) : ('nn' as const);
+      if (isGrouped) {
+        const cut = bench.ints([offsets.length], offsets).tensor;
+        const args = { out, a: a.tensor, b: weight.weight, offsets: cut, layout };
+        bench.kernels.groupedMatmul({ ...args, ...end });
+      } else {
+        bench.kernels.matmul({ out, a: a.tensor, b: weight.weight, layout, ...end });
+      }
+      const columns = isForward ? 2 * width : width;
+      const product = (element: number): number => {
+        const [row, j] = [Math.floor(element / columns), element % columns];
+        const matrix = groupOf(row) * at(b, 0) * at(b, 1);
+        let sum = 0;
+        for (let s = 0; s < depth; s++) {
+          const right = at(weight.values, matrix + (isForward ? j * depth + s : s * width + j));
+          sum += at(a.values, row * depth + s) * right;
+        }
+        return sum;
+      };
+      const sigmoid = (g: number): number => 1 / (1 + Math.exp(-g));
+      if (isForward) {
+        const made = Float64Array.from({ length: rows * columns }, (_, i) => product(i));
+        bench.expect(out, () => withinLargest(made, (depth + 8) * 2 ** -24));
+        bench.expect(hidden, () => {
+          const values = Float64Array.from({ length: rows * width }, (_, i) => {
+            const gate = at(made, Math.floor(i / width) * columns + (i % width));
+            const up = at(made, Math.floor(i / width) * columns + width + (i % width));
+            return gate * sigmoid(gate) * up;
+          });
+          return withinLargest(values, (2 * depth + 16) * 2 ** -24, 1);
+        });
+        return;
+      }
+      bench.expect(out, () => {
+        const values = new Float64Array(rows * 2 * width);
+        for (let i = 0; i < rows * width; i++) {
+          const at0 = Math.floor(i / width) * 2 * width + (i % width);
+          const [gate, up] = [at(gateUp.values, at0), at(gateUp.values, at0 + width)];
+          const [d, s] = [product(i), sigmoid(gate)];
+          values[at0] = d * up * s * (1 + gate * (1 - s));
+          values[at0 + width] = d * gate * s;
+        }
+        return withinLargest(values, (depth + 16) * 2 ** -24);
+      });
     },
   }),
 

@@ -54,6 +54,17 @@ export const refusals: readonly Refusal[] = [
   refusal('matmul', 'scales of another grid', (_, { floats, tensor }) => ({
     b: { values: tensor('f8e4m3', 1, 3, 6), scales: floats(1, 2) },
   })),
+  refusal('matmul', 'SwiGLU of three columns', (_, { floats }) => ({ swiglu_TF: floats(4, 1) })),
+  refusal('matmul', 'SwiGLU of what is added', (_, { floats }) => ({
+    out: floats(4, 4),
+    b: { values: floats(4, 6) },
+    swiglu_TF: floats(4, 2),
+    accumulate: true,
+  })),
+  refusal('matmul', 'a gradient of SwiGLU going forward', (_, { floats }) => ({
+    out: floats(4, 6),
+    gateUp_T2F: floats(4, 6),
+  })),
   refusal('matmul', 'an output over an input', ({ a }) => ({ out: columns(a, 0, 3) })),
   refusal('groupedMatmul', 'offsets for another number of experts', (_, { ints }) => ({
     offsets: ints(4),

@@ -42,6 +42,8 @@ export interface TrainFigures {
   readonly fmaPeakGflops: number | null;
   readonly shareOfPeak: number | null;
   readonly peakMemoryBytes: number;
+  /** Pages first touched in a measured step, the median; what is left is JavaScript's own. */
+  readonly pageFaultsPerStep: number;
   /** Made-up tokens have no text behind them. */
   readonly validationBitsPerByte: null;
   readonly allStepSeconds: readonly number[];
@@ -59,14 +61,20 @@ export async function benchTrain(options: TrainBenchOptions): Promise<TrainFigur
   const prediction = await priceStep(config, machine, programs);
   const { state, executor } = prepareRank(config, machine, '');
   const seconds: number[] = [];
+  const faults: number[] = [];
   for (let step = 0; step < WARM_UP_STEPS + config.steps; step++) {
+    const before = process.resourceUsage().minorPageFault;
     const spent = await timeStep(executor, programs);
     if (step < WARM_UP_STEPS) continue;
     seconds.push(spent);
+    faults.push(process.resourceUsage().minorPageFault - before);
     note(`step ${step + 1 - WARM_UP_STEPS} of ${config.steps}: ${spent.toFixed(3)} s`);
   }
+  // Before the limits are measured again, which takes 256 MiB.
+  const peakMemoryBytes = process.resourceUsage().maxRSS * 1024;
   const limits = largerLimits(before, measureLimits(machine, limitSeconds));
-  const timed = trainFigures(config, { seconds, prediction, machine, limits });
+  const measured = { seconds, faults, peakMemoryBytes };
+  const timed = trainFigures(config, { ...measured, prediction, machine, limits });
   const isProfiled = options.operations === true || options.shapes === true;
   const figures = isProfiled
     ? { ...timed, operations: await profileStep(options, { config, state, programs, limits }) }
@@ -124,6 +132,7 @@ function printTrain(options: TrainBenchOptions, config: TrainConfig, figures: Tr
     ['limits in this run', describeLimits(figures.roofline)],
     ['share of FMA peak', figures.shareOfPeak === null ? '–' : formatPercent(figures.shareOfPeak)],
     ['peak memory', formatBytes(figures.peakMemoryBytes)],
+    ['page faults per step', figures.pageFaultsPerStep],
   ];
   const operations = figures.operations && `\n\n${operationTable(figures.operations)}`;
   printResult(options, {
@@ -136,12 +145,14 @@ function trainFigures(
   config: TrainConfig,
   args: {
     seconds: readonly number[];
+    faults: readonly number[];
+    peakMemoryBytes: number;
     prediction: StepPrediction;
     machine: Machine;
     limits: Limits | null;
   },
 ): TrainFigures {
-  const { seconds, prediction, machine, limits } = args;
+  const { seconds, faults, peakMemoryBytes, prediction, machine, limits } = args;
   const { length, sequences } = config.batch;
   const stepSeconds = median(seconds);
   const tokensPerSecond = (length * sequences) / stepSeconds;
@@ -153,7 +164,8 @@ function trainFigures(
     predictedStepSeconds: prediction.seconds,
     fmaPeakGflops: limits?.fmaPeakGflops ?? null,
     shareOfPeak: limits && (tokensPerSecond * flops) / (limits.fmaPeakGflops * 1e9),
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    peakMemoryBytes,
+    pageFaultsPerStep: median(faults),
     validationBitsPerByte: null,
     allStepSeconds: seconds,
     flopsPerToken: flops,

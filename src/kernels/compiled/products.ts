@@ -14,13 +14,15 @@ export function productKernels(call: KernelCall): Products {
   const headMatmul = call.operation('headMatmul');
   const fp8Matmul = call.operation('fp8Matmul');
   return {
-    matmul({ out, a, b, layout, accumulate }) {
+    matmul({ out, a, b, layout, accumulate, swiglu_TF, gateUp_T2F }) {
       call.begin().tensor(out).tensor(a).weight(b);
-      call.number(LAYOUTS[layout]).flag(accumulate).run(matmul);
+      call.number(LAYOUTS[layout]).flag(accumulate);
+      call.optional(swiglu_TF).optional(gateUp_T2F).run(matmul);
     },
-    groupedMatmul({ out, a, b, offsets, layout, accumulate }) {
+    groupedMatmul({ out, a, b, offsets, layout, accumulate, swiglu_TF, gateUp_T2F }) {
       call.begin().tensor(out).tensor(a).weight(b).tensor(offsets);
-      call.number(LAYOUTS[layout]).flag(accumulate).run(groupedMatmul);
+      call.number(LAYOUTS[layout]).flag(accumulate);
+      call.optional(swiglu_TF).optional(gateUp_T2F).run(groupedMatmul);
     },
     headMatmul({ out, a, b, rowsPerHead, firstRow, numRows, layout }) {
       call.begin().tensor(out).tensor(a).weight(b);

@@ -46,6 +46,11 @@ export class NativeHost implements KernelHost {
     return new NativeMemory(buffer, this.#addon.address(new Uint8Array(buffer)));
   }
 
+  /** The pages go back to the system; operations on tensors in them are a mistake from here on. */
+  giveBack({ buffer }: Memory): void {
+    if (buffer instanceof ArrayBuffer) buffer.transfer(0);
+  }
+
   allocateList(length: number): Memory {
     return { byteLength: 8 * length, buffer: new ArrayBuffer(8 * length) };
   }

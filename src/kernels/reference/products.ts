@@ -4,9 +4,10 @@
  * The loops run along rows of `b`, so `nn` and `tn` sum into a row of doubles rather than into one.
  */
 import { assert, at } from '../../base/assert.ts';
-import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
-import type { Layout } from '../kernels.ts';
+import { columns, hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
+import type { F32, Layout, MatmulArgs } from '../kernels.ts';
 import type { Operations } from '../shapes.ts';
+import { elementwise } from './elementwise.ts';
 import { type HostMatrix, hostMatrix, weightMatrix } from './host.ts';
 
 export interface Product {
@@ -67,7 +68,9 @@ function multiplyByColumns({ out, a, b, m, n, k, layout, accumulate }: Product):
 type Products = Pick<Operations, 'matmul' | 'groupedMatmul' | 'headMatmul'>;
 
 export const products: Products = {
-  matmul: ({ out, a, b, layout, accumulate = false }) => {
+  matmul: (args) => {
+    const { a, b, layout, accumulate = false } = args;
+    const out = productOf(args);
     multiply({
       out: hostMatrix(out),
       a: hostMatrix(a),
@@ -78,9 +81,12 @@ export const products: Products = {
       layout,
       accumulate,
     });
+    endWithSwiglu(args);
   },
 
-  groupedMatmul: ({ out, a, b, offsets, layout, accumulate = false }) => {
+  groupedMatmul: (args) => {
+    const { a, b, offsets, layout, accumulate = false } = args;
+    const out = productOf(args);
     const rowOffsets = hostArray(offsets);
     const [outAll, aAll, bAll] = [hostMatrix(out), hostMatrix(a), weightMatrix(b)];
     const end = at(rowOffsets, rowOffsets.length - 1);
@@ -107,6 +113,7 @@ export const products: Products = {
         multiply({ out: groupOut, a: aGroup, b: bGroup, m: rows, n, k, layout, accumulate });
       }
     }
+    endWithSwiglu(args);
   },
 
   headMatmul: ({ out, a, b, rowsPerHead, firstRow, layout }) => {
@@ -126,6 +133,19 @@ export const products: Products = {
     }
   },
 };
+
+/** Where the product itself goes: before SwiGLU's gradient, the gate's columns of out. */
+function productOf({ out, gateUp_T2F }: MatmulArgs): F32 {
+  return gateUp_T2F === undefined ? out : columns(out, 0, numColumns(out) / 2);
+}
+
+function endWithSwiglu(args: MatmulArgs): void {
+  const { out, swiglu_TF, gateUp_T2F } = args;
+  if (swiglu_TF) elementwise.swiglu({ out_TF: swiglu_TF, gateUp_T2F: out });
+  if (gateUp_T2F) {
+    elementwise.swigluBackward({ dGateUp_T2F: out, dOut_TF: productOf(args), gateUp_T2F });
+  }
+}
 
 function fromRow(matrix: HostMatrix, row: number): HostMatrix {
   return { ...matrix, offset: matrix.offset + row * matrix.stride };
