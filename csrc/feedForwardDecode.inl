@@ -87,14 +87,8 @@ void feedForwardDecode(const Context& context, const double* raw) {
     return Visits(routingOf(thread) + routingFloats, E, T * K);
   };
   const auto chosenOf = [&](int thread) { return routingOf(thread) + routingFloats + visitFloats; };
-  // One expert's matrix of a stack.
   const auto expertOf = [](const Weights& stack, i64 expert, i64 rows) {
-    Weights one = stack;
-    one.values.rows = rows;
-    one.values.data = static_cast<u8*>(stack.values.data) +
-                      expert * rows * stack.values.stride * bytesOf(stack.values.dtype);
-    if (stack.scales) one.scales.data = stack.scales.row(expert * ceilDiv(rows, kFp8Block));
-    return sourceOf(one, true);
+    return sourceOf(entryOf(stack, expert, rows), true);
   };
 
   onEveryThread(context, [&](int thread) {

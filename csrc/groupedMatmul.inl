@@ -24,31 +24,23 @@ void groupedMatmul(const Context& context, const double* raw) {
   const auto gateUp = args.matrix<const float>();
   const i64 numExperts = offsets.columns - 1;
 
-  // Stored rows and, for f8, rows of scales that one expert has.
+  // Stored rows of one expert.
   const i64 expertRows = b.values.rows / maxOf<i64>(numExperts, 1);
-  const i64 scaleRows = ceilDiv(expertRows, kFp8Block);
   const i64 outRows = out.rows / maxOf<i64>(numExperts, 1);
 
-  const auto rowsOf = [](AnyMatrix m, i64 first, i64 rows) {
-    m.data = static_cast<u8*>(m.data) + first * m.stride * bytesOf(m.dtype);
-    m.rows = rows;
-    return m;
-  };
   const SwigluEnd end = swigluEnd(hidden, gateUp, 0);
   const bool isAtEnd = endsWithSwiglu(end.width, a.columns);
   multiplyMany(context, numExperts, [&](i64 expert) -> Product {
     const i64 first = offsets.data[expert];
     const i64 rows = offsets.data[expert + 1] - first;
     if (layout == Layout::tn) {
-      const Source left = sourceOf(rowsOf(a, first, rows), false);
-      const Source right = sourceOf(rowsOf(b.values, first, rows), false);
+      const Source left = sourceOf(someRows(a, first, rows), false);
+      const Source right = sourceOf(someRows(b.values, first, rows), false);
       return {out.row(expert * outRows), out.stride, left, right, left.count, right.count, rows,
               accumulate};
     }
-    Weights weights = {rowsOf(b.values, expert * expertRows, expertRows), b.scales};
-    if (b.scales) weights.scales.data = b.scales.row(expert * scaleRows);
-    const Source left = sourceOf(rowsOf(a, first, rows), true);
-    const Source right = sourceOf(weights, layout == Layout::nt);
+    const Source left = sourceOf(someRows(a, first, rows), true);
+    const Source right = sourceOf(entryOf(b, expert, expertRows), layout == Layout::nt);
     return {out.row(first), out.stride, left, right, rows, right.count, left.depth, accumulate,
             isAtEnd ? swigluEnd(hidden, gateUp, first) : SwigluEnd{}};
   });

@@ -27,12 +27,7 @@ void headMatmul(const Context& context, const double* raw) {
     // Rows of a and out are (token, head): one head's are `heads` rows apart.
     const Source left = sourceOf(a.row(head), heads * a.stride, tokens, a.columns, true);
     const i64 row = head * rowsPerHead + firstRow;
-    Weights weights = b;
-    weights.values.data = static_cast<u8*>(b.values.data) +
-                          row * b.values.stride * bytesOf(b.values.dtype);
-    weights.values.rows = numRows;
-    Source right = sourceOf(weights, layout == Layout::nt);
-    right.firstRow = row;
+    const Source right = sourceOfRows(b, row, numRows, layout == Layout::nt);
     return {out.row(head), heads * out.stride, left, right, tokens, right.count, left.depth, false};
   });
 }

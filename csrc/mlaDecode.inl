@@ -109,12 +109,7 @@ void mlaDecode(const Context& context, const double* raw) {
     float* products = inputOf(thread) + inputs + HeadScratch::floats(C);
     for (i64 h = heads.begin; h < heads.end; h++) {
       if (h + 1 < heads.end) prefetchRows(kv, (h + 1) * (N + V), (h + 1) * (N + V) + N);
-      Weights keys = kv;
-      keys.values.data = static_cast<u8*>(kv.values.data) +
-                         h * (N + V) * kv.values.stride * bytesOf(kv.values.dtype);
-      keys.values.rows = N;
-      Source source = sourceOf(keys, false);
-      source.firstRow = h * (N + V);
+      const Source source = sourceOfRows(kv, h * (N + V), N, false);
       multiplyRange({absorbed + h * width, H * width,
                      sourceOf(queries + h * (N + P), stride, T, N, true), source, T, C, N, false},
                     {0, T, 0, C}, products);

@@ -55,6 +55,24 @@ Source sourceOf(const float* data, i64 stride, i64 count, i64 depth, bool alongK
   return {data, stride, count, depth, alongK, DType::f32, nullptr, 0, 0};
 }
 
+AnyMatrix someRows(AnyMatrix m, i64 first, i64 rows) {
+  m.data = static_cast<u8*>(m.data) + first * m.stride * bytesOf(m.dtype);
+  m.rows = rows;
+  return m;
+}
+// One of the matrices of a stack, which have `rows` rows each and scales of their own.
+Weights entryOf(const Weights& stack, i64 index, i64 rows) {
+  Weights entry = {someRows(stack.values, index * rows, rows), stack.scales};
+  if (stack.scales) entry.scales.data = stack.scales.row(index * ceilDiv(rows, kFp8Block));
+  return entry;
+}
+// Rows within a matrix, whose scales go on being counted from its first.
+Source sourceOfRows(const Weights& w, i64 first, i64 rows, bool alongK) {
+  Source source = sourceOf(Weights{someRows(w.values, first, rows), w.scales}, alongK);
+  source.firstRow = first;
+  return source;
+}
+
 // f8 codes that are meant as they are; F8 itself comes with scales.
 struct F8Code {
   u8 code;
