@@ -112,6 +112,28 @@ MOEBIUS_INLINE vf sumEach(vf* vectors) {
   return vectors[0];
 }
 
+// Sums each of kLanes / 2 vectors as sumEach does, to the same bits, with half the work.
+MOEBIUS_INLINE vf sumHalf(vf* vectors) {
+  const auto stage = [&]<int S, int N>(LaneList<S, N>) {
+    MOEBIUS_UNROLL
+    for (int i = 0; i < N; i++) {
+      exchangeBlocks<S>(vectors[i], vectors[i + N], AllLanes{});
+      vectors[i] = vectors[i] + vectors[i + N];
+    }
+  };
+#if MOEBIUS_LANES >= 16
+  stage(LaneList<8, 4>{});
+#endif
+#if MOEBIUS_LANES >= 8
+  stage(LaneList<4, 2>{});
+#endif
+  stage(LaneList<2, 1>{});
+  // Now lanes 2i and 2i + 1 have two halves of vector i.
+  vf other = vectors[0];
+  partEvenOdd(vectors[0], other, AllLanes{});
+  return vectors[0] + other;
+}
+
 template <bool isCareful, class T>
 MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
   if constexpr (isScaled<T>) {
@@ -128,7 +150,8 @@ MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
 template <int R, int C, class T, bool isCareful, bool isPaired = false>
 MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
                                const float* const* scales, float* results) {
-  constexpr int kPadded = (R * C + kLanes - 1) / kLanes * kLanes;
+  constexpr bool isHalf = R * C <= kLanes / 2;
+  constexpr int kPadded = isHalf ? kLanes / 2 : (R * C + kLanes - 1) / kLanes * kLanes;
   constexpr int V = kStepVectors<T>;
   vf sums[kPadded];
   MOEBIUS_UNROLL
@@ -197,7 +220,9 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
     if (k < in.depth) rest(k, in.depth - k, sums);
   }
   MOEBIUS_UNROLL
-  for (int i = 0; i < kPadded; i += kLanes) store(results + i, sumEach(sums + i));
+  for (int i = 0; i < kPadded; i += kLanes) {
+    store(results + i, isHalf ? sumHalf(sums + i) : sumEach(sums + i));
+  }
   return hasF8NaN(largest);
 }
 

@@ -56,6 +56,12 @@ MOEBIUS_INLINE vf floatFromF16(vh codes) {
 #endif
 }
 
+MOEBIUS_INLINE vf floatFromStoredF16(const vh* codes) {
+  vf result;
+  asm("vcvtph2ps %1, %0" : "=v"(result) : "m"(*codes));
+  return result;
+}
+
 // f8 · 2^-8 is an f16 with the same bits, further left: also where it is subnormal. Only NaN, 0x7f,
 // must be sent on to the highest exponent: adding one unit carries into that bit from it alone.
 MOEBIUS_INLINE vf f8OverUnit(vb codes) {
@@ -77,10 +83,7 @@ MOEBIUS_INLINE F8Codes largerF8(F8Codes a, F8Codes codes) {
 MOEBIUS_INLINE bool hasF8NaN(F8Codes largest) {
   return _mm512_cmpeq_epi8_mask(largest, _mm512_set1_epi8(0x7f)) != 0;
 }
-MOEBIUS_INLINE vh halfOf(F8Codes wide, int half) {
-  return half == 0 ? (vh)_mm512_castsi512_si256(wide)
-                   : (vh)_mm512_maskz_extracti64x4_epi64(0xf, wide, 1);
-}
+MOEBIUS_INLINE vh lowerHalf(F8Codes wide) { return (vh)_mm512_castsi512_si256(wide); }
 #else
 typedef __m256i F8Codes;
 MOEBIUS_INLINE F8Codes noF8Codes() { return _mm256_setzero_si256(); }
@@ -91,11 +94,7 @@ MOEBIUS_INLINE F8Codes largerF8(F8Codes a, F8Codes codes) {
 MOEBIUS_INLINE bool hasF8NaN(F8Codes largest) {
   return _mm256_movemask_epi8(_mm256_cmpeq_epi8(largest, _mm256_set1_epi8(0x7f))) != 0;
 }
-MOEBIUS_INLINE vh halfOf(F8Codes wide, int half) {
-  const __m128i part =
-      half == 0 ? _mm256_castsi256_si128(wide) : _mm256_extracti128_si256(wide, 1);
-  return (vh)part;
-}
+MOEBIUS_INLINE vh lowerHalf(F8Codes wide) { return (vh)_mm256_castsi256_si128(wide); }
 #endif
 typedef int16_t vsw __attribute__((vector_size(4 * MOEBIUS_LANES)));
 typedef u16 vw __attribute__((vector_size(4 * MOEBIUS_LANES)));
@@ -110,11 +109,12 @@ MOEBIUS_INLINE void f8GroupOverUnit(const u8* p, vf* out, F8Codes& largest) {
     odd = odd | ((odd + 0x0080) & 0x4000);
     even = even | ((even + 0x0080) & 0x4000);
   }
-  MOEBIUS_UNROLL
-  for (int half = 0; half < 2; half++) {
-    out[2 * half] = floatFromF16(halfOf((F8Codes)even, half));
-    out[2 * half + 1] = floatFromF16(halfOf((F8Codes)odd, half));
-  }
+  out[0] = floatFromF16(lowerHalf((F8Codes)even));
+  out[1] = floatFromF16(lowerHalf((F8Codes)odd));
+  // The upper halves by way of the first cache: taking them down costs a shuffle each.
+  alignas(64) const vw stored[2] = {even, odd};
+  out[2] = floatFromStoredF16((const vh*)&stored[0] + 1);
+  out[3] = floatFromStoredF16((const vh*)&stored[1] + 1);
 }
 // Which code of a group stands in lane i of vector j.
 constexpr i64 f8GroupPlace(i64 j, i64 i) { return j / 2 * 2 * kLanes + 2 * i + j % 2; }
