@@ -11,9 +11,9 @@
  */
 import { parseArgs } from 'node:util';
 import type { Weight } from '../src/kernels/kernels.ts';
-import { createNativeKernels, measureRoofline, nativeSettings } from '../src/kernels/native.ts';
-import { loadAddon } from '../src/runtime/loadAddon.ts';
+import { createNativeKernels, measureRoofline } from '../src/kernels/native.ts';
 import { hostArray } from '../src/tensor/tensor.ts';
+import { nativeOf } from './nativeOf.ts';
 
 const DTYPES = ['f32', 'bf16', 'f8e4m3'] as const;
 type ColdDType = (typeof DTYPES)[number];
@@ -39,14 +39,7 @@ const { values } = parseArgs({
   },
 });
 
-const loaded = loadAddon();
-if ('reason' in loaded) throw new Error(loaded.reason);
-const { addon } = loaded;
-const options = {
-  ...(values.isa === undefined ? {} : { isa: values.isa }),
-  ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
-};
-const settings = nativeSettings(addon, options);
+const { addon, options, settings } = nativeOf(values);
 const kernels = createNativeKernels(addon, options);
 const matrixBytes = values.tiny ? 2 ** 18 : Number(values.mib) * 2 ** 20;
 const numMatrices = Math.floor((values.tiny ? 2 ** 20 : 2 ** 29) / matrixBytes);

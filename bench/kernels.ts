@@ -15,10 +15,10 @@ import { parseArgs } from 'node:util';
 import { Random } from '../src/base/random.ts';
 import type { F32, Kernels, Layout, Weight } from '../src/kernels/kernels.ts';
 import type { Roofline } from '../src/kernels/native/addon.ts';
-import { createNativeKernels, measureRoofline, nativeSettings } from '../src/kernels/native.ts';
-import { loadAddon } from '../src/runtime/loadAddon.ts';
+import { createNativeKernels, measureRoofline } from '../src/kernels/native.ts';
 import type { Arena } from '../src/tensor/arena.ts';
 import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';
+import { nativeOf } from './nativeOf.ts';
 import { benchWasm } from './wasm.ts';
 
 type WeightDType = Weight['values']['dtype'];
@@ -53,14 +53,7 @@ const { values } = parseArgs({
   },
 });
 
-const loaded = loadAddon();
-if ('reason' in loaded) throw new Error(loaded.reason);
-const { addon } = loaded;
-const options = {
-  ...(values.isa === undefined ? {} : { isa: values.isa }),
-  ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
-};
-const settings = nativeSettings(addon, options);
+const { addon, options, settings } = nativeOf(values);
 const kernels = createNativeKernels(addon, options);
 const secondsPerCase = values.tiny ? 0.005 : 0.25;
 const tokens = values.tiny ? 64 : 4096;

@@ -19,11 +19,11 @@
 import { parseArgs } from 'node:util';
 import { formatSeconds } from '../src/base/units.ts';
 import type { Kernels, Operation, OperationArgs } from '../src/kernels/kernels.ts';
-import { createNativeKernels, measureRoofline, nativeSettings } from '../src/kernels/native.ts';
+import { createNativeKernels, measureRoofline } from '../src/kernels/native.ts';
 import { operationCost } from '../src/kernels/operationCosts.ts';
 import { createReferenceKernels } from '../src/kernels/reference.ts';
-import { loadAddon } from '../src/runtime/loadAddon.ts';
 import { hostArray } from '../src/tensor/tensor.ts';
+import { nativeOf } from './nativeOf.ts';
 import { operationCases } from './operationCases.ts';
 
 interface Row {
@@ -48,14 +48,7 @@ const { values } = parseArgs({
   },
 });
 
-const loaded = loadAddon();
-if ('reason' in loaded) throw new Error(loaded.reason);
-const { addon } = loaded;
-const options = {
-  ...(values.isa === undefined ? {} : { isa: values.isa }),
-  ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
-};
-const settings = nativeSettings(addon, options);
+const { addon, options, settings } = nativeOf(values);
 const kernels = kernelsOf(values.backend);
 const seconds = values.tiny ? 0.05 : 0.5;
 const roofline = measureRoofline(addon, { ...options, seconds });

@@ -6,7 +6,7 @@
  * A section is `rooflineFma` without a step: nothing is computed. First many sections in one call,
  * one behind another, with both sides spinning: seconds of one on all threads less those on one.
  * Then single sections, each behind a pause in which the caller computes and the pool has nothing
- * to do: a worker that waited in vain for a millisecond sleeps and has to be woken.
+ * to do: a worker that waited in vain for two milliseconds sleeps and has to be woken.
  * Medians and tenths, as what disturbs belongs to it. The last line is JSON.
  */
 import { parseArgs } from 'node:util';
@@ -14,8 +14,7 @@ import { at } from '../src/base/assert.ts';
 import { median } from '../src/base/median.ts';
 import { formatSeconds } from '../src/base/units.ts';
 import { NativeHost } from '../src/kernels/native/host.ts';
-import { nativeSettings } from '../src/kernels/native.ts';
-import { loadAddon } from '../src/runtime/loadAddon.ts';
+import { nativeOf } from './nativeOf.ts';
 
 interface Row {
   /** Seconds without work before a section; 0 where one follows another. */
@@ -35,13 +34,8 @@ const { values } = parseArgs({
   },
 });
 
-const loaded = loadAddon();
-if ('reason' in loaded) throw new Error(loaded.reason);
-const { addon } = loaded;
-const { isa, threads } = nativeSettings(addon, {
-  ...(values.isa === undefined ? {} : { isa: values.isa }),
-  ...(values.threads === undefined ? {} : { threads: Number(values.threads) }),
-});
+const { addon, settings } = nativeOf(values);
+const { isa, threads } = settings;
 const SECTIONS = 100;
 const section = addon.operations.indexOf('rooflineFma');
 const alone = hostOf(1);
