@@ -10,7 +10,7 @@ export interface BenchedNative {
   readonly settings: NativeSettings;
 }
 
-/** @throws Error with the reason when there is no addon; kernels.unknownIsa, kernels.invalidThreads */
+/** @throws Error when there is no addon, with the reason; and as nativeSettings throws */
 export function nativeOf(values: {
   readonly isa?: string | undefined;
   readonly threads?: string | undefined;
