@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { MoebiusError, nearestName } from '../base/errors.ts';
 import { ChunkArena } from '../tensor/arena.ts';
+import { KernelCall } from './compiled/call.ts';
 import { compiledKernels } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
@@ -33,14 +34,19 @@ export interface NativeSettings {
 export function createNativeKernels(addon: NativeAddon, options: NativeOptions = {}): Kernels {
   const { isa, threads } = nativeSettings(addon, options);
   const host = new NativeHost(addon, addon.isas.indexOf(isa), threads);
+  const call = new KernelCall(host);
   return {
     name: 'native',
     createArena: () =>
       new ChunkArena((byteLength) => host.allocate(byteLength), CHUNK_BYTES, {
         mostChunkBytes: MOST_CHUNK_BYTES,
-        giveBack: (memory) => host.giveBack(memory),
+        giveBack: (memory) => {
+          // What waits may point into it.
+          call.flush();
+          host.giveBack(memory);
+        },
       }),
-    ...compiledKernels(host),
+    ...compiledKernels(call),
   };
 }
 

@@ -7,6 +7,7 @@
  * elsewhere is copied in by `write`. Operations are done when they return.
  */
 import { ChunkArena } from '../tensor/arena.ts';
+import { KernelCall } from './compiled/call.ts';
 import { compiledKernels } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import { WasmHost } from './wasm/host.ts';
@@ -33,6 +34,6 @@ export function createWasmKernels(
   return {
     name: 'wasm',
     createArena: () => new ChunkArena((byteLength) => host.allocate(byteLength), CHUNK_BYTES),
-    ...compiledKernels(host),
+    ...compiledKernels(new KernelCall(host)),
   };
 }

@@ -12,6 +12,14 @@ setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 const loaded = loadAddon();
 
+/** What nobody refers to any more goes back to the system. */
+async function collect(): Promise<void> {
+  for (let i = 0; i < 5; i++) {
+    collectGarbage();
+    await setImmediate();
+  }
+}
+
 /** x += 2 · silu(x · 1) · 1 in effect: a network of ones, over one row of ones. */
 function queueNetwork(kernels: Kernels): F32 {
   const arena = kernels.createArena('queue');
@@ -60,13 +68,46 @@ if ('reason' in loaded) {
     assert.deepEqual(await kernels.read(x_TD), expected);
   });
 
+  test('queue: an arena that is given back has been waited for', async () => {
+    const kernels = createNativeKernels(addon);
+    const x_TD = queueNetwork(kernels);
+    const arena = kernels.createArena('given back');
+    const gain = arena.allocate('f32', [64]);
+    const mlp = {
+      gateUp: { values: arena.allocate('f32', [4, 64]) },
+      down: { values: arena.allocate('f32', [64, 2]) },
+    };
+    kernels.feedForwardDecode({ x_TD, gain, eps: 1, mlp });
+    arena.free();
+    await collect();
+    // Ends the process if what waits still points into it.
+    assert.deepEqual(await kernels.read(x_TD), expected);
+  });
+
+  test('queue: weights are known again only where every one is the same', async () => {
+    const kernels = createNativeKernels(addon);
+    const arena = kernels.createArena('again');
+    const filled = (value: number, ...shape: number[]): F32 => {
+      const tensor = arena.allocate('f32', shape);
+      kernels.fill({ out: tensor, value });
+      return tensor;
+    };
+    const gain = filled(1, 64);
+    const gateUp = { values: filled(1, 4, 64) };
+    const added = async (down: number, columns = 2): Promise<number> => {
+      const x_TD = filled(1, 1, 64);
+      const mlp = { gateUp, down: { values: filled(down, 64, columns) } };
+      kernels.feedForwardDecode({ x_TD, gain, eps: 0, mlp });
+      return ((await kernels.read(x_TD))[0] ?? 0) - 1;
+    };
+    assert.deepEqual([await added(1), await added(2), await added(1)], [8192, 16384, 8192]);
+    await assert.rejects(added(1, 3), /feedForwardDecode: gateUp has shape \[4,64\], not \[6,64\]/);
+  });
+
   test('queue: tensors that nobody refers to any more are still there when it runs', async () => {
     const kernels = createNativeKernels(addon);
     queueNetwork(kernels);
-    for (let i = 0; i < 5; i++) {
-      collectGarbage();
-      await setImmediate();
-    }
+    await collect();
     // Ends the process if the memory has gone back to the system.
     assert.deepEqual(await kernels.read(queueNetwork(kernels)), expected);
   });

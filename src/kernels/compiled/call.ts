@@ -161,8 +161,11 @@ export class KernelCall {
     const start = this.#next;
     const memories: Memory[] = [];
     this.#packing = memories;
-    write();
-    this.#packing = null;
+    try {
+      write();
+    } finally {
+      this.#packing = null;
+    }
     const numbers = this.#arguments.slice(start, this.#next);
     this.#next = start;
     return { numbers, memories };
@@ -201,8 +204,11 @@ export class KernelCall {
     if (count === 0) return;
     this.#start = 0;
     this.#queued = 0;
-    this.#host.run(count);
-    this.#held.clear();
+    try {
+      this.#host.run(count);
+    } finally {
+      this.#held.clear();
+    }
   }
 
   #roomForList(length: number): Memory {

@@ -3,7 +3,7 @@ import { packRows, unpackRows } from '../../tensor/hostRows.ts';
 import type { Kernels } from '../kernels.ts';
 import { checked, type Operations } from '../shapes.ts';
 import { attentionKernels } from './attention.ts';
-import { KernelCall, type KernelHost } from './call.ts';
+import type { KernelCall } from './call.ts';
 import { decodeKernels } from './decode.ts';
 import { elementwiseKernels } from './elementwise.ts';
 import { endKernels } from './ends.ts';
@@ -14,8 +14,7 @@ import { routingKernels } from './routing.ts';
 import { samplingKernels } from './sampling.ts';
 
 /** The operations, and how tensors are read and written: after what is queued has run. */
-export function compiledKernels(host: KernelHost): Operations & Pick<Kernels, 'read' | 'write'> {
-  const call = new KernelCall(host);
+export function compiledKernels(call: KernelCall): Operations & Pick<Kernels, 'read' | 'write'> {
   const operations = checked({
     ...elementwiseKernels(call),
     ...productKernels(call),
