@@ -23,6 +23,7 @@ import {
   reshape,
   type Tensor,
 } from '../tensor/tensor.ts';
+import { waitForQueued } from './waitForQueued.ts';
 
 /** A call, and its work by the meta kernels' count. */
 export interface MeasurableCall {
@@ -49,11 +50,12 @@ export function measureOperations(
   const arena = kernels.createArena('calibration');
   const samples = new Map<string, OperationSample>();
   const staging = { values: new Float32Array(0) };
+  const wait = waitForQueued(kernels, arena);
   for (const { call, flops, bytes } of calls) {
     const { key, family } = callShape(call);
     if (samples.has(key)) continue;
     const mark = arena.mark();
-    const seconds = medianSeconds(kernels, clock, { arena, staging, call, options });
+    const seconds = medianSeconds(kernels, clock, { arena, staging, wait, call, options });
     samples.set(key, { key, family, flops, bytes, seconds });
     arena.release(mark);
   }
@@ -67,9 +69,16 @@ function medianSeconds(
   {
     arena,
     staging,
+    wait,
     call,
     options,
-  }: { arena: Arena; staging: Staging; call: OperationCall; options: MeasureOptions },
+  }: {
+    arena: Arena;
+    staging: Staging;
+    wait: () => void;
+    call: OperationCall;
+    options: MeasureOptions;
+  },
 ): number {
   const run = (kernels as unknown as Record<string, (args: CallArgs) => void>)[call.operation];
   assert(run !== undefined, `kernels have no operation ${call.operation}`);
@@ -85,6 +94,7 @@ function medianSeconds(
     const args = at(sets, repetition % sets.length);
     const start = clock.now();
     run.call(kernels, args);
+    wait();
     const seconds = clock.now() - start;
     // The first one warms code and pages up and counts only when there is no time for another.
     if (repetition > 0) {

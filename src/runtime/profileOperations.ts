@@ -11,6 +11,7 @@ import { callShape, isTensor, type OperationCall, wrapCalls } from '../kernels/c
 import type { Kernels } from '../kernels/kernels.ts';
 import { operationCost } from '../kernels/operationCosts.ts';
 import { hostArray, type Tensor } from '../tensor/tensor.ts';
+import { waitForQueued } from './waitForQueued.ts';
 
 /** Calls of one operation, layout and types (or of one shape), summed. */
 export interface OperationTotals {
@@ -38,15 +39,13 @@ export class OperationProfile {
   constructor(kernels: Kernels, clock: Clock, by: 'family' | 'key' = 'family') {
     this.#clock = clock;
     this.#by = by;
-    const trifle = kernels.createArena('profile').allocate('i32', [1]);
-    const zero = new Int32Array(1);
+    const wait = waitForQueued(kernels, kernels.createArena('profile'));
     this.kernels = wrapCalls(kernels, (call, run) => {
       if (!this.#isOn) return run();
       const before = loadOf(call)?.slice();
       const start = clock.now();
       run();
-      // Operations may wait in a queue; whoever writes a tensor waits for those before.
-      kernels.write(trifle, zero);
+      wait();
       const end = clock.now();
       this.#add(call, end - start);
       this.#countExperts(call, before);
