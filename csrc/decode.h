@@ -46,7 +46,8 @@ MOEBIUS_NOINLINE void writeResults(const DotOutput& out, i64 row, i64 first, i64
 
 MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
-  forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+  forRowType(task.weights, [&]<class T>(const T*) {
+    const DotArithmetic<T> arithmetic;
     prefetchStreams<T>(task.weights, begin, end);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
@@ -73,7 +74,8 @@ inline void prefetchRows(const Weights& w, i64 begin, i64 end) {
 MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 end,
                                const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
-  forWeightType(task.weights.dtype, [&]<class T>(const T*) {
+  forRowType(task.weights, [&]<class T>(const T*) {
+    const DotArithmetic<T> arithmetic;
     prefetchStreams<T>(task.weights, begin, end);
     prefetchStreams<T>(task.weights, begin + offset, end + offset);
     const DotInput in =

@@ -38,12 +38,46 @@ constexpr int kStepVectors = isScaled<T> ? 4 : 2;
 template <class T>
 constexpr i64 kStep = kStepVectors<T> * kLanes;
 
+template <class T>
+constexpr bool isListed = false;
+template <>
+constexpr bool isListed<F8Listed> = true;
+
 // Whether activations must be put in another order before they meet weights of this type.
 template <class T>
 constexpr bool isRegrouped = isScaled<T> && kF8Regroups;
 
 // What scales still lack: regrouped activations carry the unit of the codes.
 constexpr float kScaleUnit = kF8Regroups ? 1.0f : kF8Unit;
+
+// The unit of normal codes, 2^120, goes to activations and results in parts: f32 holds all products
+// of activations between 1e-26 and 1e14.
+constexpr float kListedLift = 0x1p80f;
+constexpr float kListedRest = 0x1p40f;
+// Where the activation stands that meets a column.
+constexpr i64 listedPlace(i64 column) {
+  constexpr i64 kGroup = 4 * kLanes;
+  return column / kGroup * kGroup + column % 4 * kLanes + column % kGroup / 4;
+}
+
+// Alive while products with weights of this type are computed.
+template <class T>
+struct DotArithmetic {
+  DotArithmetic() {}
+};
+template <>
+struct DotArithmetic<F8Listed> : F8Arithmetic {};
+
+// body(null pointer of the type rows of w are read as).
+template <class Body>
+MOEBIUS_INLINE void forRowType(const Source& w, const Body& body) {
+  if constexpr (kF8HasNormals) {
+    if (w.dtype == DType::f8e4m3 && w.specials.begins != nullptr) {
+      return body(static_cast<const F8Listed*>(nullptr));
+    }
+  }
+  forWeightType(w.dtype, body);
+}
 
 // Rows of x as dotStreams reads them.
 struct DotInput {
@@ -68,6 +102,14 @@ MOEBIUS_INLINE void partEvenOdd(vf& a, vf& b, LaneList<I...>) {
   b = odd;
 }
 
+// Elements 4 · i + j of four vectors, for j from 0 to 3.
+MOEBIUS_INLINE void partByFour(vf* group) {
+  partEvenOdd(group[0], group[1], AllLanes{});
+  partEvenOdd(group[2], group[3], AllLanes{});
+  partEvenOdd(group[0], group[2], AllLanes{});
+  partEvenOdd(group[1], group[3], AllLanes{});
+}
+
 // x as it is, or its elements in the order of the codes they will meet (f8GroupPlace).
 template <class T>
 DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 depth) {
@@ -76,17 +118,22 @@ DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 
   for (i64 i = 0; i < count; i++) {
     const float* from = x + i * stride;
     float* to = memory + i * padded;
-    for (i64 k = 0; k < padded; k += 2 * kLanes) {
-      vf pair[2];
-      for (i64 v = 0; v < 2; v++) {
+    constexpr i64 V = isListed<T> ? 4 : 2;
+    for (i64 k = 0; k < padded; k += V * kLanes) {
+      vf group[V];
+      for (i64 v = 0; v < V; v++) {
         const i64 left = depth - k - v * kLanes;
-        pair[v] = left >= kLanes ? load(from + k + v * kLanes)
-                                 : loadPart(from + k + v * kLanes, maxOf<i64>(left, 0));
+        group[v] = left >= kLanes ? load(from + k + v * kLanes)
+                                  : loadPart(from + k + v * kLanes, maxOf<i64>(left, 0));
       }
-      partEvenOdd(pair[0], pair[1], AllLanes{});
+      if constexpr (isListed<T>) {
+        partByFour(group);
+      } else {
+        partEvenOdd(group[0], group[1], AllLanes{});
+      }
       // The unit of the codes, exact as it is a power of two.
-      store(to + k, pair[0] * splat(kF8Unit));
-      store(to + k + kLanes, pair[1] * splat(kF8Unit));
+      const vf unit = splat(isListed<T> ? kListedLift : kF8Unit);
+      for (i64 v = 0; v < V; v++) store(to + k + v * kLanes, group[v] * unit);
     }
   }
   return {memory, padded, count, depth};
@@ -136,7 +183,9 @@ MOEBIUS_INLINE vf sumHalf(vf* vectors) {
 
 template <bool isCareful, class T>
 MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
-  if constexpr (isScaled<T>) {
+  if constexpr (isListed<T>) {
+    f8NormalsOverUnit(&p->code, w);
+  } else if constexpr (isScaled<T>) {
     f8GroupOverUnit<isCareful>(&p->code, w, largest);
   } else {
     w[0] = widen(p);
@@ -221,9 +270,32 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
   }
   MOEBIUS_UNROLL
   for (int i = 0; i < kPadded; i += kLanes) {
-    store(results + i, isHalf ? sumHalf(sums + i) : sumEach(sums + i));
+    const vf total = isHalf ? sumHalf(sums + i) : sumEach(sums + i);
+    store(results + i, isListed<T> ? total * splat(kListedRest) : total);
   }
-  return hasF8NaN(largest);
+  return !isListed<T> && hasF8NaN(largest);
+}
+
+// Adds the products with listed codes of a row of w to results[i · width] for `count` rows of x
+// from `row` on. One in some thousand codes is.
+MOEBIUS_NOINLINE void addListed(const DotInput& in, i64 row, i64 count, const Source& w,
+                                const i32* begins, const float* scales, float* results,
+                                i64 width) {
+  for (i64 e = begins[0]; e < begins[1]; e++) {
+    const u32 entry = w.specials.entries[e];
+    const i64 column = i64(entry >> 8) - w.firstColumn;
+    if (column < 0 || column >= in.depth) continue;
+    // Subnormals are multiples of 2^-9; NaN is the only other.
+    const i32 mantissa = i32(entry & 7);
+    const bool isNaN = (entry & 0x7f) == 0x7f;
+    const float magnitude = isNaN ? __builtin_nanf("") : float(mantissa) * 0x1p-9f;
+    const float weight = ((entry & 0x80) != 0 ? -magnitude : magnitude) * scales[column / kFp8Block];
+    for (i64 i = 0; i < count; i++) {
+      const float* x = in.data + minOf(row + i, in.count - 1) * in.stride;
+      results[i * width] = __builtin_fmaf(x[listedPlace(column)] * (1 / kListedLift), weight,
+                                          results[i * width]);
+    }
+  }
 }
 
 // Results of R rows and C streams.
@@ -241,6 +313,14 @@ MOEBIUS_INLINE void dotBlockOf(const DotInput& in, i64 row, const Source& w, i64
   }
   if (dotBlock<R, C, T, !isScaled<T>>(in, row, rows, scales, results)) {
     dotBlock<R, C, T, true>(in, row, rows, scales, results);
+  }
+  if constexpr (isListed<T>) {
+    for (i64 j = 0; j < C; j++) {
+      const i32* begins = w.specials.begins + minOf(first + j * apart, last);
+      if (begins[0] != begins[1]) [[unlikely]] {
+        addListed(in, row, R, w, begins, scales[j], results + j, C);
+      }
+    }
   }
 }
 
@@ -271,6 +351,14 @@ void dotEach(const DotInput& in, const Source& w, i64 first, i64 apart, i64 part
       float results[kMostResults];
       if (dotBlock<1, C, T, !isScaled<T>, true>(in, part, data, scales, results)) {
         dotBlock<1, C, T, true, true>(in, part, data, scales, results);
+      }
+      if constexpr (isListed<T>) {
+        for (i64 j = 0; j < count; j++) {
+          const i32* begins = w.specials.begins + first + (part + j) * apart + at[j];
+          if (begins[0] != begins[1]) [[unlikely]] {
+            addListed(in, part + j, 1, w, begins, scales[j], results + j, C);
+          }
+        }
       }
       for (i64 j = 0; j < count; j++) done(part + j, at[j], results[j]);
     }

@@ -21,6 +21,7 @@ constexpr i64 kDotDepth = 4096;
 
 template <class T>
 void dotRange(const Product& p, const Range& range, float* scratch) {
+  const DotArithmetic<T> arithmetic;
   const i64 numRows = range.rowEnd - range.rowBegin;
   const float* a = static_cast<const float*>(p.a.data) + range.rowBegin * p.a.stride;
   for (i64 k = 0; k < p.k; k += kDotDepth) {
@@ -28,6 +29,7 @@ void dotRange(const Product& p, const Range& range, float* scratch) {
     const DotInput in = prepareInput<T>(scratch, a + k, p.a.stride, numRows, depth);
     Source b = p.b;
     b.data = static_cast<const T*>(b.data) + k;
+    b.firstColumn += k;
     if constexpr (isScaled<T>) b.scales += k / kFp8Block;
     const bool accumulate = p.accumulate || k > 0;
     withRows(numRows, [&]<int R>(LaneList<R>) {
@@ -212,10 +214,11 @@ void streamScaledRange(const Product& p, const Range& range, float* scratch) {
 }
 
 void multiplyFewRows(const Product& p, const Range& range, float* scratch) {
+  if (p.b.alongK) {
+    return forRowType(p.b, [&]<class T>(const T*) { dotRange<T>(p, range, scratch); });
+  }
   forWeightType(p.b.dtype, [&]<class T>(const T*) {
-    if (p.b.alongK) {
-      dotRange<T>(p, range, scratch);
-    } else if constexpr (isScaled<T>) {
+    if constexpr (isScaled<T>) {
       streamScaledRange(p, range, scratch);
     } else {
       streamRange<T>(p, range, scratch);

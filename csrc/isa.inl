@@ -25,6 +25,7 @@
 #include "balanceLoss.inl"
 #include "embedding.inl"
 #include "feedForwardDecode.inl"
+#include "findSpecialCodes.inl"
 #include "headCrossEntropy.inl"
 #include "mlaAttention.inl"
 #include "mlaAttentionBackward.inl"

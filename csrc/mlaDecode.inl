@@ -134,7 +134,8 @@ void mlaDecode(const Context& context, const double* raw) {
       }
     }
     if (T == 1) {
-      forWeightType(kv.values.dtype, [&]<class W>(const W*) {
+      forRowType(sourceOf(kv, true), [&]<class W>(const W*) {
+        const DotArithmetic<W> arithmetic;
         const DotInput in = prepareInput<W>(inputOf(thread), latents + heads.begin * C, C,
                                             heads.end - heads.begin, C);
         dotEach<W>(in, sourceOf(kv, true), heads.begin * (N + V) + N, N + V,

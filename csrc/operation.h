@@ -35,10 +35,18 @@ struct AnyMatrix {
   }
 };
 
+// Where the subnormal and NaN codes of f8 weights are (findSpecialCodes): of row r the entries from
+// begins[r] to begins[r + 1], each column · 256 + code. Null where nobody looked, or found too many.
+struct SpecialCodes {
+  const i32* begins;
+  const u32* entries;
+};
+
 // Weights with the scales of their 128 × 128 blocks; `scales.data` is null unless f8e4m3.
 struct Weights {
   AnyMatrix values;
   Matrix<const float> scales;
+  SpecialCodes specials;
 };
 
 struct List {
@@ -76,7 +84,11 @@ class Args {
   }
   Weights weights() {
     const AnyMatrix values = any();
-    return {values, matrix<const float>()};
+    const Matrix<const float> scales = matrix<const float>();
+    const i32* begins = address<const i32>();
+    const u32* entries = address<const u32>();
+    if (begins != nullptr && begins[0] < 0) begins = nullptr;
+    return {values, scales, {begins, entries}};
   }
   // A list of whole numbers (`sequences`).
   List list() {
@@ -87,6 +99,10 @@ class Args {
   }
 
  private:
+  template <class T>
+  T* address() {
+    return reinterpret_cast<T*>(static_cast<uintptr_t>(*next_++));
+  }
   const double* next_;
 };
 

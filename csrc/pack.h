@@ -39,6 +39,8 @@ struct Source {
   i64 scaleStride;
   i64 firstRow;  // of the stored matrix, when data points into it: where scales are counted from
   bool isPacked = false;  // data are panels of all of k, made ahead (packAhead)
+  SpecialCodes specials = {nullptr, nullptr};  // f8 only; begins is that of the first row
+  i64 firstColumn = 0;  // of the stored matrix: where columns of specials are counted from
 };
 
 Source sourceOf(const AnyMatrix& m, bool alongK) {
@@ -49,6 +51,7 @@ Source sourceOf(const Weights& w, bool alongK) {
   Source source = sourceOf(w.values, alongK);
   source.scales = w.scales.data;
   source.scaleStride = w.scales.stride;
+  source.specials = w.specials;
   return source;
 }
 Source sourceOf(const float* data, i64 stride, i64 count, i64 depth, bool alongK) {
@@ -62,14 +65,16 @@ AnyMatrix someRows(AnyMatrix m, i64 first, i64 rows) {
 }
 // One of the matrices of a stack, which have `rows` rows each and scales of their own.
 Weights entryOf(const Weights& stack, i64 index, i64 rows) {
-  Weights entry = {someRows(stack.values, index * rows, rows), stack.scales};
+  Weights entry = {someRows(stack.values, index * rows, rows), stack.scales, stack.specials};
   if (stack.scales) entry.scales.data = stack.scales.row(index * ceilDiv(rows, kFp8Block));
+  if (stack.specials.begins != nullptr) entry.specials.begins += index * rows;
   return entry;
 }
 // Rows within a matrix, whose scales go on being counted from its first.
 Source sourceOfRows(const Weights& w, i64 first, i64 rows, bool alongK) {
-  Source source = sourceOf(Weights{someRows(w.values, first, rows), w.scales}, alongK);
+  Source source = sourceOf(Weights{someRows(w.values, first, rows), w.scales, w.specials}, alongK);
   source.firstRow = first;
+  if (w.specials.begins != nullptr) source.specials.begins += first;
   return source;
 }
 
@@ -84,6 +89,8 @@ template <class T>
 constexpr bool isScaled = false;
 template <>
 constexpr bool isScaled<F8> = true;
+template <>
+constexpr bool isScaled<F8Listed> = true;
 
 // The scale of a stored element, f8's unit included: to be multiplied with widenUnscaled.
 MOEBIUS_INLINE float scaleAt(const Source& s, i64 row, i64 column) {

@@ -16,13 +16,15 @@ import type {
   Weight,
 } from '../src/kernels/kernels.ts';
 import { createReferenceKernels } from '../src/kernels/reference.ts';
-import { elements, numElements, slices } from '../src/tensor/tensor.ts';
+import { elements, hostArray, numElements, numRows, slices } from '../src/tensor/tensor.ts';
 import { implementations } from './kernelContract/implementations.ts';
 
 type WeightDType = Weight['values']['dtype'];
 
 interface Shape {
   readonly dtype: WeightDType;
+  /** f8e4m3 with its special codes listed, many of them. */
+  readonly isListed?: boolean;
   readonly hidden: number;
   readonly heads: number;
   readonly nope: number;
@@ -100,6 +102,17 @@ const shapes: readonly Shape[] = [
     sequences: [
       [7, 1],
       [8, 1],
+    ],
+  },
+  { ...SMALL, dtype: 'f8e4m3', isListed: true, sequences: [[7, 1]] },
+  {
+    ...WIDE,
+    dtype: 'f8e4m3',
+    isListed: true,
+    sequences: [
+      [130, 1],
+      [20, 2],
+      [0, 6],
     ],
   },
   WIDE,
@@ -261,9 +274,10 @@ class Layer {
     return this.#stored(shape, [experts, rows, depth]);
   }
 
-  #stored({ dtype }: Shape, shape: readonly number[]): Weight {
+  #stored({ dtype, isListed }: Shape, shape: readonly number[]): Weight {
     const [depth = 1, rows = 1] = shape.toReversed();
     const x = this.#floats(shape, depth ** -0.5);
+    if (isListed === true) this.#makeSubnormals(x);
     if (dtype === 'f32') return { values: x };
     if (dtype !== 'f8e4m3') {
       const values = this.#arena.allocate(dtype, shape);
@@ -274,7 +288,21 @@ class Layer {
     const grid = [Math.ceil(rows / 128), Math.ceil(depth / 128)];
     const scales = this.#arena.allocate('f32', [...shape.slice(0, -2), ...grid]);
     this.kernels.quantizeFp8({ codes, scales, x, tile: '128x128', scaleFormat: 'f32' });
-    return { values: codes, scales };
+    const weight: Weight = { values: codes, scales };
+    if (isListed === true) {
+      const begins = this.#arena.allocate('i32', [numRows(codes) + 1]);
+      const entries = this.#arena.allocate('i32', [numElements(shape)]);
+      this.kernels.findSpecialCodes({ codes, begins, entries });
+      weight.specialCodes = { begins, entries };
+    }
+    return weight;
+  }
+
+  /** Every 37th weight a thousandth and less of its block's largest. */
+  #makeSubnormals(x: F32): void {
+    const values = hostArray(x).slice();
+    for (let i = 0; i < values.length; i += 37) values[i] = at(values, i) / (2000 + i);
+    this.kernels.write(x, values);
   }
 }
 
@@ -291,8 +319,8 @@ const BOUNDS: Readonly<Record<WeightDType, { readonly x: number; readonly cache:
   f8e4m3: { x: 6e-6, cache: 2e-6 },
 };
 
-const sentence = ({ dtype, hidden, query, mlp, experts, sequences }: Shape): string =>
-  `${dtype}, ${hidden} wide, ${query === null ? 'no query latent' : `query ${query}`}, ` +
+const sentence = ({ dtype, isListed, hidden, query, mlp, experts, sequences }: Shape): string =>
+  `${dtype}${isListed ? ', special codes listed' : ''}, ${hidden} wide, ${query === null ? 'no query latent' : `query ${query}`}, ` +
   `mlp ${mlp}, ${experts} experts, ${sequences.map((each) => each.join('+')).join(' ')}`;
 
 for (const shape of shapes) {

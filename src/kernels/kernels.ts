@@ -29,6 +29,16 @@ export interface Weight {
   readonly values: Tensor<'f32' | 'bf16' | 'f16' | 'f8e4m3'>;
   /** `[…, ceil(rows/128), ceil(columns/128)]`, multiplied in; present exactly for f8e4m3. */
   readonly scales?: F32;
+  /** Makes products of few rows with f8e4m3 faster; set once the codes stay as they are. */
+  specialCodes?: SpecialCodes;
+}
+
+/** Where the subnormal and NaN codes of an f8e4m3 matrix are, as `findSpecialCodes` wrote it. */
+export interface SpecialCodes {
+  /** `[rows + 1]`: row r has the entries from `begins[r]` to `begins[r + 1]`. */
+  readonly begins: I32;
+  /** `[n]`: column · 256 + code, in the order of rows. */
+  readonly entries: I32;
 }
 
 /**
@@ -363,6 +373,12 @@ export interface Kernels {
     scales: F32;
     tile: '1x128' | '128x128';
   }): void;
+  /**
+   * Lists subnormals and NaNs: `begins[0]` is -1 when there are more than `entries` hold.
+   *
+   * @param codes at most 2²⁴ columns
+   */
+  findSpecialCodes(args: { codes: Tensor<'f8e4m3'>; begins: I32; entries: I32 }): void;
   /** out_MN = a_MK · b_NKᵀ on codes: each 128-slice of K summed, scaled by both, added in f32. */
   fp8Matmul(args: {
     out: F32;

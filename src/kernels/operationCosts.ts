@@ -307,6 +307,8 @@ const costs: Costs = {
     moves({ read: [x, x], written: [codes, scales], flops: 3 * count(x) }),
   dequantizeFp8: ({ out, codes, scales }) =>
     moves({ read: [codes, scales], written: [out], flops: count(out) }),
+  findSpecialCodes: ({ codes, begins }) =>
+    moves({ read: [codes, codes], written: [begins], flops: 0 }),
   fp8Matmul: ({ out, a, aScales, b, bScales }) => {
     const [m, n, k] = [numRows(a), numRows(b), numColumns(a)];
     return computes({

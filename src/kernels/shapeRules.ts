@@ -42,10 +42,14 @@ export function needSameShape(operation: string, tensors: Named): void {
 }
 
 /** Scales come with f8e4m3 and only with it, one per block. */
-export function needWeight(what: string, { values, scales }: Weight): void {
+export function needWeight(what: string, { values, scales, specialCodes }: Weight): void {
   if (values.dtype !== 'f8e4m3') {
     assert(scales === undefined, `${what}: scales on a ${values.dtype} weight`);
+    assert(specialCodes === undefined, `${what}: special codes on a ${values.dtype} weight`);
     return;
+  }
+  if (specialCodes !== undefined) {
+    needShape(`${what}: special codes`, specialCodes.begins, [numRows(values) + 1]);
   }
   assert(scales !== undefined, `${what}: f8e4m3 without scales`);
   assert(values.shape.length >= 2, `${what}: an f8e4m3 weight of shape [${values.shape}]`);

@@ -32,6 +32,9 @@ import {
 /** The operations of `Kernels`, without memory and name. */
 export type Operations = { [O in Operation]: (args: OperationArgs<O>) => void };
 
+/** What an entry of special codes has room for beside the code. */
+const MOST_LISTED_COLUMNS = 2 ** 24;
+
 export const checks: Operations = {
   fill: () => {},
   copy: ({ out, x }) => {
@@ -337,6 +340,19 @@ export const checks: Operations = {
     needSameShape('dequantizeFp8', { out, codes });
     needTiles('dequantizeFp8: scales', scales, codes, tile);
     needApart('dequantizeFp8', { out }, { codes, scales });
+  },
+  findSpecialCodes: ({ codes, begins, entries }) => {
+    needShape('findSpecialCodes: begins', begins, [numRows(codes) + 1]);
+    assert(
+      entries.shape.length === 1,
+      `findSpecialCodes: entries of shape [${entries.shape}] are no list`,
+    );
+    assert(
+      numColumns(codes) <= MOST_LISTED_COLUMNS,
+      `findSpecialCodes: ${numColumns(codes)} columns, of which entries count 2²⁴`,
+    );
+    needApart('findSpecialCodes', { begins, entries }, { codes });
+    needApart('findSpecialCodes', { begins }, { entries });
   },
   fp8Matmul: ({ out, a, aScales, b, bScales }) => {
     assert(

@@ -12,6 +12,7 @@ import { createModel, type Model } from '../model/model.ts';
 import { wholeModel } from '../model/parameterLayout.ts';
 import { createParameters, type ParameterSet } from '../model/parameters.ts';
 import { loadParameters } from '../model/parameterTransfer.ts';
+import { listSpecialCodes } from '../model/specialCodes.ts';
 import { type MapFile, openFile, openFolder } from './files.ts';
 
 export interface OpenedModel {
@@ -60,6 +61,7 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
     set: parameters,
     read: weights.rawTensor,
   });
+  listSpecialCodes(parameters, { kernels, arena: kernels.createArena('special codes') });
   const model = createModel({ kernels, arena, config, parameters, maxPositions });
   return { config, model, parameters, maxPositions, weightBytes, notices: weights.notices };
 }

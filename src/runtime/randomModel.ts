@@ -19,6 +19,7 @@ import {
   SCALE_BLOCK,
   type WeightDType,
 } from '../model/parameters.ts';
+import { listSpecialCodes } from '../model/specialCodes.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { elements, numColumns, numRows, reshape, slices, type Tensor } from '../tensor/tensor.ts';
 import type { OpenedModel } from './openModel.ts';
@@ -57,6 +58,7 @@ export function createRandomModel(options: RandomModelOptions): OpenedModel {
     }
     for (const tensor of parameter.tensors) if (tensor.role === 'own') normals.fill(tensor);
   }
+  listSpecialCodes(parameters, { kernels, arena: kernels.createArena('special codes') });
   const model = createModel({ kernels, arena, config, parameters, maxPositions });
   return { config, model, parameters, maxPositions, weightBytes, notices: [] };
 }

@@ -1,6 +1,7 @@
 /** The contract of AdamW and of FP8. */
 import fc from 'fast-check';
 import { at } from '../../src/base/assert.ts';
+import type { Weight } from '../../src/kernels/kernels.ts';
 import { FP8_BLOCK, smallFloatTable } from '../../src/tensor/fp8.ts';
 import { decode, encode } from './codes.ts';
 import { type KernelCase, kernelCase, size, sizeOrNone } from './kernelCase.ts';
@@ -138,6 +139,76 @@ export const optimiserCases: readonly KernelCase[] = [
       const out = bench.output([rows, width]);
       bench.kernels.dequantizeFp8({ out, codes: codes.tensor, scales: scales.tensor, tile });
       bench.expect(out, () => exactly(Float32Array.from(values)));
+    },
+  }),
+  kernelCase({
+    name: 'findSpecialCodes: subnormals and NaNs in the order of rows, -1 where they are too many',
+    shapes: fc.record({
+      rows: sizeOrNone(70),
+      width: size(150),
+      share: fc.constantFrom(0, 0.01, 0.5),
+      room: fc.constantFrom(0, 0.9, 1, 2),
+    }),
+    always: [{ rows: 300, width: 300, share: 0.01, room: 1 }],
+    lay: (bench, { rows, width, share, room }) => {
+      const isSpecial = (code: number): boolean =>
+        (code & 0x7f) === 0x7f || ((code & 0x78) === 0 && (code & 7) !== 0);
+      const raw = Uint8Array.from({ length: rows * width }, () => {
+        const special = [1, 7, 0x7f][bench.random.integer(3)] ?? 0;
+        const code = bench.random.uniform() < share ? special : bench.random.integer(0x77) + 8;
+        return bench.random.uniform() < 0.1 ? 0 : code | (bench.random.integer(2) << 7);
+      });
+      const found = [...raw].flatMap((code, i) => (isSpecial(code) ? [[i, code] as const] : []));
+      const most = Math.ceil(found.length * room);
+      const codes = bench.raw('f8e4m3', [rows, width], raw);
+      const begins = bench.changed('i32', [rows + 1], new Int32Array(rows + 1));
+      const entries = bench.changed('i32', [most], new Int32Array(most));
+      bench.kernels.findSpecialCodes({
+        codes: codes.tensor,
+        begins: begins.tensor,
+        entries: entries.tensor,
+      });
+      const fits = found.length <= most;
+      const firsts = Array.from(
+        { length: rows + 1 },
+        (_, row) => found.filter(([i]) => i < row * width).length,
+      );
+      if (!fits) firsts[0] = -1;
+      bench.expect(begins.tensor, () => exactly(Float32Array.from(firsts)));
+      const listed = found.map(([i, code]) => (i % width) * 256 + code);
+      const written = Float32Array.from({ length: most }, (_, i) => (fits ? (listed[i] ?? 0) : 0));
+      bench.expect(entries.tensor, () => exactly(written));
+    },
+  }),
+  kernelCase({
+    name: 'matmul of a few rows: any code counts the same, listed as special or not',
+    shapes: fc.record({
+      m: fc.integer({ min: 1, max: 16 }),
+      n: size(150),
+      k: size(300),
+      isListed: fc.boolean(),
+    }),
+    always: [
+      { m: 1, n: 300, k: 4500, isListed: true },
+      { m: 5, n: 40, k: 260, isListed: true },
+    ],
+    lay: (bench, { m, n, k, isListed }) => {
+      const a = bench.floats([m, k]);
+      const b = layCodes(bench, { rows: n, width: k, tile: '128x128' });
+      const out = bench.output([m, n]);
+      const weight: Weight = { values: b.codes.tensor, scales: b.scales.tensor };
+      if (isListed) weight.specialCodes = bench.specialCodes(b.codes.tensor);
+      bench.kernels.matmul({ out, a: a.tensor, b: weight, layout: 'nt' });
+      bench.expect(out, () =>
+        sums({
+          count: m * n,
+          numTerms: k,
+          term: (element, s) => {
+            const [i, j] = [Math.floor(element / n), element % n];
+            return at(a.values, i * k + s) * at(b.values, j * k + s);
+          },
+        }),
+      );
     },
   }),
   kernelCase({

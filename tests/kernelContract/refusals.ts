@@ -5,7 +5,7 @@
  */
 import { AssertionError, assert } from '../../src/base/assert.ts';
 import type { F32, Kernels, Operation, OperationArgs } from '../../src/kernels/kernels.ts';
-import { columns, elements, reshape } from '../../src/tensor/tensor.ts';
+import { columns, elements, numRows, reshape } from '../../src/tensor/tensor.ts';
 import { clearLaid, type Lay, layOn, runValidCall, validCalls } from './validCalls.ts';
 
 export interface Refusal {
@@ -229,6 +229,24 @@ export const refusals: readonly Refusal[] = [
   refusal('dequantizeFp8', 'scales of another tile', (_, { floats }) => ({ scales: floats(4, 2) })),
   refusal('dequantizeFp8', 'an output of another shape', (_, { floats }) => ({
     out: floats(4, 128),
+  })),
+  refusal('findSpecialCodes', 'no end of the last row', (valid, { ints }) => ({
+    begins: ints(numRows(valid.codes)),
+  })),
+  refusal('findSpecialCodes', 'a matrix of entries', (_, { ints }) => ({ entries: ints(2, 4) })),
+  refusal('findSpecialCodes', 'one list for both', (valid) => ({ entries: valid.begins })),
+  refusal('matmul', 'special codes of other rows', (_, { tensor, floats, ints }) => ({
+    b: {
+      values: tensor('f8e4m3', 1, 3, 6),
+      scales: floats(1, 1),
+      specialCodes: { begins: ints(3), entries: ints(1) },
+    },
+  })),
+  refusal('matmul', 'special codes of bf16', (_, { tensor, ints }) => ({
+    b: {
+      values: tensor('bf16', 1, 3, 6),
+      specialCodes: { begins: ints(4), entries: ints(1) },
+    },
   })),
   refusal('fp8Matmul', 'depths that differ', (_, { tensor, floats }) => ({
     b: tensor('f8e4m3', 1, 5, 128),

@@ -308,6 +308,11 @@ export function validCalls(kernels: Kernels): ValidCalls {
       scales: floats(1, 2),
       tile: '128x128',
     },
+    findSpecialCodes: {
+      codes: tensor('f8e4m3', 0, T, 130),
+      begins: ints(T + 1),
+      entries: ints(8),
+    },
     fp8Matmul: {
       out: floats(T, 5),
       a: tensor('f8e4m3', 0, T, 130),

@@ -9,7 +9,7 @@
  */
 import { assert, at } from '../../src/base/assert.ts';
 import { Random } from '../../src/base/random.ts';
-import type { F32, I32, Kernels, Weight } from '../../src/kernels/kernels.ts';
+import type { F32, I32, Kernels, SpecialCodes, Weight } from '../../src/kernels/kernels.ts';
 import type { Arena } from '../../src/tensor/arena.ts';
 import {
   bytesPerElement,
@@ -18,7 +18,7 @@ import {
   type HostArrays,
 } from '../../src/tensor/dtype.ts';
 import { FP8_BLOCK } from '../../src/tensor/fp8.ts';
-import { columns, numElements, type Tensor } from '../../src/tensor/tensor.ts';
+import { columns, numElements, numRows, type Tensor } from '../../src/tensor/tensor.ts';
 import { decode, encode, isSame, normalNumbers } from './codes.ts';
 import type { Expectation } from './oracle.ts';
 
@@ -124,7 +124,18 @@ export class Workbench {
       const block = Math.floor(row / FP8_BLOCK) * across + Math.floor(column / FP8_BLOCK);
       decoded[i] = at(decoded, i) * at(factors, matrix * down * across + block);
     }
-    return { weight: { values: tensor, scales: scales.tensor }, values: decoded };
+    const weight: Weight = { values: tensor, scales: scales.tensor };
+    if (this.random.integer(2) === 1) weight.specialCodes = this.specialCodes(tensor);
+    return { weight, values: decoded };
+  }
+
+  /** Results must not depend on whether special codes are listed. */
+  specialCodes(codes: Tensor<'f8e4m3'>): SpecialCodes {
+    const most = numElements(codes.shape);
+    const begins = this.#arena.allocate('i32', [numRows(codes) + 1]);
+    const entries = this.#arena.allocate('i32', [most]);
+    this.kernels.findSpecialCodes({ codes, begins, entries });
+    return { begins, entries };
   }
 
   /** To be written in full. */

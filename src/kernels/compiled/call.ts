@@ -126,12 +126,22 @@ export class KernelCall {
 
   /** Read by `Args::weights`. */
   weight(weight: Weight): this {
-    return this.tensor(weight.values).optional(weight.scales);
+    return this.optionalWeight(weight);
   }
 
   /** Weights that may be left out. */
   optionalWeight(weight: Weight | undefined): this {
-    return this.optional(weight?.values).optional(weight?.scales);
+    const specials = weight?.specialCodes;
+    this.optional(weight?.values).optional(weight?.scales);
+    return this.#address(specials?.begins).#address(specials?.entries);
+  }
+
+  /** Where a contiguous tensor that may be left out begins. */
+  #address(tensor: Tensor | undefined): this {
+    if (tensor === undefined) return this.number(0);
+    if (this.#isQueuing) this.#held.add(tensor.memory);
+    this.#packing?.push(tensor.memory);
+    return this.number(this.#host.addressOf(tensor.memory) + tensor.byteOffset);
   }
 
   /** Read by `Args::number`, `real` or `integer`. */

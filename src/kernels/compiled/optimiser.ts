@@ -5,12 +5,13 @@ import { numRows, type Tensor } from '../../tensor/tensor.ts';
 import type { Kernels } from '../kernels.ts';
 import type { KernelCall } from './call.ts';
 
-type Optimiser = Pick<Kernels, 'adamw' | 'quantizeFp8' | 'dequantizeFp8'>;
+type Optimiser = Pick<Kernels, 'adamw' | 'quantizeFp8' | 'dequantizeFp8' | 'findSpecialCodes'>;
 
 export function optimiserKernels(call: KernelCall): Optimiser {
   const adamw = call.operation('adamw');
   const quantizeFp8 = call.operation('quantizeFp8');
   const dequantizeFp8 = call.operation('dequantizeFp8');
+  const findSpecialCodes = call.operation('findSpecialCodes');
   return {
     adamw(args) {
       const { learningRate, beta1, beta2, step } = args;
@@ -32,6 +33,9 @@ export function optimiserKernels(call: KernelCall): Optimiser {
     dequantizeFp8({ out, codes, scales, tile }) {
       passTiles(call.begin().tensor(out).tensor(codes).tensor(scales), out, tile);
       call.run(dequantizeFp8);
+    },
+    findSpecialCodes({ codes, begins, entries }) {
+      call.begin().tensor(codes).tensor(begins).tensor(entries).run(findSpecialCodes);
     },
   };
 }

@@ -14,7 +14,7 @@ import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Operations } from '../shapes.ts';
 import { dequantized } from './host.ts';
 
-type Fp8 = Pick<Operations, 'quantizeFp8' | 'dequantizeFp8' | 'fp8Matmul'>;
+type Fp8 = Pick<Operations, 'quantizeFp8' | 'dequantizeFp8' | 'findSpecialCodes' | 'fp8Matmul'>;
 
 export const fp8: Fp8 = {
   quantizeFp8: ({ codes, scales, x, tile, scaleFormat }) => {
@@ -38,6 +38,23 @@ export const fp8: Fp8 = {
 
   dequantizeFp8: ({ out, codes, scales, tile }) => {
     unpackRows(out, dequantized(codes, scales, tile === '1x128' ? 1 : FP8_BLOCK));
+  },
+
+  findSpecialCodes: ({ codes, begins, entries }) => {
+    const values = hostArray(codes);
+    const [found, firsts] = [[] as number[], [0]];
+    for (let row = 0; row < numRows(codes); row++) {
+      for (let column = 0; column < numColumns(codes); column++) {
+        const code = at(values, row * codes.rowStride + column);
+        const magnitude = code & 0x7f;
+        const isSubnormal = magnitude > 0 && magnitude < 8;
+        if (isSubnormal || magnitude === 0x7f) found.push(column * 256 + code);
+      }
+      firsts.push(found.length);
+    }
+    if (found.length > numColumns(entries)) firsts[0] = -1;
+    else hostArray(entries).set(found);
+    hostArray(begins).set(firsts);
   },
 
   fp8Matmul: ({ out, a, aScales, b, bScales }) => {
