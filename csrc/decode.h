@@ -31,16 +31,21 @@ struct DotTask {
   float* memory;
 };
 
-// Results of one row, `apart` columns from each other. Not inlined: where the compiler sees more,
-// it fuses multiply and add of some results and not of others, and bits depend on their place.
-MOEBIUS_NOINLINE void writeResults(const DotOutput& out, i64 row, i64 first, i64 apart, i64 count,
-                                   const float* results) {
-  float* to = out.row(row) + first;
-  const float factor = out.factors == nullptr ? 1.0f : out.factors[row];
-  for (i64 j = 0; j < count; j++) {
-    float product = factor * results[j];
-    asm volatile("" : "+m"(product));
-    to[j * apart] = out.accumulate ? to[j * apart] + product : product;
+// Results as they come. Not inlined: where the compiler sees more, it fuses multiply and add of
+// some results and not of others, and bits depend on their place.
+MOEBIUS_NOINLINE void writeResults(const DotOutput& out, const DotResults& results) {
+  for (i64 i = 0; i < results.rows; i++) {
+    const i64 row = results.row + i;
+    const float factor = out.factors == nullptr ? 1.0f : out.factors[row];
+    for (i64 j = 0; j < results.count; j++) {
+      const float* from = results.data + i * results.width + j;
+      float* to = out.row(row) + results.first + j * results.apart;
+      for (i64 step = 0; step < results.steps; step++) {
+        float product = factor * from[step * kStepResults];
+        asm volatile("" : "+m"(product));
+        to[step] = out.accumulate ? to[step] + product : product;
+      }
+    }
   }
 }
 
@@ -48,17 +53,12 @@ MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const
   if (begin >= end || task.count == 0) return;
   forRowType(task.weights, [&]<class T>(const T*) {
     const DotArithmetic<T> arithmetic;
-    prefetchStreams<T>(task.weights, begin, end);
+    prefetchStreams(task.weights, begin, end);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {
       dotStreams<R, T>(in, task.weights, begin, end,
-                       [&](i64 row, i64 rows, i64 first, i64 apart, i64 count, const float* results,
-                           i64 width) {
-        for (i64 i = 0; i < rows; i++) {
-          writeResults(out, row + i, first, apart, count, results + i * width);
-        }
-      });
+                       [&](const DotResults& results) { writeResults(out, results); });
     });
   });
 }
@@ -70,30 +70,31 @@ inline void prefetchRows(const Weights& w, i64 begin, i64 end) {
   for (i64 at = begin * row; at < end * row; at += 64) prefetchFar(bytes + at);
 }
 
+// What dotGated will begin with.
+inline void prefetchGated(const Source& w, i64 offset, i64 begin, i64 end) {
+  prefetchStreams(w, begin, end);
+  prefetchStreams(w, begin + offset, end + offset);
+}
+
 // silu(gate) · up for rows begin … end of the gate; the up rows lie `offset` behind.
 MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 end,
                                const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forRowType(task.weights, [&]<class T>(const T*) {
     const DotArithmetic<T> arithmetic;
-    prefetchStreams<T>(task.weights, begin, end);
-    prefetchStreams<T>(task.weights, begin + offset, end + offset);
+    prefetchGated(task.weights, offset, begin, end);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {
-      dotPairStreams<R, T>(in, task.weights, offset, begin, end,
-                           [&](i64 row, i64 rows, i64 first, i64 apart, i64 count,
-                               const float* gates, const float* ups, i64 width) {
-        float gated[kMostResults];
-        for (i64 i = 0; i < rows * width; i += kLanes) {
-          const vf g = load(gates + i);
-          store(gated + i, g * vsigmoid(g) * load(ups + i));
-        }
-        for (i64 i = 0; i < rows; i++) {
-          float* to = out.row(row + i) + first;
-          for (i64 j = 0; j < count; j++) to[j * apart] = gated[i * width + j];
-        }
-      });
+      dotPairStreams<R, T>(
+          in, task.weights, offset, begin, end,
+          [](float* gates, const float* ups, i64 results) {
+            for (i64 i = 0; i < results; i += kLanes) {
+              const vf g = load(gates + i);
+              store(gates + i, g * vsigmoid(g) * load(ups + i));
+            }
+          },
+          [&](const DotResults& results) { writeResults(out, results); });
     });
   });
 }

@@ -9,7 +9,7 @@
 // independent of each other, rows too: bits depend on neither threads nor batch.
 #pragma once
 #include "absorbedAttention.inl"
-#include "dotRows.h"
+#include "dotStreams.h"
 
 namespace moebius {
 namespace {

@@ -3,13 +3,7 @@
 //   result(i, r) = Σ_k x(i, k) · w(r, k)        i < 16 rows of activations, r in a range
 //
 // Bytes: w once; FLOPs: 2 per element of w and row of x; bound by the memory w is in up to about
-// four rows. What limits a core is how many lines it has on the way, and only the prefetcher of the
-// second cache keeps enough: it follows some thirty streams, one a page. So rows are read as C
-// *streams* far apart, stream j running through rows begin + j·S, begin + j·S + 1, …: each is
-// linear in memory, also where a row is shorter than a page. (Adjacent rows side by side reach
-// 32 % of the read speed with 1 KiB rows of f8, prefetched ones 34 %, streams 60 %:
-// node bench/coldRows.ts.) S is odd, so
-// that streams a power of two apart do not meet in the sets of the caches.
+// four rows. How rows follow each other: dotStreams.h.
 //
 // Every result is one chain over k, whatever rows it is computed with: its bits depend neither on
 // the batch nor on threads, so speculative decoding verifies with the bits it drafted against.
@@ -79,7 +73,7 @@ MOEBIUS_INLINE void forRowType(const Source& w, const Body& body) {
   forWeightType(w.dtype, body);
 }
 
-// Rows of x as dotStreams reads them.
+// Rows of x as dotBlock reads them.
 struct DotInput {
   const float* data;
   i64 stride;
@@ -181,9 +175,14 @@ MOEBIUS_INLINE vf sumHalf(vf* vectors) {
   return vectors[0] + other;
 }
 
+constexpr i64 kF8Ahead = 512;  // bytes
+
 template <bool isCareful, class T>
 MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
   if constexpr (isListed<T>) {
+    // A core waits with few lines of codes on the way: a dozen instructions hang on each, and fill
+    // the list of those that wait. A prefetch waits for nobody.
+    prefetch(&p->code + kF8Ahead);
     f8NormalsOverUnit(&p->code, w);
   } else if constexpr (isScaled<T>) {
     f8GroupOverUnit<isCareful>(&p->code, w, largest);
@@ -276,6 +275,13 @@ MOEBIUS_NOINLINE bool dotBlock(const DotInput& in, i64 row, const T* const* w,
   return !isListed<T> && hasF8NaN(largest);
 }
 
+// What a listed code stands for: subnormals are multiples of 2^-9, NaN is the only other.
+MOEBIUS_INLINE float specialValue(u32 entry) {
+  const bool isNaN = (entry & 0x7f) == 0x7f;
+  const float magnitude = isNaN ? __builtin_nanf("") : float(i32(entry & 7)) * 0x1p-9f;
+  return (entry & 0x80) != 0 ? -magnitude : magnitude;
+}
+
 // Adds the products with listed codes of a row of w to results[i · width] for `count` rows of x
 // from `row` on. One in some thousand codes is.
 MOEBIUS_NOINLINE void addListed(const DotInput& in, i64 row, i64 count, const Source& w,
@@ -285,11 +291,7 @@ MOEBIUS_NOINLINE void addListed(const DotInput& in, i64 row, i64 count, const So
     const u32 entry = w.specials.entries[e];
     const i64 column = i64(entry >> 8) - w.firstColumn;
     if (column < 0 || column >= in.depth) continue;
-    // Subnormals are multiples of 2^-9; NaN is the only other.
-    const i32 mantissa = i32(entry & 7);
-    const bool isNaN = (entry & 0x7f) == 0x7f;
-    const float magnitude = isNaN ? __builtin_nanf("") : float(mantissa) * 0x1p-9f;
-    const float weight = ((entry & 0x80) != 0 ? -magnitude : magnitude) * scales[column / kFp8Block];
+    const float weight = specialValue(entry) * scales[column / kFp8Block];
     for (i64 i = 0; i < count; i++) {
       const float* x = in.data + minOf(row + i, in.count - 1) * in.stride;
       results[i * width] = __builtin_fmaf(x[listedPlace(column)] * (1 / kListedLift), weight,
@@ -298,128 +300,8 @@ MOEBIUS_NOINLINE void addListed(const DotInput& in, i64 row, i64 count, const So
   }
 }
 
-// Results of R rows and C streams.
-constexpr i64 kMostResults = 16 * 2;
-
-template <int R, int C, class T>
-MOEBIUS_INLINE void dotBlockOf(const DotInput& in, i64 row, const Source& w, i64 first, i64 apart,
-                               i64 last, float* results) {
-  const T* rows[C];
-  const float* scales[C];
-  for (i64 j = 0; j < C; j++) {
-    const i64 r = minOf(first + j * apart, last);
-    rows[j] = static_cast<const T*>(w.data) + r * w.stride;
-    if constexpr (isScaled<T>) scales[j] = w.scales + (w.firstRow + r) / kFp8Block * w.scaleStride;
-  }
-  if (dotBlock<R, C, T, !isScaled<T>>(in, row, rows, scales, results)) {
-    dotBlock<R, C, T, true>(in, row, rows, scales, results);
-  }
-  if constexpr (isListed<T>) {
-    for (i64 j = 0; j < C; j++) {
-      const i32* begins = w.specials.begins + minOf(first + j * apart, last);
-      if (begins[0] != begins[1]) [[unlikely]] {
-        addListed(in, row, R, w, begins, scales[j], results + j, C);
-      }
-    }
-  }
-}
-
-// Many products of one row each, `parts` of them: x's row p with the `rows` rows of w from
-// first + p · apart on. They are the streams, so that a product of a few rows need not begin and
-// end on its own; each runs through its rows from another place, or all would meet in the caches'
-// sets. done(p, r, result).
-template <class T, class Done>
-void dotEach(const DotInput& in, const Source& w, i64 first, i64 apart, i64 parts, i64 rows,
-             const Done& done) {
-  constexpr int C = 8;
-  constexpr i64 kTurn = 3;
-  for (i64 part = 0; part < parts; part += C) {
-    const i64 count = minOf<i64>(C, parts - part);
-    for (i64 r = 0; r < rows; r++) {
-      const T* data[C];
-      const float* scales[C];
-      i64 at[C];
-      for (i64 j = 0; j < C; j++) {
-        const i64 own = minOf(j, count - 1);
-        at[j] = (r + kTurn * own) % rows;
-        const i64 row = first + (part + own) * apart + at[j];
-        data[j] = static_cast<const T*>(w.data) + row * w.stride;
-        if constexpr (isScaled<T>) {
-          scales[j] = w.scales + (w.firstRow + row) / kFp8Block * w.scaleStride;
-        }
-      }
-      float results[kMostResults];
-      if (dotBlock<1, C, T, !isScaled<T>, true>(in, part, data, scales, results)) {
-        dotBlock<1, C, T, true, true>(in, part, data, scales, results);
-      }
-      if constexpr (isListed<T>) {
-        for (i64 j = 0; j < count; j++) {
-          const i32* begins = w.specials.begins + first + (part + j) * apart + at[j];
-          if (begins[0] != begins[1]) [[unlikely]] {
-            addListed(in, part + j, 1, w, begins, scales[j], results + j, C);
-          }
-        }
-      }
-      for (i64 j = 0; j < count; j++) done(part + j, at[j], results[j]);
-    }
-  }
-}
-
-// Odd where it can be.
-constexpr i64 streamLength(i64 rows) { return rows > 1 && rows % 2 == 0 ? rows - 1 : rows; }
-
-// Rows begin … end of w as C streams: visit(first, apart, count) for C rows at a time.
-template <int C, class Visit>
-MOEBIUS_INLINE void forStreams(i64 begin, i64 end, const Visit& visit) {
-  const i64 length = streamLength((end - begin) / C);
-  for (i64 s = 0; s < length; s++) visit(begin + s, length, i64(C));
-  for (i64 r = begin + C * length; r < end; r += C) visit(r, i64(1), minOf<i64>(C, end - r));
-}
-
-// The first lines of all streams, asked for before x is made ready: the wait for memory at the
-// beginning of a product is as long as hundreds of its steps.
-template <class T>
-MOEBIUS_INLINE void prefetchStreams(const Source& w, i64 begin, i64 end) {
-  constexpr i64 kStreams = 8;
-  constexpr i64 kLines = 4;
-  const i64 apart = streamLength((end - begin) / kStreams);
-  for (i64 j = 0; j < kStreams && begin + j * apart < end; j++) {
-    const T* row = static_cast<const T*>(w.data) + (begin + j * apart) * w.stride;
-    for (i64 line = 0; line < kLines; line++) {
-      prefetch(reinterpret_cast<const char*>(row) + line * 64);
-    }
-  }
-}
-
-// done(row, rows, first, apart, count, results, width) for every block: results[i · width + j] is
-// that of x's row + i and of w's row first + j · apart.
-template <int R, class T, class Done>
-void dotStreams(const DotInput& in, const Source& w, i64 begin, i64 end, const Done& done) {
-  constexpr int C = maxOf(1, kSums<T> / R);
-  forStreams<C>(begin, end, [&](i64 first, i64 apart, i64 count) {
-    for (i64 row = 0; row < in.count; row += R) {
-      float results[kMostResults];
-      dotBlockOf<R, C, T>(in, row, w, first, apart, end - 1, results);
-      done(row, minOf<i64>(R, in.count - row), first, apart, count, results, i64(C));
-    }
-  });
-}
-
-// The same for rows r and r + offset of w at once: done(…, results, others, width).
-template <int R, class T, class Done>
-void dotPairStreams(const DotInput& in, const Source& w, i64 offset, i64 begin, i64 end,
-                    const Done& done) {
-  constexpr int C = maxOf(1, minOf(8, kSums<T> / R));
-  forStreams<C>(begin, end, [&](i64 first, i64 apart, i64 count) {
-    for (i64 row = 0; row < in.count; row += R) {
-      float results[kMostResults];
-      float others[kMostResults];
-      dotBlockOf<R, C, T>(in, row, w, first, apart, end - 1, results);
-      dotBlockOf<R, C, T>(in, row, w, first + offset, apart, end - 1 + offset, others);
-      done(row, minOf<i64>(R, in.count - row), first, apart, count, results, others, i64(C));
-    }
-  });
-}
+// What a step of the streams may give: R rows times C streams.
+constexpr i64 kStepResults = 16;
 
 // Calls body(LaneList<R>) with the number of rows that are computed at once.
 template <class Body>

@@ -6,7 +6,7 @@
 // Bytes: b once; FLOPs: 2 per element of b and row of a; bound by the memory b is in up to about
 // four rows.
 #pragma once
-#include "dotRows.h"
+#include "dotStreams.h"
 #include "gemm.h"
 
 namespace moebius {
@@ -33,14 +33,16 @@ void dotRange(const Product& p, const Range& range, float* scratch) {
     if constexpr (isScaled<T>) b.scales += k / kFp8Block;
     const bool accumulate = p.accumulate || k > 0;
     withRows(numRows, [&]<int R>(LaneList<R>) {
-      dotStreams<R, T>(in, b, range.columnBegin, range.columnEnd,
-                       [&](i64 row, i64 rows, i64 first, i64 apart, i64 count, const float* results,
-                           i64 width) {
-        for (i64 i = 0; i < rows; i++) {
-          float* out = p.out + (range.rowBegin + row + i) * p.outStride + first;
-          for (i64 j = 0; j < count; j++) {
-            const float value = results[i * width + j];
-            out[j * apart] = accumulate ? out[j * apart] + value : value;
+      dotStreams<R, T>(in, b, range.columnBegin, range.columnEnd, [&](const DotResults& results) {
+        for (i64 i = 0; i < results.rows; i++) {
+          float* row = p.out + (range.rowBegin + results.row + i) * p.outStride + results.first;
+          for (i64 j = 0; j < results.count; j++) {
+            float* out = row + j * results.apart;
+            const float* from = results.data + i * results.width + j;
+            for (i64 step = 0; step < results.steps; step++) {
+              const float value = from[step * kStepResults];
+              out[step] = accumulate ? out[step] + value : value;
+            }
           }
         }
       });
@@ -96,20 +98,20 @@ void streamRange(const Product& p, const Range& range, float* scratch) {
 // f8, R rows of out over up to G groups of columns: rows of b in steps of a group, each row's
 // factor with its scale. As many groups at once as registers allow, so that b is read along its
 // rows.
-template <int R, int G, bool isCareful>
+template <int R, int G, class T, bool isCareful>
 MOEBIUS_NOINLINE bool streamScaledGroups(const Product& p, i64 column, i64 groups,
                                          const float* const* factors, float* sums) {
-  constexpr int V = kStepVectors<F8>;
+  constexpr int V = kStepVectors<T>;
   vf totals[G][R][V];
   MOEBIUS_UNROLL
   for (int i = 0; i < G * R * V; i++) totals[i / (R * V)][i / V % R][i % V] = zero();
   F8Codes largest = noF8Codes();
-  const F8* b = static_cast<const F8*>(p.b.data) + column;
+  const T* b = static_cast<const T*>(p.b.data) + column;
   for (i64 k = 0; k < p.k; k++, b += p.b.stride) {
     MOEBIUS_UNROLL
     for (int g = 0; g < G; g++) {
       vf wide[V];
-      widenStep<isCareful>(b + minOf<i64>(g, groups - 1) * kStep<F8>, wide, largest);
+      widenStep<isCareful>(b + minOf<i64>(g, groups - 1) * kStep<T>, wide, largest);
       MOEBIUS_UNROLL
       for (int i = 0; i < R; i++) {
         const vf factor = splat(factors[g][k * R + i]);
@@ -120,9 +122,27 @@ MOEBIUS_NOINLINE bool streamScaledGroups(const Product& p, i64 column, i64 group
   }
   MOEBIUS_UNROLL
   for (int i = 0; i < G * R * V; i++) {
-    store(sums + i * kLanes, totals[i / (R * V)][i / V % R][i % V]);
+    const vf total = totals[i / (R * V)][i / V % R][i % V];
+    store(sums + i * kLanes, isListed<T> ? total * splat(kListedRest) : total);
   }
-  return hasF8NaN(largest);
+  return !isListed<T> && hasF8NaN(largest);
+}
+
+// Adds the products with listed codes in columns begin … end of b to row `row` of out.
+MOEBIUS_NOINLINE void addListedColumns(const Product& p, i64 row, i64 begin, i64 end) {
+  const float* a = static_cast<const float*>(p.a.data);
+  float* out = p.out + row * p.outStride;
+  for (i64 k = 0; k < p.k; k++) {
+    const i32* begins = p.b.specials.begins + k;
+    for (i64 e = begins[0]; e < begins[1]; e++) {
+      const u32 entry = p.b.specials.entries[e];
+      const i64 column = i64(entry >> 8) - p.b.firstColumn;
+      if (column < begin || column >= end) continue;
+      const float factor = p.a.alongK ? a[row * p.a.stride + k] : a[k * p.a.stride + row];
+      const float weight = specialValue(entry) * (scaleAt(p.b, k, column) * (1 / kF8Unit));
+      out[column] = __builtin_fmaf(factor, weight, out[column]);
+    }
+  }
 }
 
 // One element of out at a time: the columns that fill no group.
@@ -141,17 +161,17 @@ void streamScaledRest(const Product& p, i64 column, i64 count, const float* fact
   }
 }
 
-template <int R>
+template <int R, class T>
 void streamScaledRows(const Product& p, i64 row, const Range& range, float* memory) {
-  constexpr int V = kStepVectors<F8>;
+  constexpr int V = kStepVectors<T>;
   constexpr int G = maxOf(1, kDotSums / (R * V));
   constexpr i64 kGroupsPerScale = kFp8Block / kStep<F8>;
   const float* a = static_cast<const float*>(p.a.data);
   const i64 alongRow = p.a.alongK ? p.a.stride : 1;
   const i64 alongK = p.a.alongK ? 1 : p.a.stride;
-  const auto scaled = [&](float* factors, i64 column) {
+  const auto scaled = [&](float* factors, i64 column, bool isLifted) {
     for (i64 k = 0; k < p.k; k++) {
-      const float scale = scaleAt(p.b, k, column);
+      const float scale = scaleAt(p.b, k, column) * (isLifted ? kListedLift / kF8Unit : 1.0f);
       for (int i = 0; i < R; i++) {
         factors[k * R + i] = a[(row + i) * alongRow + k * alongK] * scale;
       }
@@ -161,7 +181,9 @@ void streamScaledRows(const Product& p, i64 row, const Range& range, float* memo
     for (int i = 0; i < R; i++) {
       float* out = p.out + (row + i) * p.outStride + column;
       for (i64 at = 0; at < kStep<F8>; at++) {
-        const i64 place = isRegrouped ? f8GroupPlace(at / kLanes, at % kLanes) : at;
+        const i64 place = !isRegrouped  ? at
+                          : isListed<T> ? at % kLanes * 4 + at / kLanes
+                                        : f8GroupPlace(at / kLanes, at % kLanes);
         if (place >= count) continue;
         const float value = sums[i * kStep<F8> + at];
         out[place] = p.accumulate ? out[place] + value : value;
@@ -176,7 +198,7 @@ void streamScaledRows(const Product& p, i64 row, const Range& range, float* memo
     if (groups == 0 || column % kStep<F8> != 0) {
       const i64 toGroup = kStep<F8> - column % kStep<F8>;
       const i64 count = minOf(toGroup, range.columnEnd - column);
-      scaled(memory, column);
+      scaled(memory, column, false);
       streamScaledRest<R>(p, column, count, memory, sums);
       write(column, count, sums, false);
       column += count;
@@ -190,14 +212,19 @@ void streamScaledRows(const Product& p, i64 row, const Range& range, float* memo
       const i64 slot = block - column / kFp8Block;
       factors[g] = memory + slot * p.k * R;
       if (at == g && (g == 0 || (column + g * kStep<F8>) / kStep<F8> % kGroupsPerScale == 0)) {
-        scaled(memory + slot * p.k * R, column + g * kStep<F8>);
+        scaled(memory + slot * p.k * R, column + g * kStep<F8>, isListed<T>);
       }
     }
-    if (streamScaledGroups<R, G, false>(p, column, groups, factors, sums)) {
-      streamScaledGroups<R, G, true>(p, column, groups, factors, sums);
+    if (streamScaledGroups<R, G, T, isListed<T>>(p, column, groups, factors, sums)) {
+      streamScaledGroups<R, G, T, true>(p, column, groups, factors, sums);
     }
     for (i64 g = 0; g < groups; g++) {
       write(column + g * kStep<F8>, kStep<F8>, sums + g * R * V * kLanes, true);
+    }
+    if constexpr (isListed<T>) {
+      for (int i = 0; i < R; i++) {
+        addListedColumns(p, row + i, column, column + groups * kStep<F8>);
+      }
     }
   }
 }
@@ -205,21 +232,22 @@ void streamScaledRows(const Product& p, i64 row, const Range& range, float* memo
 // Depths whose factors fit in scratch; deeper products are packed.
 constexpr i64 kScaledDepth = kProductScratch / 16;
 
+template <class T>
 void streamScaledRange(const Product& p, const Range& range, float* scratch) {
   if (p.k > kScaledDepth) return multiplyPacked(p, range, scratch);
+  const DotArithmetic<T> arithmetic;
   i64 row = range.rowBegin;
-  for (; row + 4 <= range.rowEnd; row += 4) streamScaledRows<4>(p, row, range, scratch);
-  for (; row + 2 <= range.rowEnd; row += 2) streamScaledRows<2>(p, row, range, scratch);
-  for (; row < range.rowEnd; row++) streamScaledRows<1>(p, row, range, scratch);
+  for (; row + 4 <= range.rowEnd; row += 4) streamScaledRows<4, T>(p, row, range, scratch);
+  for (; row + 2 <= range.rowEnd; row += 2) streamScaledRows<2, T>(p, row, range, scratch);
+  for (; row < range.rowEnd; row++) streamScaledRows<1, T>(p, row, range, scratch);
 }
 
 void multiplyFewRows(const Product& p, const Range& range, float* scratch) {
-  if (p.b.alongK) {
-    return forRowType(p.b, [&]<class T>(const T*) { dotRange<T>(p, range, scratch); });
-  }
-  forWeightType(p.b.dtype, [&]<class T>(const T*) {
-    if constexpr (isScaled<T>) {
-      streamScaledRange(p, range, scratch);
+  forRowType(p.b, [&]<class T>(const T*) {
+    if (p.b.alongK) {
+      dotRange<T>(p, range, scratch);
+    } else if constexpr (isScaled<T>) {
+      streamScaledRange<T>(p, range, scratch);
     } else {
       streamRange<T>(p, range, scratch);
     }

@@ -123,8 +123,8 @@ constexpr bool kF8Regroups = true;
 // A group whose subnormal and NaN codes are dealt with elsewhere: nine instructions in place of
 // nineteen. Byte j of every 32-bit lane, moved to the top and four bits down, has its sign, its
 // exponent and its mantissa where an f32 has them, 2^-120 times as large. Subnormal codes become
-// subnormal floats, which F8Arithmetic takes for zeros. Words are shifted by multiplying: shifts run
-// in one of two units, products in both.
+// subnormal floats, which F8Arithmetic takes for zeros. Words are shifted by multiplying: shifts
+// run in one of two units, products in both.
 MOEBIUS_INLINE void f8NormalsOverUnit(const u8* p, vf* out) {
   const F8Codes codes = loadF8Codes(p);
 #if MOEBIUS_LANES == 16
@@ -194,7 +194,7 @@ MOEBIUS_INLINE void f8GroupOverUnit(const u8* p, vf* out, F8Codes&) {
 }
 constexpr i64 f8GroupPlace(i64 j, i64 i) { return j * kLanes + i; }
 constexpr bool kF8Regroups = false;
-// Without wide vectors or without a way to make subnormals cheap a list of special codes is no help.
+// Without wide vectors, or a way to make subnormals cheap, a list of special codes is no help.
 MOEBIUS_INLINE void f8NormalsOverUnit(const u8*, vf*) {}
 struct F8Arithmetic {
   F8Arithmetic() {}

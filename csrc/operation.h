@@ -36,7 +36,8 @@ struct AnyMatrix {
 };
 
 // Where the subnormal and NaN codes of f8 weights are (findSpecialCodes): of row r the entries from
-// begins[r] to begins[r + 1], each column · 256 + code. Null where nobody looked, or found too many.
+// begins[r] to begins[r + 1], each column · 256 + code. Null where nobody looked or found too
+// many.
 struct SpecialCodes {
   const i32* begins;
   const u32* entries;
