@@ -13,6 +13,7 @@ import { compiledKernels } from './compiled/operations.ts';
 import type { Kernels } from './kernels.ts';
 import type { NativeAddon, Roofline } from './native/addon.ts';
 import { NativeHost } from './native/host.ts';
+import { offerRecorder } from './recording.ts';
 
 /** Pages are the system's until they are written to, so chunks may be large. */
 const CHUNK_BYTES = 64 * 2 ** 20;
@@ -35,19 +36,20 @@ export function createNativeKernels(addon: NativeAddon, options: NativeOptions =
   const { isa, threads } = nativeSettings(addon, options);
   const host = new NativeHost(addon, addon.isas.indexOf(isa), threads);
   const call = new KernelCall(host);
-  return {
+  const kernels: Kernels = {
     name: 'native',
     createArena: () =>
       new ChunkArena((byteLength) => host.allocate(byteLength), CHUNK_BYTES, {
         mostChunkBytes: MOST_CHUNK_BYTES,
         giveBack: (memory) => {
-          // What waits may point into it.
-          call.flush();
+          call.waitToGiveBack();
           host.giveBack(memory);
         },
       }),
     ...compiledKernels(call),
   };
+  offerRecorder(kernels, (work) => call.record(() => work(kernels)));
+  return kernels;
 }
 
 /** The choices that `options` amount to on this machine. */

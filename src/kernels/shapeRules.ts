@@ -117,6 +117,21 @@ export function isSamplingRule({ temperature, topK, topP, minP }: SamplingRule):
   );
 }
 
+/** A rule that can be used, and a position, for every row of logits. */
+export function needSampling(args: {
+  readonly logits_TV: Tensor;
+  readonly rules: readonly SamplingRule[];
+  readonly positions: readonly number[];
+}): void {
+  const { rules, positions } = args;
+  const tokens = numRows(args.logits_TV);
+  const fits = rules.length === tokens && positions.length === tokens;
+  assert(fits, fits ? '' : `${rules.length} rules, ${positions.length} positions, ${tokens} rows`);
+  for (let row = 0; row < tokens; row++) {
+    assert(isSamplingRule(at(rules, row)), 'sampleTokens: a rule outside its range');
+  }
+}
+
 /** What attention and its backward share: N, P and V follow from the three inputs. */
 export function needAttention(
   operation: string,

@@ -16,12 +16,12 @@ import type { Operation, OperationArgs } from './kernels.ts';
 import {
   isFloat,
   isSameView,
-  isSamplingRule,
   needApart,
   needAttention,
   needMatrix,
   needRule,
   needSameShape,
+  needSampling,
   needSequences,
   needShape,
   needSwigluEnd,
@@ -305,14 +305,7 @@ export const checks: Operations = {
     assert(numColumns(logits_TV) > 0, 'sampleTokens: an empty vocabulary');
     needShape('sampleTokens: ids', ids_T, [tokens]);
     needShape('sampleTokens: logProbabilities', logProbabilities_T, [tokens]);
-    const fits = rules.length === tokens && positions.length === tokens;
-    assert(
-      fits,
-      fits ? '' : `${rules.length} rules, ${positions.length} positions, ${tokens} rows`,
-    );
-    for (const rule of rules) {
-      assert(isSamplingRule(rule), 'sampleTokens: a rule outside its range');
-    }
+    needSampling({ logits_TV, rules, positions });
     needApart('sampleTokens', { ids_T, logProbabilities_T }, { logits_TV });
     needApart('sampleTokens', { ids_T }, { logProbabilities_T });
   },

@@ -40,13 +40,10 @@ export function runRows(
   const { rows, caches } = args;
   const { end, embedding, shared } = model;
   assert(end !== null && embedding !== null, 'serving runs the whole model');
-  const preNorm = allocateF32(context, rows.count, shared.config.hiddenSize);
+  // Blocks work in place.
+  const preNorm = embeddingForward(context, embedding, rows.ids);
   const postNorm = allocateF32(context, ...preNorm.shape);
-  const mark = context.arena.mark();
-  const x = embeddingForward(context, embedding, rows.ids);
-  context.kernels.copy({ out: preNorm, x });
   for (const block of model.blocks) blockRows(context, shared, block, { x: preNorm, rows, caches });
-  context.arena.release(mark);
   normForward(context, end.norm, { x: preNorm, eps: end.eps, out: postNorm });
   return { postNorm, preNorm };
 }

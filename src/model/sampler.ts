@@ -4,7 +4,7 @@
  */
 import { assert, at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
-import type { F32, Kernels, SamplingRule } from '../kernels/kernels.ts';
+import type { F32, I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
 import { isSamplingRule } from '../kernels/shapeRules.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { numRows } from '../tensor/tensor.ts';
@@ -33,23 +33,59 @@ export async function sampleRows(
     readonly rules: readonly SamplingRule[];
     readonly positions: readonly number[];
   },
-): Promise<{ readonly ids: Int32Array; readonly logProbabilities: Float32Array }> {
+): Promise<SampledRows> {
   const { logits, rules, positions } = args;
   assert(rules.length === numRows(logits), 'a rule for every row');
+  checkRules(rules);
+  const sampled = allocateSampled(arena, rules.length);
+  kernels.sampleTokens({ ...sampled, logits_TV: logits, rules, positions });
+  return readSampled(kernels, sampled);
+}
+
+export interface SampledRows {
+  readonly ids: Int32Array;
+  readonly logProbabilities: Float32Array;
+}
+
+/** Outputs of `sampleTokens`. */
+export interface SampledTensors {
+  readonly ids_T: I32;
+  readonly logProbabilities_T: F32;
+}
+
+export function allocateSampled(arena: Arena, numRows: number): SampledTensors {
+  return {
+    ids_T: arena.allocate('i32', [numRows]),
+    logProbabilities_T: arena.allocate('f32', [numRows]),
+  };
+}
+
+/** @throws sampling.invalid */
+export function checkRules(rules: readonly SamplingRule[]): void {
   for (let row = 0; row < rules.length; row++) {
     // Rows of one sequence share its rule.
     if (row === 0 || rules[row] !== rules[row - 1]) checkSampling(at(rules, row));
   }
-  const ids_T = arena.allocate('i32', [rules.length]);
-  const logProbabilities_T = arena.allocate('f32', [rules.length]);
-  kernels.sampleTokens({ ids_T, logProbabilities_T, logits_TV: logits, rules, positions });
+}
+
+/** @throws sampling.nonFinite when the model gave no usable logits */
+export async function readSampled(
+  kernels: Kernels,
+  { ids_T, logProbabilities_T }: SampledTensors,
+): Promise<SampledRows> {
   const ids = await kernels.read(ids_T);
   const logProbabilities = await kernels.read(logProbabilities_T);
+  return finite({ ids, logProbabilities });
+}
+
+/** @throws sampling.nonFinite */
+export function finite(rows: SampledRows): SampledRows {
+  const { ids, logProbabilities } = rows;
   for (let row = 0; row < ids.length; row++) {
     const id = at(ids, row);
     if (id < 0) throw nonFinite(-1 - id, at(logProbabilities, row));
   }
-  return { ids, logProbabilities };
+  return rows;
 }
 
 function nonFinite(id: number, logit: number): MoebiusError {

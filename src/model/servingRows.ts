@@ -14,6 +14,7 @@ import { MoebiusError } from '../base/errors.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { F32, I32, Kernels } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
+import { elements, hostArray, reshape } from '../tensor/tensor.ts';
 import { checkIds } from './microBatch.ts';
 
 /** Tokens of one sequence at consecutive positions, in the shape of `program/instruction.ts`. */
@@ -97,26 +98,20 @@ export function uploadServingRows(args: {
     count += sequence.ids.length;
     others.push(sequence);
   }
-  const allIds = new Int32Array(count);
-  const positions = new Int32Array(count);
-  const slots = new Int32Array(count);
-  const { blockSize } = caches;
-  for (const [i, { ids, firstPosition, blocks }] of sequences.entries()) {
-    const firstRow = at(firstRows, i);
-    allIds.set(ids, firstRow);
-    for (let k = 0; k < ids.length; k++) {
-      const position = firstPosition + k;
-      positions[firstRow + k] = position;
-      const block = at(blocks, Math.floor(position / blockSize));
-      slots[firstRow + k] = block * blockSize + (position % blockSize);
-    }
+  const numbers: RowNumbers = {
+    ids: new Int32Array(count),
+    positions: new Int32Array(count),
+    slots: new Int32Array(count),
+  };
+  for (let i = 0; i < sequences.length; i++) {
+    writeRows(numbers, at(firstRows, i), at(sequences, i), caches.blockSize);
   }
-  checkIds(allIds, { vocabSize: args.vocabSize, lowest: 0 });
+  checkIds(numbers.ids, { vocabSize: args.vocabSize, lowest: 0 });
   return {
     count,
-    ids: upload(allIds),
-    positions: upload(positions),
-    slots: upload(slots),
+    ids: upload(numbers.ids),
+    positions: upload(numbers.positions),
+    slots: upload(numbers.slots),
     prompts,
     cached: others.length === 0 ? null : uploadCached(others, upload),
     firstRows,
@@ -132,22 +127,176 @@ function uploadCached(
     width = Math.max(width, blocks.length);
     count += ids.length;
   }
-  const table = new Int32Array(sequences.length * width);
-  const owners = new Int32Array(count);
-  const lengths = new Int32Array(count);
+  const numbers: CachedNumbers = {
+    width,
+    table: new Int32Array(sequences.length * width),
+    owners: new Int32Array(count),
+    lengths: new Int32Array(count),
+  };
+  writeCached(numbers, sequences);
+  return {
+    blockTable: upload(numbers.table, [sequences.length, width]),
+    sequence_T: upload(numbers.owners),
+    length_T: upload(numbers.lengths),
+  };
+}
+
+/** One of each per row. */
+interface RowNumbers {
+  readonly ids: Int32Array;
+  readonly positions: Int32Array;
+  readonly slots: Int32Array;
+}
+
+/** Of rows that attend to the cache. */
+interface CachedNumbers {
+  /** Of a sequence's line in `table`; what lies behind its blocks is not looked at. */
+  readonly width: number;
+  readonly table: Int32Array;
+  readonly owners: Int32Array;
+  readonly lengths: Int32Array;
+}
+
+function writeRows(
+  to: RowNumbers,
+  firstRow: number,
+  { ids, firstPosition, blocks }: SequenceRows,
+  blockSize: number,
+): void {
+  for (let k = 0; k < ids.length; k++) {
+    const position = firstPosition + k;
+    to.ids[firstRow + k] = at(ids, k);
+    to.positions[firstRow + k] = position;
+    const block = at(blocks, Math.floor(position / blockSize));
+    to.slots[firstRow + k] = block * blockSize + (position % blockSize);
+  }
+}
+
+function writeCached(to: CachedNumbers, sequences: readonly SequenceRows[]): void {
   let row = 0;
-  for (const [i, { ids, firstPosition, blocks }] of sequences.entries()) {
-    table.set(blocks, i * width);
+  for (let i = 0; i < sequences.length; i++) {
+    const { ids, firstPosition, blocks } = at(sequences, i);
+    for (let b = 0; b < blocks.length; b++) to.table[i * to.width + b] = at(blocks, b);
     for (let k = 0; k < ids.length; k++, row++) {
-      owners[row] = i;
-      lengths[row] = firstPosition + k + 1;
+      to.owners[row] = i;
+      to.lengths[row] = firstPosition + k + 1;
     }
   }
-  return {
-    blockTable: upload(table, [sequences.length, width]),
-    sequence_T: upload(owners),
-    length_T: upload(lengths),
-  };
+}
+
+/** Sizes of a pass over a few rows that all attend to the cache. */
+export interface FewRowsShape {
+  readonly numRows: number;
+  readonly numSequences: number;
+  /** Blocks a sequence may have. */
+  readonly width: number;
+}
+
+/** Integers in a cache line: what the width of a table is rounded up to. */
+const LINE = 16;
+
+/**
+ * Rows that are written anew for every pass of one shape, in the same tensors; row after row in the
+ * order of the sequences.
+ */
+export class FewRows {
+  readonly shape: FewRowsShape;
+  /** In which `firstRows` are those of the last `write`. */
+  readonly rows: ServingRows;
+  readonly #firstRows: number[];
+  readonly #kernels: Kernels;
+  readonly #limits: { caches: LatentCaches; vocabSize: number; maxPositions: number };
+  readonly #all: I32;
+  /** What `#all` holds: its own bytes where the host can reach them. */
+  #numbers: RowNumbers & CachedNumbers & { readonly all: Int32Array };
+
+  constructor(args: {
+    kernels: Kernels;
+    arena: Arena;
+    shape: FewRowsShape;
+    caches: LatentCaches;
+    vocabSize: number;
+    maxPositions: number;
+  }) {
+    const { kernels, arena, shape, caches, vocabSize, maxPositions } = args;
+    const { numRows, numSequences, width } = shape;
+    const each = Math.ceil(numRows / LINE) * LINE;
+    const total = 5 * each + numSequences * width;
+    this.shape = shape;
+    this.#firstRows = new Array<number>(numSequences).fill(0);
+    this.#kernels = kernels;
+    this.#limits = { caches, vocabSize, maxPositions };
+    // One tensor, so that it is written at once.
+    this.#all = arena.allocate('i32', [total]);
+    kernels.write(this.#all, new Int32Array(total));
+    const { buffer } = this.#all.memory;
+    const all = buffer === null ? new Int32Array(total) : hostArray(this.#all);
+    this.#numbers = numbersIn(all, shape);
+    const part = (i: number): I32 => elements(this.#all, i * each, i * each + numRows);
+    this.rows = {
+      count: numRows,
+      ids: part(0),
+      positions: part(1),
+      slots: part(2),
+      prompts: [0],
+      cached: {
+        blockTable: reshape(elements(this.#all, 5 * each, total), [numSequences, width]),
+        sequence_T: part(3),
+        length_T: part(4),
+      },
+      firstRows: this.#firstRows,
+    };
+  }
+
+  /** The shape of sequences that all have something in the cache, else null. */
+  static shapeOf(sequences: readonly SequenceRows[]): FewRowsShape | null {
+    let [numRows, width] = [0, 0];
+    for (let i = 0; i < sequences.length; i++) {
+      const { ids, firstPosition, blocks } = at(sequences, i);
+      if (firstPosition === 0) return null;
+      numRows += ids.length;
+      width = Math.max(width, blocks.length);
+    }
+    return { numRows, numSequences: sequences.length, width: Math.ceil(width / LINE) * LINE };
+  }
+
+  /**
+   * Writes to the host's memory where it can: operations on these rows have run by then.
+   *
+   * @param sequences of this shape
+   * @throws input.tokenOutOfRange, input.tooLong, as `uploadServingRows`
+   */
+  write(sequences: readonly SequenceRows[]): void {
+    const { buffer } = this.#all.memory;
+    const isHere = buffer === this.#numbers.all.buffer;
+    // Memory that moved when it grew.
+    if (buffer !== null && !isHere) this.#numbers = numbersIn(hostArray(this.#all), this.shape);
+    const numbers = this.#numbers;
+    const limits = this.#limits;
+    let row = 0;
+    for (let i = 0; i < sequences.length; i++) {
+      const sequence = at(sequences, i);
+      checkSequence(sequence, limits);
+      this.#firstRows[i] = row;
+      writeRows(numbers, row, sequence, limits.caches.blockSize);
+      row += sequence.ids.length;
+    }
+    checkIds(numbers.ids, { vocabSize: limits.vocabSize, lowest: 0 });
+    writeCached(numbers, sequences);
+    if (buffer === null) this.#kernels.write(this.#all, numbers.all);
+  }
+}
+
+/** One kind of number behind the other, each from a line of its own. */
+function numbersIn(
+  all: Int32Array,
+  { numRows, width }: FewRowsShape,
+): RowNumbers & CachedNumbers & { readonly all: Int32Array } {
+  const each = Math.ceil(numRows / LINE) * LINE;
+  const view = (i: number): Int32Array => all.subarray(i * each, i * each + numRows);
+  const table = all.subarray(5 * each);
+  const rows = { ids: view(0), positions: view(1), slots: view(2) };
+  return { all, ...rows, owners: view(3), lengths: view(4), width, table };
 }
 
 function checkSequence(

@@ -8,15 +8,16 @@
  * one, else with the last module again, one position on. What a draft leaves in a cache is written
  * over once its position is settled, so a wrong one costs acceptance and never a token.
  */
-import { assert, at } from '../base/assert.ts';
+import { AssertionError, assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { RunResult, ServingExecutor } from '../executor/executor.ts';
 import { oneRank } from '../kernels/collectives.ts';
 import type { I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
 import type { StepContext } from '../model/context.ts';
+import { type DecodePass, DecodePasses, type WantedRows } from '../model/decodePasses.ts';
 import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
 import { createRoutingCounts, type Model } from '../model/model.ts';
-import { sampleRows } from '../model/sampler.ts';
+import { type SampledRows, sampleRows } from '../model/sampler.ts';
 import {
   createLatentCaches,
   type LatentCaches,
@@ -51,7 +52,11 @@ type SampleRequest = Extract<ServingInstruction, { kind: 'sample' }>['sequences'
 /** The pass that was run last, until the next one. */
 interface LastPass {
   readonly states: States;
-  readonly rows: ReadonlyMap<number, PlacedTokens>;
+  readonly sequences: readonly SequenceTokens[];
+  /** Of each sequence. */
+  readonly firstRows: readonly number[];
+  /** null where the rows were laid out for this pass alone. */
+  readonly decode: DecodePass | null;
 }
 
 interface PlacedTokens {
@@ -64,6 +69,7 @@ export class LocalServingExecutor implements ServingExecutor {
   readonly #arena: Arena;
   readonly #caches: LatentCaches;
   readonly #context: StepContext;
+  readonly #decodePasses: DecodePasses;
   readonly #mark: ArenaMark;
   #last: LastPass | null = null;
   /** Per sequence and module: positions its cache holds, from 0 without a gap. */
@@ -92,24 +98,25 @@ export class LocalServingExecutor implements ServingExecutor {
         mtpHidden: options.mtpHidden,
       },
     };
+    this.#decodePasses = new DecodePasses(
+      { ...this.#context, arena: kernels.createArena('decoding') },
+      model,
+      { caches: this.#caches, maxPositions: options.maxPositions },
+    );
   }
 
   async run(programs: readonly Program<ServingInstruction>[]): Promise<RunResult<TokensOutcome>> {
     const { clock } = this.#options;
+    const { instructions } = onlyProgram(programs);
     const spans: Span[] = [];
     const outcomes: TokensOutcome[] = [];
-    for (const [index, instruction] of onlyProgram(programs).instructions.entries()) {
+    for (let index = 0; index < instructions.length; index++) {
+      const instruction = at(instructions, index);
       const start = clock.now();
-      if (instruction.kind === 'sample')
-        outcomes.push(...(await this.#sample(instruction.sequences)));
+      if (instruction.kind === 'sample') await this.#sample(instruction.sequences, outcomes);
       else this.#run(instruction.sequences);
-      spans.push({
-        rank: 0,
-        name: instruction.kind,
-        instruction: index,
-        start,
-        end: clock.now(),
-      });
+      const end = clock.now();
+      spans.push({ rank: 0, name: instruction.kind, instruction: index, start, end });
     }
     return { spans, outcomes };
   }
@@ -117,6 +124,12 @@ export class LocalServingExecutor implements ServingExecutor {
   #run(sequences: readonly SequenceTokens[]): void {
     this.#arena.release(this.#mark);
     this.#last = null;
+    const decode = this.#decodePasses.run(sequences);
+    if (decode !== null) {
+      const { states, firstRows } = decode;
+      this.#last = { states, sequences, firstRows, decode };
+      return;
+    }
     const { model } = this.#options;
     for (const { sequenceId, firstPosition } of sequences) {
       if (firstPosition === 0)
@@ -127,65 +140,58 @@ export class LocalServingExecutor implements ServingExecutor {
     }
     const rows = this.#upload(sequences);
     const states = runRows(this.#context, model, { rows, caches: this.#caches });
-    const placed = new Map<number, PlacedTokens>();
-    for (const [i, tokens] of sequences.entries()) {
-      placed.set(tokens.sequenceId, { firstRow: at(rows.firstRows, i), tokens });
-    }
-    this.#last = { states, rows: placed };
+    this.#last = { states, sequences, firstRows: rows.firstRows, decode };
   }
 
-  /** One hop to the host for all sequences, and one more for every draft that is wanted. */
-  async #sample(requests: readonly SampleRequest[]): Promise<TokensOutcome[]> {
-    assert(this.#last !== null, 'a sample follows a pass');
-    const { states, rows } = this.#last;
+  /**
+   * One hop to the host for all sequences, and one more for every draft that is wanted.
+   *
+   * Plain loops: whatever is called between two tokens comes from memory.
+   */
+  async #sample(requests: readonly SampleRequest[], outcomes: TokensOutcome[]): Promise<void> {
+    const last = this.#last;
+    assert(last !== null, 'a sample follows a pass');
     const chosen: number[] = [];
     const rules: SamplingRule[] = [];
     const positions: number[] = [];
-    for (const request of requests) {
-      const { firstRow, tokens } = placedOf(rows, request);
+    for (let r = 0; r < requests.length; r++) {
+      const request = at(requests, r);
+      const { firstRow, tokens } = placedOf(last, request);
       for (let i = tokens.ids.length - request.positions; i < tokens.ids.length; i++) {
         chosen.push(firstRow + i);
         rules.push(request.sampling);
         positions.push(tokens.firstPosition + i + 1);
       }
     }
-    const { ids, logProbabilities } = await this.#sampleRows(states, { chosen, rules, positions });
-    const outcomes: TokensOutcome[] = [];
+    const wanted: WantedRows = { chosen, rules, positions };
+    const rows = await (last.decode?.sample(wanted) ?? this.#sampleRows(last.states, wanted));
     const drafting: DraftSequence[] = [];
-    const drafts = new Map<number, number[]>();
     let next = 0;
-    for (const request of requests) {
+    for (let r = 0; r < requests.length; r++) {
+      const request = at(requests, r);
       const { sequenceId } = request;
-      const { firstRow, tokens } = placedOf(rows, request);
-      const end = next + request.positions;
-      const sampled = Array.from(ids.subarray(next, end));
-      const own: number[] = [];
-      if (request.numDrafts > 0 && this.#isCovered(sequenceId, { depth: 1, tokens })) {
-        const first = tokens.ids.length - request.positions;
-        const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
-        const { firstPosition, blocks } = tokens;
-        const nextIds = [...tokens.ids.slice(1, first + 1), ...accepted.tokens];
-        drafting.push({ request, ids: nextIds, firstPosition, blocks, firstState: firstRow });
-        drafts.set(sequenceId, own);
+      const sampled: number[] = [];
+      const logProbabilities: number[] = [];
+      for (const end = next + request.positions; next < end; next++) {
+        sampled.push(at(rows.ids, next));
+        logProbabilities.push(at(rows.logProbabilities, next));
       }
-      outcomes.push({
-        kind: 'tokens',
-        sequenceId,
-        sampled,
-        logProbabilities: Array.from(logProbabilities.subarray(next, end)),
-        drafts: own,
-      });
-      next = end;
+      const drafts: number[] = [];
+      outcomes.push({ kind: 'tokens', sequenceId, sampled, logProbabilities, drafts });
+      if (request.numDrafts === 0) continue;
+      const { firstRow, tokens } = placedOf(last, request);
+      if (!this.#isCovered(sequenceId, { depth: 1, tokens })) continue;
+      const first = tokens.ids.length - request.positions;
+      const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
+      const { firstPosition, blocks } = tokens;
+      const ids = [...tokens.ids.slice(1, first + 1), ...accepted.tokens];
+      drafting.push({ request, drafts, ids, firstPosition, blocks, firstState: firstRow });
     }
-    await this.#draft(drafting, { states, drafts });
-    return outcomes;
+    if (drafting.length > 0) await this.#draft(drafting, last.states);
   }
 
-  /** Adds to `drafts` for every one of the sequences, whose module caches have no gap. */
-  async #draft(
-    drafting: readonly DraftSequence[],
-    { states, drafts }: { states: States; drafts: ReadonlyMap<number, number[]> },
-  ): Promise<void> {
+  /** Adds to the drafts of every one of the sequences, whose module caches have no gap. */
+  async #draft(drafting: readonly DraftSequence[], states: States): Promise<void> {
     // Prompts first: the order in which rows are laid out.
     let sequences: readonly DraftSequence[] = drafting.toSorted(
       (a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition),
@@ -194,9 +200,7 @@ export class LocalServingExecutor implements ServingExecutor {
     for (let depth = 1; sequences.length > 0; depth++) {
       const pass = this.#runModule({ depth, sequences, states: from });
       const sampled = await this.#sampleLast(pass);
-      for (const [i, { request }] of sequences.entries()) {
-        drafts.get(request.sequenceId)?.push(at(sampled, i));
-      }
+      for (const [i, { drafts }] of sequences.entries()) drafts.push(at(sampled, i));
       sequences = this.#goOn(pass, sampled);
       from = pass.states;
     }
@@ -272,11 +276,7 @@ export class LocalServingExecutor implements ServingExecutor {
   }
 
   /** Tokens behind chosen rows of some states. */
-  #sampleRows(
-    states: States,
-    args: { chosen: readonly number[]; rules: SamplingRule[]; positions: number[] },
-  ): ReturnType<typeof sampleRows> {
-    const { chosen, rules, positions } = args;
+  #sampleRows(states: States, { chosen, rules, positions }: WantedRows): Promise<SampledRows> {
     const rows = this.#integers(chosen);
     const logits = logitsOfRows(this.#context, this.#options.model, { states, rows });
     return sampleRows(this.#context, { logits, rules, positions });
@@ -300,6 +300,8 @@ export class LocalServingExecutor implements ServingExecutor {
 /** A sequence that a module continues: the ids are its second inputs. */
 interface DraftSequence extends SequenceRows {
   readonly request: SampleRequest;
+  /** Of its outcome. */
+  readonly drafts: number[];
   /** The row of the states before that its first id continues; the others follow it. */
   readonly firstState: number;
 }
@@ -315,11 +317,14 @@ interface DraftPass {
 }
 
 function placedOf(
-  rows: ReadonlyMap<number, PlacedTokens>,
+  { sequences, firstRows }: LastPass,
   { sequenceId, positions }: SampleRequest,
 ): PlacedTokens {
-  const placed = rows.get(sequenceId);
-  assert(placed !== undefined, 'the sequence was run');
-  assert(positions >= 1 && positions <= placed.tokens.ids.length, 'positions within the pass');
-  return placed;
+  for (let i = 0; i < sequences.length; i++) {
+    const tokens = at(sequences, i);
+    if (tokens.sequenceId !== sequenceId) continue;
+    assert(positions >= 1 && positions <= tokens.ids.length, 'positions within the pass');
+    return { firstRow: at(firstRows, i), tokens };
+  }
+  throw new AssertionError('the sequence was not run');
 }

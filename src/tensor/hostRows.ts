@@ -30,6 +30,10 @@ export function unpackRows<D extends DType>(tensor: Tensor<D>, elements: HostArr
     `write of ${elements.length} elements to shape [${tensor.shape}]`,
   );
   const all = hostArray(tensor);
+  if (isContiguous(tensor)) {
+    all.set(elements);
+    return;
+  }
   const width = numColumns(tensor);
   for (let row = 0; row < numRows(tensor); row++) {
     all.set(elements.subarray(row * width, (row + 1) * width), row * tensor.rowStride);

@@ -14,7 +14,10 @@
 import { assert } from '../../base/assert.ts';
 import type { DType } from '../../tensor/dtype.ts';
 import { type Memory, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
-import type { Weight } from '../kernels.ts';
+import type { I32, Weight } from '../kernels.ts';
+import { needRecorded, type Recording } from '../recording.ts';
+import { needIndices } from './indices.ts';
+import { CompiledRecorder, type PreparedRuns } from './recorder.ts';
 
 /** Where compiled operations run: the C++ addon, or a WebAssembly module. */
 export interface KernelHost {
@@ -37,6 +40,8 @@ export interface KernelHost {
   readonly canQueue: boolean;
   /** Runs the first `operations` of `arguments`, in order. */
   run(operations: number): void;
+  /** Absent where arguments have one place only. */
+  readonly prepared?: Pick<PreparedRuns, 'prepare' | 'mostNumbers'>;
 }
 
 const DTYPE_NUMBERS: Record<DType, number> = { f32: 0, bf16: 1, f16: 2, f8e4m3: 3, i32: 4 };
@@ -69,6 +74,8 @@ export class KernelCall {
   #next = 0;
   #listMemory: Memory | null = null;
   #hasList = false;
+  #recorder: CompiledRecorder | null = null;
+  #generation = 0;
 
   constructor(host: KernelHost) {
     this.#host = host;
@@ -103,7 +110,7 @@ export class KernelCall {
 
   /** Read by `Args::matrix`, `vector` or `any`: address, rows, columns, row stride, dtype. */
   tensor(tensor: Tensor): this {
-    if (this.#isQueuing) this.#held.add(tensor.memory);
+    this.#hold(tensor.memory);
     this.#packing?.push(tensor.memory);
     const values = this.#arguments;
     const next = this.#next;
@@ -139,7 +146,7 @@ export class KernelCall {
   /** Where a contiguous tensor that may be left out begins. */
   #address(tensor: Tensor | undefined): this {
     if (tensor === undefined) return this.number(0);
-    if (this.#isQueuing) this.#held.add(tensor.memory);
+    this.#hold(tensor.memory);
     this.#packing?.push(tensor.memory);
     return this.number(this.#host.addressOf(tensor.memory) + tensor.byteOffset);
   }
@@ -157,13 +164,30 @@ export class KernelCall {
 
   /** Read by `Args::list`; one list per call. */
   list(values: readonly number[]): this {
+    assert(this.#recorder === null, 'a list that cannot be recorded');
+    return this.listOf(values.length, (place) => place.set(values));
+  }
+
+  /** A list of so many numbers as `write` writes it; a recording writes it anew each time. */
+  listOf(length: number, write: (place: Float64Array) => void): this {
     assert(!this.#hasList, 'an operation takes one list at most');
     this.#hasList = true;
-    const memory = this.#roomForList(values.length);
+    const memory = this.#roomForList(length);
     const { buffer, byteOffset = 0 } = memory;
     assert(buffer !== null, 'a list lies in host memory');
-    new Float64Array(buffer, byteOffset, values.length).set(values);
-    return this.number(this.#host.addressOf(memory)).number(values.length);
+    const place = new Float64Array(buffer, byteOffset, length);
+    write(place);
+    if (this.#recorder !== null) {
+      this.#recorder.addList(place, write);
+      // The recording keeps it.
+      this.#listMemory = null;
+    }
+    return this.number(this.#host.addressOf(memory)).number(length);
+  }
+
+  /** What runs later, or again, must still be there. */
+  #hold(memory: Memory): void {
+    if (this.#isQueuing || this.#recorder !== null) this.#held.add(memory);
   }
 
   /** Arguments as `write` writes them, for `packed`; they are not passed yet. */
@@ -184,7 +208,7 @@ export class KernelCall {
   packed({ numbers, memories }: PackedArguments): this {
     this.#arguments.set(numbers, this.#next);
     this.#next += numbers.length;
-    if (this.#isQueuing) for (const memory of memories) this.#held.add(memory);
+    for (let i = 0; i < memories.length; i++) this.#hold(memories[i] as Memory);
     return this;
   }
 
@@ -202,6 +226,7 @@ export class KernelCall {
 
   #close(operation: number): void {
     assert(this.#next <= this.#arguments.length, 'too many arguments');
+    if (this.#recorder !== null) needRecorded(this.#host.operations[operation] ?? '');
     this.#arguments[this.#start] = operation;
     this.#arguments[this.#start + 1] = this.#next - this.#start - HEAD;
     this.#start = this.#next;
@@ -212,6 +237,7 @@ export class KernelCall {
   flush(): void {
     const count = this.#queued;
     if (count === 0) return;
+    this.#recorder?.add(this.#arguments.subarray(0, this.#start), count, this.#held);
     this.#start = 0;
     this.#queued = 0;
     try {
@@ -219,6 +245,55 @@ export class KernelCall {
     } finally {
       this.#held.clear();
     }
+  }
+
+  /** Indices that the next operation follows, as `needIndices`; a recording looks again. */
+  indices(what: string, indices: I32, limit: number, least = 0): void {
+    needIndices(what, indices, limit, least);
+    this.#recorder?.addIndices(what, indices, limit, least);
+  }
+
+  /** Before the host reads or writes a tensor. */
+  wait(): void {
+    assert(this.#recorder === null, 'a recording reads or writes a tensor');
+    this.flush();
+  }
+
+  /** Counts up whenever memory is given back: what was packed or recorded before may be stale. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  /** Before memory is given back. */
+  waitToGiveBack(): void {
+    assert(this.#recorder === null, 'a recording gives memory back');
+    // What waits may point into it.
+    this.flush();
+    this.#generation++;
+  }
+
+  /** Runs `work` and writes down what crosses; the host must have `prepared`. */
+  record(work: () => void): Recording {
+    const { prepared } = this.#host;
+    assert(prepared !== undefined && this.#recorder === null, 'one recording at a time');
+    this.flush();
+    const call = this;
+    const recorder = new CompiledRecorder({
+      prepare: (numbers, operations) => prepared.prepare(numbers, operations),
+      mostNumbers: prepared.mostNumbers,
+      flush: () => call.flush(),
+      get generation() {
+        return call.#generation;
+      },
+    });
+    this.#recorder = recorder;
+    try {
+      work();
+      this.flush();
+    } finally {
+      this.#recorder = null;
+    }
+    return recorder.finish();
   }
 
   #roomForList(length: number): Memory {

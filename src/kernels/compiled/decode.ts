@@ -5,7 +5,6 @@ import { mlaDecodeSizes } from '../decodeShapes.ts';
 import type { Kernels, RoutingRule } from '../kernels.ts';
 import { SameParts } from '../sameParts.ts';
 import type { KernelCall, PackedArguments } from './call.ts';
-import { needIndices } from './indices.ts';
 import { passRule } from './routing.ts';
 
 type Decode = Pick<Kernels, 'mlaDecode' | 'feedForwardDecode'>;
@@ -20,17 +19,17 @@ export function decodeKernels(call: KernelCall): Decode {
       const { x_TD, positions_T, slots_T, cache, blockTable, sequence_T, length_T, table } = args;
       const { heads, nope, value } = mlaDecodeSizes(args);
       const blockSize = at(cache.shape, 1);
-      needIndices('mlaDecode: position', positions_T, at(table.shape, 0));
-      needIndices('mlaDecode: slot', slots_T, numRows(cache));
-      needIndices('mlaDecode: block', blockTable, at(cache.shape, 0));
-      needIndices('mlaDecode: sequence', sequence_T, at(blockTable.shape, 0));
-      needIndices('mlaDecode: length', length_T, at(blockTable.shape, 1) * blockSize + 1, 1);
+      call.indices('mlaDecode: position', positions_T, at(table.shape, 0));
+      call.indices('mlaDecode: slot', slots_T, numRows(cache));
+      call.indices('mlaDecode: block', blockTable, at(cache.shape, 0));
+      call.indices('mlaDecode: sequence', sequence_T, at(blockTable.shape, 0));
+      call.indices('mlaDecode: length', length_T, at(blockTable.shape, 1) * blockSize + 1, 1);
       const { gain, qLatent, q, kvDown, kvGain, kv, o, numHeads, eps, latentEps, scale } = args;
       call.beginQueued().tensor(x_TD).tensor(positions_T).tensor(slots_T).tensor(cache);
       call.tensor(blockTable).tensor(sequence_T).tensor(length_T);
       const weights = [table, gain, qLatent?.down, qLatent?.gain, q, kvDown, kvGain, kv, o];
       const numbers = [blockSize, heads, nope, value, eps, latentEps, scale];
-      const packed = attention.of(o, [...weights, ...numbers, numHeads], () =>
+      const packed = attention.of(o, [...weights, ...numbers, numHeads, call.generation], () =>
         call.pack(() => {
           call.tensor(table).tensor(gain).optionalWeight(qLatent?.down).optional(qLatent?.gain);
           call.weight(q).weight(kvDown).tensor(kvGain).weight(kv).weight(o);
@@ -44,7 +43,7 @@ export function decodeKernels(call: KernelCall): Decode {
       const networks = [gain, mlp?.gateUp, mlp?.down, routed?.gateUp, routed?.down];
       const rule = routed?.rule ?? NO_RULE;
       const routing = [routed?.router, routed?.bias_E, routed?.counts_E, rule, eps];
-      const packed = feedForward.of(gain, [...networks, ...routing], () =>
+      const packed = feedForward.of(gain, [...networks, ...routing, call.generation], () =>
         call.pack(() => {
           call.tensor(gain).optionalWeight(mlp?.gateUp).optionalWeight(mlp?.down);
           call.optionalWeight(routed?.router).optional(routed?.bias_E).optional(routed?.counts_E);

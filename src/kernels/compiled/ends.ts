@@ -12,7 +12,7 @@ export function endKernels(call: KernelCall): Ends {
   const headCrossEntropy = call.operation('headCrossEntropy');
   return {
     embedding({ out_TD, table_VD, ids_T }) {
-      needIndices('embedding: id', ids_T, numRows(table_VD.values));
+      call.indices('embedding: id', ids_T, numRows(table_VD.values));
       call.begin().tensor(out_TD).weight(table_VD).tensor(ids_T).run(embedding);
     },
     embeddingBackward({ dTable_VD, dOut_TD, ids_T }) {

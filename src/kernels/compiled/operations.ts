@@ -29,11 +29,11 @@ export function compiledKernels(call: KernelCall): Operations & Pick<Kernels, 'r
   return {
     ...operations,
     read: async (tensor) => {
-      call.flush();
+      call.wait();
       return packRows(tensor);
     },
     write: (tensor, values) => {
-      call.flush();
+      call.wait();
       unpackRows(tensor, values);
     },
   };

@@ -8,7 +8,8 @@ import type { NativeAddon } from './addon.ts';
 class NativeMemory implements Memory {
   readonly buffer: ArrayBuffer;
   readonly byteLength: number;
-  readonly address: number;
+  /** 0 once it was given back. */
+  address: number;
 
   constructor(buffer: ArrayBuffer, address: number) {
     this.buffer = buffer;
@@ -24,6 +25,7 @@ export class NativeHost implements KernelHost {
   readonly operations: readonly string[];
   readonly arguments: Float64Array;
   readonly canQueue = true;
+  readonly prepared: NonNullable<KernelHost['prepared']>;
   readonly #addon: NativeAddon;
   readonly #address: number;
   readonly #addresses = new WeakMap<ArrayBufferLike, number>();
@@ -38,6 +40,11 @@ export class NativeHost implements KernelHost {
     array[1] = threads;
     this.#address = addon.address(new Uint8Array(array.buffer));
     this.arguments = array.subarray(NUM_SETTINGS);
+    const settings = Float64Array.of(isa, threads);
+    this.prepared = {
+      mostNumbers: addon.maxArguments - NUM_SETTINGS,
+      prepare: (numbers, operations) => this.#prepare(settings, numbers, operations),
+    };
   }
 
   /** Zeroed memory on huge pages. */
@@ -47,7 +54,9 @@ export class NativeHost implements KernelHost {
   }
 
   /** The pages go back to the system; operations on tensors in them are a mistake from here on. */
-  giveBack({ buffer }: Memory): void {
+  giveBack(memory: Memory): void {
+    const { buffer } = memory;
+    if (memory instanceof NativeMemory) memory.address = 0;
     if (buffer instanceof ArrayBuffer) buffer.transfer(0);
   }
 
@@ -56,7 +65,10 @@ export class NativeHost implements KernelHost {
   }
 
   addressOf(memory: Memory): number {
-    if (memory instanceof NativeMemory) return memory.address;
+    if (memory instanceof NativeMemory) {
+      assert(memory.address !== 0, 'the memory was given back');
+      return memory.address;
+    }
     const { buffer, byteOffset = 0 } = memory;
     assert(buffer !== null, 'the tensor has no host memory');
     return this.#lookUp(buffer) + byteOffset;
@@ -64,6 +76,19 @@ export class NativeHost implements KernelHost {
 
   run(operations: number): void {
     this.#addon.run(operations, this.#address);
+  }
+
+  /** Arguments at a place of their own. */
+  #prepare(settings: Float64Array, numbers: Float64Array, operations: number): () => void {
+    const array = new Float64Array(NUM_SETTINGS + numbers.length);
+    array.set(settings);
+    array.set(numbers, NUM_SETTINGS);
+    const address = this.#addon.address(new Uint8Array(array.buffer));
+    return () => {
+      // Reading it here keeps the array for as long as this is kept.
+      assert(array.length > 0, 'nothing to run');
+      this.#addon.run(operations, address);
+    };
   }
 
   /** Backing stores do not move, so an address holds as long as its buffer lives. */
