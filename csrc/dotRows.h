@@ -175,14 +175,18 @@ MOEBIUS_INLINE vf sumHalf(vf* vectors) {
   return vectors[0] + other;
 }
 
-constexpr i64 kF8Ahead = 512;  // bytes
+constexpr i64 kBytesAhead = 512;
 
 template <bool isCareful, class T>
 MOEBIUS_INLINE void widenStep(const T* p, vf* w, F8Codes& largest) {
+  // A core waits with few lines on the way: half a dozen instructions and more hang on each, and
+  // fill the list of those that wait. A prefetch waits for nobody.
+  const char* bytes = reinterpret_cast<const char*>(p);
+  MOEBIUS_UNROLL
+  for (i64 line = 0; line < kStep<T> * i64(sizeof(T)); line += 64) {
+    prefetch(bytes + kBytesAhead + line);
+  }
   if constexpr (isListed<T>) {
-    // A core waits with few lines of codes on the way: a dozen instructions hang on each, and fill
-    // the list of those that wait. A prefetch waits for nobody.
-    prefetch(&p->code + kF8Ahead);
     f8NormalsOverUnit(&p->code, w);
   } else if constexpr (isScaled<T>) {
     f8GroupOverUnit<isCareful>(&p->code, w, largest);

@@ -320,7 +320,8 @@ const BOUNDS: Readonly<Record<WeightDType, { readonly x: number; readonly cache:
 };
 
 const sentence = ({ dtype, isListed, hidden, query, mlp, experts, sequences }: Shape): string =>
-  `${dtype}${isListed ? ', special codes listed' : ''}, ${hidden} wide, ${query === null ? 'no query latent' : `query ${query}`}, ` +
+  `${dtype}${isListed ? ', special codes listed' : ''}, ${hidden} wide, ` +
+  `${query === null ? 'no query latent' : `query ${query}`}, ` +
   `mlp ${mlp}, ${experts} experts, ${sequences.map((each) => each.join('+')).join(' ')}`;
 
 for (const shape of shapes) {
