@@ -12,7 +12,8 @@
 import { parseArgs } from 'node:util';
 import type { Weight } from '../src/kernels/kernels.ts';
 import { createNativeKernels, measureRoofline } from '../src/kernels/native.ts';
-import { hostArray } from '../src/tensor/tensor.ts';
+import { specialCodesOf } from '../src/model/specialCodes.ts';
+import { hostArray, type Tensor } from '../src/tensor/tensor.ts';
 import { nativeOf } from './nativeOf.ts';
 
 const DTYPES = ['f32', 'bf16', 'f8e4m3'] as const;
@@ -98,7 +99,9 @@ function sweep(args: { dtype: ColdDType; numRows: number; columns: number }): ()
   hostArray(scales).fill(1);
   const matrices = memory.map((block): Weight => {
     const values = { ...block, dtype, shape: [height, columns], rowStride: columns };
-    return values.dtype === 'f8e4m3' ? { values, scales } : { values };
+    if (values.dtype !== 'f8e4m3') return { values };
+    const codes = values as Tensor<'f8e4m3'>;
+    return { values, scales, specialCodes: specialCodesOf(codes, { kernels, arena }) };
   });
   return () => {
     for (const b of matrices) kernels.matmul({ out, a, b, layout: 'nt' });

@@ -16,6 +16,7 @@ import { Random } from '../src/base/random.ts';
 import type { F32, Kernels, Layout, Weight } from '../src/kernels/kernels.ts';
 import type { Roofline } from '../src/kernels/native/addon.ts';
 import { createNativeKernels, measureRoofline } from '../src/kernels/native.ts';
+import { specialCodesOf } from '../src/model/specialCodes.ts';
 import type { Arena } from '../src/tensor/arena.ts';
 import { hostArray, numElements, type Tensor } from '../src/tensor/tensor.ts';
 import { nativeOf } from './nativeOf.ts';
@@ -220,7 +221,7 @@ function randomWeight(
   const scales = arena.allocate('f32', [Math.ceil(rows / 128), Math.ceil(columns / 128)]);
   const codes = values as Tensor<'f8e4m3'>;
   kernels.quantizeFp8({ codes, scales, x: exact, tile: '128x128', scaleFormat: 'f32' });
-  return { values, scales };
+  return { values, scales, specialCodes: specialCodesOf(codes, { kernels, arena }) };
 }
 
 function print(row: Row): void {

@@ -5,7 +5,7 @@
  * Of normally distributed weights one code in ten thousand is special. A matrix with more than one
  * in 256 keeps being read the general way, which costs no more than its list would.
  */
-import type { Kernels } from '../kernels/kernels.ts';
+import type { Kernels, SpecialCodes } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { numElements, numRows, type Tensor } from '../tensor/tensor.ts';
 import { EMBEDDING } from './parameterLayout.ts';
@@ -24,12 +24,22 @@ export function listSpecialCodes(
     // Rows of the embedding are looked up, not multiplied.
     if (weight.values.dtype !== 'f8e4m3' || name === EMBEDDING) continue;
     const codes = weight.values as Tensor<'f8e4m3'>;
-    const most = FEWEST_ENTRIES + Math.ceil(numElements(codes.shape) / CODES_PER_ENTRY);
-    const listed = weight.specialCodes ?? {
-      begins: arena.allocate('i32', [numRows(codes) + 1]),
-      entries: arena.allocate('i32', [most]),
-    };
-    kernels.findSpecialCodes({ codes, ...listed });
-    weight.specialCodes = listed;
+    if (weight.specialCodes === undefined) {
+      weight.specialCodes = specialCodesOf(codes, { kernels, arena });
+    } else {
+      kernels.findSpecialCodes({ codes, ...weight.specialCodes });
+    }
   }
+}
+
+/** The list of a matrix, or of a stack of them, `[…, rows, columns]`. */
+export function specialCodesOf(
+  codes: Tensor<'f8e4m3'>,
+  { kernels, arena }: { readonly kernels: Kernels; readonly arena: Arena },
+): SpecialCodes {
+  const most = FEWEST_ENTRIES + Math.ceil(numElements(codes.shape) / CODES_PER_ENTRY);
+  const begins = arena.allocate('i32', [numRows(codes) + 1]);
+  const entries = arena.allocate('i32', [most]);
+  kernels.findSpecialCodes({ codes, begins, entries });
+  return { begins, entries };
 }
