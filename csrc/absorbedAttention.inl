@@ -223,7 +223,7 @@ void absorbedAttention(const Context& context, const double* raw) {
     for (int i = 0; i < kQueries; i++) s.ones[i] = 1.0f;
     return s;
   };
-  forTasks(context, tasks, prepare, [&](i64 task, const CachedScratch& s) {
+  forTasks(context, tasks, prepare, [&](i64 task, const CachedScratch& s, const auto&) {
     i64 index = 0;
     while (index + 1 < numRuns && task >= runs[index + 1].firstTask) index++;
     const CachedRun& run = runs[index];

@@ -17,6 +17,7 @@
 // the FMA peak measured at 48-wide keys), 12 per 7 on AVX2.
 #pragma once
 #include "rows.h"
+#include "rowsAhead.h"
 #include "vmath.h"
 
 namespace moebius {
@@ -57,19 +58,21 @@ struct Floats {
   }
 };
 
-// body(task, prepare(thread)) for every task, handed out one at a time: causal blocks differ too
-// much in work for a static split. Tasks are independent: who runs one changes nothing in its
-// result.
+// body(task, prepare(thread), next) for every task, handed out one at a time: causal blocks differ
+// too much in work for a static split. Tasks are independent: who runs one changes nothing in its
+// result. `next()` is the task that this thread does next, `tasks` or more if none: a thread that
+// asks, to fetch ahead, takes it.
 template <class Prepare, class Body>
 void forTasks(const Context& context, i64 tasks, const Prepare& prepare, const Body& body) {
   if (tasks <= 0) return;
   i64 next = 0;
   parallelFor(context, minOf<i64>(context.threads, tasks), 1, [&](i64 thread, i64, int) {
-    const auto scratch = prepare(int(thread));
-    for (;;) {
-      const i64 task = __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED);
-      if (task >= tasks) return;
-      body(task, scratch);
+    auto scratch = prepare(int(thread));
+    const auto take = [&] { return __atomic_fetch_add(&next, 1, __ATOMIC_RELAXED); };
+    for (i64 task = take(); task < tasks;) {
+      i64 taken = -1;
+      body(task, scratch, [&] { return taken = taken < 0 ? take() : taken; });
+      task = taken < 0 ? take() : taken;
     }
   });
 }
@@ -142,15 +145,16 @@ MOEBIUS_INLINE void forVisible(const Visible<kVectors>& visible, const Body& bod
   }
 }
 
-// out[row][queries] = panels · lanes for the visible rows.
-template <int kVectors>
+// out[row][queries] = panels · lanes for the visible rows. `between` is called with every tile.
+template <int kVectors, class Between = NothingAhead>
 void productByRows(float* out, const float* panels, const float* lanes, int depth,
-                   const Visible<kVectors>& visible) {
+                   const Visible<kVectors>& visible, Between&& between = {}) {
   constexpr int kRows = scoreRows<kVectors>();
   constexpr int kStride = kVectors * kLanes;
   forVisible(visible, [&](auto first, int from, int to) {
     constexpr int kFirst = decltype(first)::value;
     for (int row = from; row < to; row += kRows) {
+      between();
       vf acc[kRows][kVectors - kFirst];
       clearTile(acc);
       for (int d = 0; d < depth; d += kPanel) {
@@ -165,12 +169,14 @@ void productByRows(float* out, const float* panels, const float* lanes, int dept
 
 // out[column][queries] = factor · out + panelsᵀ · lanes over the visible rows; columns are rounded
 // up to whole tiles (panels are zero there). `factor` is one number per query.
-template <int kVectors>
+template <int kVectors, class Between = NothingAhead>
 void productByColumns(float* out, const vf (&factor)[kVectors], const float* panels,
-                      const float* lanes, int columns, const Visible<kVectors>& visible) {
+                      const float* lanes, int columns, const Visible<kVectors>& visible,
+                      Between&& between = {}) {
   constexpr int kRows = scoreRows<kVectors>();
   constexpr int kStride = kVectors * kLanes;
   for (int column = 0; column < columns; column += kRows) {
+    between();
     float* tile = out + i64(column) * kStride;
     const float* panel = panels + i64(column / kPanel) * kKeys * kPanel + column % kPanel;
     bool isFirst = true;
@@ -272,8 +278,10 @@ MOEBIUS_INLINE void turn4(v4 (&r)[4]) {
 }
 
 // lanes[column][query] = factor · rows[query][column] for `count` of `width` queries; others zero.
+// Columns of lanes are `laneStride` apart, `width` if not given.
 inline void toLanes(float* lanes, int width, const float* rows, i64 stride, int count, int columns,
-                    float factor) {
+                    float factor, int laneStride = 0) {
+  if (laneStride == 0) laneStride = width;
   int q = 0;
   for (; q + 4 <= count; q += 4) {
     const float* row = rows + q * stride;
@@ -282,15 +290,15 @@ inline void toLanes(float* lanes, int width, const float* rows, i64 stride, int 
       v4 r[4] = {load4(row + d), load4(row + stride + d), load4(row + 2 * stride + d),
                  load4(row + 3 * stride + d)};
       turn4(r);
-      for (int i = 0; i < 4; i++) store4(lanes + i64(d + i) * width + q, r[i] * factor);
+      for (int i = 0; i < 4; i++) store4(lanes + i64(d + i) * laneStride + q, r[i] * factor);
     }
     for (; d < columns; d++) {
-      for (int i = 0; i < 4; i++) lanes[i64(d) * width + q + i] = row[i * stride + d] * factor;
+      for (int i = 0; i < 4; i++) lanes[i64(d) * laneStride + q + i] = row[i * stride + d] * factor;
     }
   }
   for (; q < width; q++) {
     for (int d = 0; d < columns; d++) {
-      lanes[i64(d) * width + q] = q < count ? rows[q * stride + d] * factor : 0.0f;
+      lanes[i64(d) * laneStride + q] = q < count ? rows[q * stride + d] * factor : 0.0f;
     }
   }
 }

@@ -58,6 +58,17 @@ inline void packKeysAndValues(float* keys, float* values, const AttentionHead& h
 
 constexpr int kQueries = kScoreVectors * kLanes;  // queries per tile
 
+// Where the first tile of a sequence begins: before it, by whole vectors, so that the last tile is
+// full. What is missing is missing where the fewest keys are seen, and is not computed.
+constexpr int firstTile(int length) { return roundUp(length, kLanes) - roundUp(length, kQueries); }
+
+// The queries of a tile that exist: `count` from `row` on, behind `lead` empty lanes.
+struct TileRows {
+  int lead, row, count;
+  TileRows(int query, int end)
+      : lead(maxOf(-query, 0)), row(query + lead), count(minOf(query + kQueries, end) - row) {}
+};
+
 // Keys key … key + kKeys, none at or after `end`, as queries query … query + kQueries see them.
 inline Visible<kScoreVectors> causal(int query, int end, int key) {
   Visible<kScoreVectors> visible;
@@ -87,6 +98,7 @@ struct ForwardScratch {
   float *lanes, *sums;   // per tile: queries [N+P][kQueries], outputs [columns][kQueries]
   float *maxima, *totals, *scores;
   i64 floats;
+  RowsAhead ahead;
 
   ForwardScratch(float* memory, int keyWidth, int valueWidth)
       : take{memory},
@@ -100,9 +112,27 @@ struct ForwardScratch {
         floats(take.taken) {}
 };
 
-// Queries first … end of one head; outputs from row `first`.
-void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> out,
-                 Matrix<float> logSumExp, const ForwardScratch& s) {
+// Queries of a block of one head, and where their results go.
+struct ForwardBlock {
+  AttentionHead head;
+  int first, end;
+  Matrix<float> out, logSumExp;  // rows are positions
+};
+
+// The first key block of a head, and queries of a block.
+inline void fetchBeginning(RowsAhead& ahead, const ForwardBlock& block) {
+  const AttentionHead& head = block.head;
+  ahead.add(head.q, maxOf(block.first, 0), block.end);
+  ahead.add(head.kNope, 0, minOf(kKeys, block.end));
+  ahead.add(head.v, 0, minOf(kKeys, block.end));
+}
+
+// `upcoming(body)` calls body with the block that is likely to be next, if any.
+template <class Upcoming>
+void attendBlock(const ForwardBlock& block, ForwardScratch& s, const Upcoming& upcoming) {
+  const AttentionHead& head = block.head;
+  const int first = block.first;
+  const int end = block.end;
   const int keyWidth = head.keyWidth();
   const int valueWidth = head.valueWidth();
   const int tiles = int(ceilDiv(end - first, kQueries));
@@ -112,27 +142,36 @@ void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> ou
   clearFloats(s.totals, tiles * kQueries);
   for (int i = 0; i < tiles * kQueries; i++) s.maxima[i] = kMinusInfinity;
   for (int tile = 0; tile < tiles; tile++) {
-    const int query = first + tile * kQueries;
-    toLanes(s.lanes + tile * laneFloats, kQueries, head.q.row(query), head.q.stride,
-            minOf(kQueries, end - query), keyWidth, head.scale * kLog2E);
+    const TileRows rows(first + tile * kQueries, end);
+    toLanes(s.lanes + tile * laneFloats + rows.lead, kQueries - rows.lead, head.q.row(rows.row),
+            head.q.stride, rows.count, keyWidth, head.scale * kLog2E, kQueries);
   }
+  const int lastBlock = (end - 1) / kKeys * kKeys;
   for (int key = 0; key < end; key += kKeys) {
     packKeysAndValues(s.keys, s.values, head, key, minOf(kKeys, end - key));
+    if (key < lastBlock) {
+      s.ahead.add(head.kNope, key + kKeys, minOf(key + 2 * kKeys, end));
+      s.ahead.add(head.v, key + kKeys, minOf(key + 2 * kKeys, end));
+    }
+    if (key == maxOf(lastBlock - 2 * kKeys, 0)) {
+      s.ahead.add(block.out, maxOf(first, 0), end);
+      upcoming([&](const ForwardBlock& next) { fetchBeginning(s.ahead, next); });
+    }
     for (int tile = 0; tile < tiles; tile++) {
       const int query = first + tile * kQueries;
       const auto visible = causal(query, minOf(query + kQueries, end), key);
       if (visible.end[kScoreVectors - 1] == 0) continue;
       vf rescale[kScoreVectors];
-      productByRows(s.scores, s.keys, s.lanes + tile * laneFloats, keyWidth, visible);
+      productByRows(s.scores, s.keys, s.lanes + tile * laneFloats, keyWidth, visible, s.ahead);
       hideLaterKeys(s.scores, query, key, visible);
       softmaxBlock(s.scores, s.maxima + tile * kQueries, s.totals + tile * kQueries, rescale,
                    visible);
-      productByColumns(s.sums + tile * sumFloats, rescale, s.values, s.scores, valueWidth, visible);
+      productByColumns(s.sums + tile * sumFloats, rescale, s.values, s.scores, valueWidth, visible,
+                       s.ahead);
     }
   }
   for (int tile = 0; tile < tiles; tile++) {
-    const int query = first + tile * kQueries;
-    const int count = minOf(kQueries, end - query);
+    const TileRows rows(first + tile * kQueries, end);
     float* totals = s.totals + tile * kQueries;
     for (int i = 0; i < kQueries; i += kLanes) {
       const vf total = load(totals + i);
@@ -140,9 +179,11 @@ void attendBlock(const AttentionHead& head, int first, int end, Matrix<float> ou
       store(totals + i, splat(1.0f) / total);
       store(s.maxima + tile * kQueries + i, fma(maximum, splat(kLn2), vlog(total)));
     }
-    fromLanes<false>(out.row(query), out.stride, s.sums + tile * sumFloats, kQueries, totals, count,
-                     valueWidth);
-    for (int i = 0; i < count; i++) *logSumExp.row(query + i) = s.maxima[tile * kQueries + i];
+    fromLanes<false>(block.out.row(rows.row), block.out.stride,
+                     s.sums + tile * sumFloats + rows.lead, kQueries, totals + rows.lead,
+                     rows.count, valueWidth);
+    const float* logSums = s.maxima + tile * kQueries + rows.lead;
+    for (int i = 0; i < rows.count; i++) *block.logSumExp.row(rows.row + i) = logSums[i];
   }
 }
 
@@ -162,7 +203,8 @@ void mlaAttention(const Context& context, const double* raw) {
   i64* firstTask = scratch<i64>(context, numSequences + 1);
   firstTask[0] = 0;
   for (i64 i = 0; i < numSequences; i++) {
-    const i64 blocks = ceilDiv(sequences[i + 1] - sequences[i], kBlockQueries);
+    const int length = int(sequences[i + 1] - sequences[i]);
+    const i64 blocks = ceilDiv(length - firstTile(length), kBlockQueries);
     firstTask[i + 1] = firstTask[i] + blocks * heads;
   }
   const int keyWidth = int(q.columns);
@@ -175,19 +217,26 @@ void mlaAttention(const Context& context, const double* raw) {
     clearFloats(s.values, panelFloats(valueWidth));
     return s;
   };
-  forTasks(context, firstTask[numSequences], prepare, [&](i64 task, const ForwardScratch& s) {
+  const i64 tasks = firstTask[numSequences];
+  const auto blockOf = [&](i64 task) -> ForwardBlock {
     i64 i = 0;
     while (task >= firstTask[i + 1]) i++;
     const i64 start = sequences[i];
-    const i64 length = sequences[i + 1] - start;
-    const i64 blocks = ceilDiv(length, kBlockQueries);
+    const int length = int(sequences[i + 1] - start);
+    const i64 blocks = ceilDiv(length - firstTile(length), kBlockQueries);
     const i64 head = (task - firstTask[i]) / blocks;
     const i64 block = blocks - 1 - (task - firstTask[i]) % blocks;  // the longest work first
-    const i64 first = block * kBlockQueries;
-    attendBlock(attentionHead(q, kv, kPe, heads, head, start, length, scale), int(first),
-                int(minOf(first + kBlockQueries, length)),
-                headRows(out, heads, head, start, length, 0, valueWidth),
-                {logSumExp.row(start) + head, length, 1, logSumExp.stride}, s);
+    const int first = firstTile(length) + int(block) * kBlockQueries;
+    return {attentionHead(q, kv, kPe, heads, head, start, length, scale), first,
+            minOf(first + kBlockQueries, length),
+            headRows(out, heads, head, start, length, 0, valueWidth),
+            {logSumExp.row(start) + head, length, 1, logSumExp.stride}};
+  };
+  forTasks(context, tasks, prepare, [&](i64 task, ForwardScratch& s, const auto& next) {
+    attendBlock(blockOf(task), s, [&](const auto& body) {
+      const i64 upcoming = next();
+      if (upcoming < tasks) body(blockOf(upcoming));
+    });
   });
 }
 

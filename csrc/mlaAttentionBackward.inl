@@ -40,6 +40,7 @@ struct BackwardScratch {
   float *probabilities, *dScores;  // [kKeys][kQueries]
   float *delta, *logSumExp, *ones;
   i64 floats;
+  RowsAhead ahead;
 
   BackwardScratch(float* memory, int keyWidth, int valueWidth, i64 spanKeys)
       : keyColumns(roundUp(keyWidth, kLanes)),
@@ -62,10 +63,10 @@ struct BackwardScratch {
         floats(take.taken) {}
 };
 
-// rows[query][column] for `count` of kQueries queries; zeros beyond, in both directions.
+// rows[query][column] for `count` of `width` queries; zeros beyond, in both directions.
 inline void packRows(float* to, int toColumns, const Matrix<const float>& from, i64 first,
-                     int count) {
-  for (int q = 0; q < kQueries; q++) {
+                     int count, int width) {
+  for (int q = 0; q < width; q++) {
     float* target = to + i64(q) * toColumns;
     const int columns = q < count ? int(from.columns) : 0;
     copyBytes(target, q < count ? from.row(first + q) : nullptr, columns * i64(sizeof(float)));
@@ -74,25 +75,31 @@ inline void packRows(float* to, int toColumns, const Matrix<const float>& from, 
 }
 
 // A tile's queries, output gradients and δ into scratch.
-inline void packTile(const BackwardHead& head, const BackwardScratch& s, int query, int count) {
+inline void packTile(const BackwardHead& head, const BackwardScratch& s, const TileRows& rows) {
   const AttentionHead& in = head.in;
-  packRows(s.queries, s.keyColumns, in.q, query, count);
-  packRows(s.dOutputs, s.valueColumns, head.dOut, query, count);
-  toLanes(s.lanes, kQueries, in.q.row(query), in.q.stride, count, in.keyWidth(), in.scale * kLog2E);
-  toLanes(s.dOutputLanes, kQueries, head.dOut.row(query), head.dOut.stride, count, in.valueWidth(),
-          in.scale);
+  const int lead = rows.lead;
+  const int width = kQueries - lead;
+  packRows(s.queries + lead * s.keyColumns, s.keyColumns, in.q, rows.row, rows.count, width);
+  packRows(s.dOutputs + lead * s.valueColumns, s.valueColumns, head.dOut, rows.row, rows.count,
+           width);
+  toLanes(s.lanes + lead, width, in.q.row(rows.row), in.q.stride, rows.count, in.keyWidth(),
+          in.scale * kLog2E, kQueries);
+  toLanes(s.dOutputLanes + lead, width, head.dOut.row(rows.row), head.dOut.stride, rows.count,
+          in.valueWidth(), in.scale, kQueries);
   clearFloats(s.dQueries, i64(kQueries) * panelsFor(in.keyWidth()) * kPanel);
-  for (int q = 0; q < kQueries; q++) {
+  for (int q = lead; q < kQueries; q++) {
+    const int row = rows.row + q - lead;
+    const bool exists = q < lead + rows.count;
     float delta = 0;
-    if (q < count) {
-      const float* a = head.dOut.row(query + q);
-      const float* b = head.out.row(query + q);
+    if (exists) {
+      const float* a = head.dOut.row(row);
+      const float* b = head.out.row(row);
       delta = sumOverRow(head.out.columns, [&](i64 i, i64 lanes) {
         return loadSome(a + i, lanes) * loadSome(b + i, lanes);
       });
     }
     s.delta[q] = delta * in.scale;
-    s.logSumExp[q] = q < count ? *head.logSumExp.row(query + q) * kLog2E : 0.0f;
+    s.logSumExp[q] = exists ? *head.logSumExp.row(row) * kLog2E : 0.0f;
   }
 }
 
@@ -112,10 +119,41 @@ inline void gradientOfScores(const BackwardScratch& s, const Visible<kScoreVecto
   });
 }
 
-void attendSpanBackward(const BackwardHead& head, int start, const BackwardScratch& s) {
+// What packTile reads and dQ, for rows [begin, end).
+inline void fetchTile(RowsAhead& ahead, const BackwardHead& head, const TileRows& rows) {
+  const int end = rows.row + rows.count;
+  ahead.add(head.in.q, rows.row, end);
+  ahead.add(head.dOut, rows.row, end);
+  ahead.add(head.out, rows.row, end);
+  ahead.add(head.dQ, rows.row, end);
+}
+
+inline int spanEnd(const BackwardHead& head, int start) {
+  return minOf(start + kSpanKeys, int(head.in.q.rows));
+}
+
+// Where the tiles begin that see keys from `start` on.
+inline int firstTileOf(const BackwardHead& head, int start) {
+  const int first = firstTile(int(head.in.q.rows));
+  return first + (start - first) / kQueries * kQueries;
+}
+
+// The beginning of a span.
+inline void fetchSpan(RowsAhead& ahead, const BackwardHead& head, int start) {
+  ahead.add(head.in.kNope, start, spanEnd(head, start));
+  ahead.add(head.in.v, start, spanEnd(head, start));
+  fetchTile(ahead, head, {firstTileOf(head, start), int(head.in.q.rows)});
+}
+
+constexpr int kSpanTilesAhead = 3;  // time for all rows of a span
+
+// `upcoming(body)` calls body with the head that is likely to be next, if any.
+template <class Upcoming>
+void attendSpanBackward(const BackwardHead& head, int start, BackwardScratch& s,
+                        const Upcoming& upcoming) {
   const AttentionHead& in = head.in;
   const int length = int(in.q.rows);
-  const int end = minOf(start + kSpanKeys, length);
+  const int end = spanEnd(head, start);
   const int keyWidth = in.keyWidth();
   const int valueWidth = in.valueWidth();
   const i64 keyFloats = panelFloats(keyWidth);
@@ -131,29 +169,43 @@ void attendSpanBackward(const BackwardHead& head, int start, const BackwardScrat
   vf one[kScoreVectors];
   for (int j = 0; j < kScoreVectors; j++) one[j] = splat(1.0f);
 
-  for (int query = start / kQueries * kQueries; query < length; query += kQueries) {
-    const int count = minOf(kQueries, length - query);
-    packTile(head, s, query, count);
+  const int firstQuery = firstTileOf(head, start);
+  const int lastQuery = length - 1 - (length - 1 - firstQuery) % kQueries;
+  for (int query = firstQuery; query < length; query += kQueries) {
+    const TileRows tile(query, length);
+    packTile(head, s, tile);
+    if (query == maxOf(lastQuery - kSpanTilesAhead * kQueries, firstQuery)) {
+      s.ahead.add(head.dKNope, start, end);
+      s.ahead.add(head.dV, start, end);
+      if (end < length) {
+        fetchSpan(s.ahead, head, end);
+      } else {
+        upcoming([&](const BackwardHead& next) { fetchSpan(s.ahead, next, 0); });
+      }
+    }
+    if (query < lastQuery) fetchTile(s.ahead, head, {query + kQueries, length});
     for (int key = start; key < end; key += kKeys) {
       const auto visible = causal(query, minOf(query + kQueries, end), key);
       if (visible.end[kScoreVectors - 1] == 0) break;
       const int block = (key - start) / kKeys;
       const float* keys = s.keys + block * keyFloats;
-      productByRows(s.probabilities, keys, s.lanes, keyWidth, visible);
+      productByRows(s.probabilities, keys, s.lanes, keyWidth, visible, s.ahead);
       hideLaterKeys(s.probabilities, query, key, visible);
-      productByRows(s.dScores, s.values + block * valueFloats, s.dOutputLanes, valueWidth, visible);
+      productByRows(s.dScores, s.values + block * valueFloats, s.dOutputLanes, valueWidth, visible,
+                    s.ahead);
       gradientOfScores(s, visible);
       productByQueries(s.dValues + i64(key - start) * s.valueColumns, s.probabilities, s.dOutputs,
                        s.valueColumns, visible);
       productByQueries(s.dKeys + i64(key - start) * s.keyColumns, s.dScores, s.queries,
                        s.keyColumns, visible);
-      productByColumns(s.dQueries, one, keys, s.dScores, keyWidth, visible);
+      productByColumns(s.dQueries, one, keys, s.dScores, keyWidth, visible, s.ahead);
     }
-    float* dQ = head.dQ.row(query);
+    float* dQ = head.dQ.row(tile.row);
+    const float* lanes = s.dQueries + tile.lead;
     if (start == 0) {
-      fromLanes<false>(dQ, head.dQ.stride, s.dQueries, kQueries, s.ones, count, keyWidth);
+      fromLanes<false>(dQ, head.dQ.stride, lanes, kQueries, s.ones, tile.count, keyWidth);
     } else {
-      fromLanes<true>(dQ, head.dQ.stride, s.dQueries, kQueries, s.ones, count, keyWidth);
+      fromLanes<true>(dQ, head.dQ.stride, lanes, kQueries, s.ones, tile.count, keyWidth);
     }
   }
   const i64 nopeBytes = head.dKNope.columns * i64(sizeof(float));
@@ -205,11 +257,11 @@ void mlaAttentionBackward(const Context& context, const double* raw) {
     return s;
   };
   const i64 tasks = (sequences.length - 1) * heads;
-  forTasks(context, tasks, prepare, [&](i64 task, const BackwardScratch& s) {
+  const auto headOf = [&](i64 task) -> BackwardHead {
     const i64 h = task % heads;
     const i64 first = sequences[task / heads];
     const i64 rows = sequences[task / heads + 1] - first;
-    const BackwardHead head = {
+    return {
         attentionHead(q, kv, kPe, heads, h, first, rows, scale),
         headRows(dOut, heads, h, first, rows, 0, value),
         headRows(out, heads, h, first, rows, 0, value),
@@ -218,7 +270,16 @@ void mlaAttentionBackward(const Context& context, const double* raw) {
         headRows(dKv, heads, h, first, rows, 0, nope),
         headRows(dKv, heads, h, first, rows, nope, value),
         {shares + (h * tokens + first) * rope, rows, rope, rope}};
-    for (i64 start = 0; start < rows; start += kSpanKeys) attendSpanBackward(head, int(start), s);
+  };
+  forTasks(context, tasks, prepare, [&](i64 task, BackwardScratch& s, const auto& next) {
+    const BackwardHead head = headOf(task);
+    const auto upcoming = [&](const auto& body) {
+      const i64 other = next();
+      if (other < tasks) body(headOf(other));
+    };
+    for (int start = 0; start < int(head.in.q.rows); start += kSpanKeys) {
+      attendSpanBackward(head, start, s, upcoming);
+    }
   });
   parallelFor(context, tokens, grainFor(heads * rope), [&](i64 begin, i64 end, int) {
     for (i64 row = begin; row < end; row++) {
