@@ -65,6 +65,7 @@ MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const
 
 // Asks for rows of weights that a product is about to begin with.
 inline void prefetchRows(const Weights& w, i64 begin, i64 end) {
+  if (!kHasPrefetch) return;
   const i64 row = w.values.stride * bytesOf(w.values.dtype);
   const char* bytes = static_cast<const char*>(w.values.data);
   for (i64 at = begin * row; at < end * row; at += 64) prefetchFar(bytes + at);

@@ -118,6 +118,7 @@ constexpr i64 streamLength(i64 rows) { return rows > 1 && rows % 2 == 0 ? rows -
 // The first lines of all streams of rows begin … end, asked for during the product before: the wait
 // for memory at the beginning of a product is as long as hundreds of its steps.
 inline void prefetchStreams(const Source& w, i64 begin, i64 end) {
+  if (!kHasPrefetch) return;
   constexpr i64 kStreams = 8;
   constexpr i64 kLines = 4;
   const i64 apart = streamLength((end - begin) / kStreams);

@@ -13,7 +13,7 @@ class RowsAhead {
  public:
   // Rows [begin, end) of `m` behind those that wait already; what finds no place is left out.
   void add(const Matrix<const float>& m, i64 begin, i64 end) {
-    if (begin >= end || numParts_ == kMostParts) return;
+    if (!kHasPrefetch || begin >= end || numParts_ == kMostParts) return;
     const auto first = reinterpret_cast<uintptr_t>(m.row(begin));
     const i64 bytes = i64(first % kLine) + m.columns * i64(sizeof(float));
     parts_[numParts_++] = {m.row(begin) - first % kLine / sizeof(float), m.stride, end - begin,
@@ -25,6 +25,7 @@ class RowsAhead {
 
   // Asks for a few rows.
   void operator()() {
+    if (!kHasPrefetch) return;
     for (i64 lines = kLinesAtOnce; lines > 0 && next_ < numParts_;) {
       Part& part = parts_[next_];
       for (; lines > 0 && part.rows > 0; part.rows--, part.row += part.stride) {

@@ -158,6 +158,12 @@ MOEBIUS_INLINE void transpose(vf* rows) {
 #endif
 }
 
+// WebAssembly has none: what walks along rows only to ask for them is left out there.
+#if defined(__wasm__)
+constexpr bool kHasPrefetch = false;
+#else
+constexpr bool kHasPrefetch = true;
+#endif
 MOEBIUS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 // Into the second-level cache: for what is needed later than the next few loads.
 MOEBIUS_INLINE void prefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
