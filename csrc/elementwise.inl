@@ -36,6 +36,20 @@ void forRuns(const Context& context, Matrix<A> a, Matrix<B> b, Matrix<C> c, cons
   });
 }
 
+// What is longer is not in the caches any more when it is read.
+constexpr i64 kFillPast = 1 << 18;  // floats
+
+void fillPast(float* p, i64 count, float value) {
+  const vf wide = splat(value);
+  const i64 skew = i64(reinterpret_cast<uintptr_t>(p) / sizeof(float) % kLanes);
+  const i64 head = minOf(count, (kLanes - skew) % kLanes);
+  for (i64 i = 0; i < head; i++) p[i] = value;
+  i64 i = head;
+  for (; i + kLanes <= count; i += kLanes) storePast(p + i, wide);
+  for (; i < count; i++) p[i] = value;
+  endStoresPast();
+}
+
 // args: out, value
 void fill(const Context& context, const double* raw) {
   Args args(raw);
@@ -50,6 +64,13 @@ void fill(const Context& context, const double* raw) {
   }
   forWeightType(any.dtype, [&]<class T>(const T*) {
     const Matrix<T> out = any.as<T>();
+    if constexpr (sizeof(T) == sizeof(float)) {
+      if (isDense(out) && out.rows * out.columns >= kFillPast) {
+        return forRuns(context, out, out, out, [&](i64 count, float* p, float*, float*) {
+          fillPast(p, count, float(value));
+        });
+      }
+    }
     const vf wide = splat(float(value));
     forRuns(context, out, out, out, [&](i64 count, T* p, T*, T*) {
       i64 i = 0;

@@ -12,8 +12,13 @@
 namespace moebius {
 namespace {
 
+// Weight gradients (tn) sum over many rows of b, and reading them for every four of a costs more
+// than packing them once.
+constexpr i64 kFewGradientRows = 4;
+
 bool hasFewRows(const Product& p) {
-  return p.m <= kFewRows && (!p.b.alongK || p.a.alongK);
+  if (!p.a.alongK) return p.m <= kFewGradientRows && !p.b.alongK;
+  return p.m <= kFewRows;
 }
 
 // So much of a row at a time that the rows of a stay in the caches while all of b passes.
