@@ -26,7 +26,7 @@ export function performancePage(ledger: string, page: string): Map<string, strin
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as LedgerEntry);
-  const latest = [...new Map(entries.map((entry) => [entry.command, entry])).values()];
+  const latest = [...new Map(entries.map((entry) => [subjectOf(entry), entry])).values()];
   const [before, after] = [page.split(BEGIN)[0], page.split(END)[1]];
   if (after === undefined) throw new Error(`the page has no "${END}"`);
   const tables = [comparisons(latest), singles(latest)].filter((table) => table !== '');
@@ -43,6 +43,13 @@ export function performancePage(ledger: string, page: string): Map<string, strin
   if (train) files.set('docs/performance-train.svg', picture('A training step', train));
   if (decode) files.set('docs/performance-decode.svg', picture('Decoding one token', decode));
   return files;
+}
+
+/** What of a subject stands last in the ledger is what the page shows. */
+function subjectOf(entry: LedgerEntry): string {
+  const { command, figures } = entry;
+  if (whatOf(entry) !== 'compare') return `${command} ${figures.machine}`;
+  return `compare ${figures.workload} ${figures.batch} ${figures.dtype}`;
 }
 
 function isBf16({ figures }: LedgerEntry): boolean {
@@ -77,10 +84,17 @@ function singles(entries: readonly LedgerEntry[]): string {
       Number(figures.tokensPerSecond).toFixed(1),
       share(figures.shareOfBandwidth),
       share(figures.shareOfPeak),
-      limits(figures),
+      `${figures.machine}: ${limits(figures)}`,
       `${commit}, ${date}`,
     ]);
-  const header = ['command', 'tok/s', 'of read speed', 'of FMA peak', 'limits of the run', 'when'];
+  const header = [
+    'command',
+    'tok/s',
+    'of read speed',
+    'of FMA peak',
+    'machine and its limits',
+    'when',
+  ];
   return rows.length === 0 ? '' : table(header, rows);
 }
 
