@@ -169,8 +169,8 @@ MOEBIUS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 3); }
 MOEBIUS_INLINE void prefetchFar(const void* p) { __builtin_prefetch(p, 0, 2); }
 MOEBIUS_INLINE void prefetchWrite(const void* p) { __builtin_prefetch(p, 1, 3); }
 
-// Past the caches, which would read a line only to have it written over: for memory that is not read
-// soon. p is a multiple of a vector; endStoresPast() before anybody else may read what was stored.
+// Past the caches, which would read a line only to have it written over: for memory that is not
+// read soon. p is a multiple of a vector; endStoresPast() before anybody else may read it.
 #if defined(__x86_64__) && MOEBIUS_LANES == 16
 MOEBIUS_INLINE void storePast(float* p, vf v) { _mm512_stream_ps(p, (__m512)v); }
 MOEBIUS_INLINE void endStoresPast() { _mm_sfence(); }
