@@ -3,7 +3,7 @@
  * machine it was and the exact command, so that a figure in a document can be traced and repeated.
  */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, mkdirSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { MoebiusError } from '../../base/errors.ts';
@@ -45,7 +45,7 @@ export function recordResult(args: {
     figures: rounded(args.figures) as Figures,
   };
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolder(dirname(path));
     appendFileSync(path, `${JSON.stringify(entry)}\n`);
   } catch (cause) {
     throw new MoebiusError('bench.ledger', `the figures cannot be recorded in ${path}`, {
@@ -100,4 +100,11 @@ function rounded(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(rounded);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, rounded(each)]));
+}
+
+/** Level by level: Node's own `recursive` never ends below `/proc`. */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  mkdirSync(path);
 }
