@@ -2,7 +2,7 @@
  * One run from config to summary: what is shown before step 1, and the trainer with its observers.
  * `train`, `start` and the library all end here; they differ in who watches.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
 import { formatBytes, formatCount, formatSeconds } from '../base/units.ts';
@@ -13,6 +13,7 @@ import type { MicroBatch } from '../program/microBatch.ts';
 import { openCheckpointStore } from '../runtime/checkpointStore.ts';
 import { machineClock } from '../runtime/clock.ts';
 import { createFileSink, dropUnfinishedLine, recoverFolders } from '../runtime/files.ts';
+import { makeFolder } from '../runtime/makeFolder.ts';
 import type { TextGenerator } from '../serving/textGenerator.ts';
 import type { TrainingObserver, TrainingSummary } from '../training/events.ts';
 import { jsonLine, observeAll, tensorBoardObserver } from '../training/metrics.ts';
@@ -78,7 +79,7 @@ export async function runTraining(request: RunRequest, watch: RunWatch): Promise
   note('measuring this machine by the operations of one step');
   const prediction = await priceStep(config, machine, firstStep(config, prepared));
   watch.showFacts(factsTable(request, { machine, prediction }));
-  mkdirSync(checkpointDirectory, { recursive: true });
+  makeFolder(checkpointDirectory);
   writeFileSync(join(directory, 'train.json'), `${JSON.stringify(config, null, 2)}\n`);
 
   const metricsPath = join(directory, 'metrics.jsonl');

@@ -19,6 +19,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import type { ByteFolder, ByteSink, ByteSource } from '../base/byteSource.ts';
 import { MoebiusError } from '../base/errors.ts';
+import { makeFolder } from './makeFolder.ts';
 
 /** Maps a file into memory, read only; the native addon provides it. */
 export type MapFile = (path: string) => ArrayBuffer;
@@ -115,7 +116,7 @@ async function filesIn(path: string): Promise<Dirent[]> {
 
 /** A new file (or more bytes at the end of one, with `append`), durable once closed. */
 export async function createFileSink(path: string, mode: 'new' | 'append'): Promise<ByteSink> {
-  await mkdir(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   const handle: FileHandle = await open(path, mode === 'append' ? 'a' : 'w');
   return {
     write: async (bytes) => {
@@ -175,7 +176,7 @@ export async function writeFolder(
   write: (draft: FolderDraft) => Promise<void>,
 ): Promise<number> {
   const parent = dirname(path);
-  await mkdir(parent, { recursive: true });
+  makeFolder(parent);
   const hidden = (prefix: string): string =>
     join(parent, `${prefix}${basename(path)}-${process.pid}`);
   const draftPath = hidden(DRAFT_PREFIX);

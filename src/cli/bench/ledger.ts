@@ -3,11 +3,12 @@
  * machine it was and the exact command, so that a figure in a document can be traced and repeated.
  */
 import { spawnSync } from 'node:child_process';
-import { appendFileSync, existsSync, mkdirSync } from 'node:fs';
+import { appendFileSync } from 'node:fs';
 import { availableParallelism, cpus, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/units.ts';
+import { makeFolder } from '../../runtime/makeFolder.ts';
 import { optionName } from './benchOptions.ts';
 import type { Figures } from './runCommand.ts';
 
@@ -100,11 +101,4 @@ function rounded(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(rounded);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, rounded(each)]));
-}
-
-/** Level by level: Node's own `recursive` never ends below `/proc`. */
-function makeFolder(path: string): void {
-  if (existsSync(path)) return;
-  makeFolder(dirname(path));
-  mkdirSync(path);
 }

@@ -7,11 +7,12 @@
  * them; what is missing is said in one line with what to install.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
 import { serializeModelConfig } from '../../config/serializeModelConfig.ts';
+import { makeFolder } from '../../runtime/makeFolder.ts';
 import { packageRoot } from '../../runtime/packageRoot.ts';
 import { note } from '../output.ts';
 import type { Command } from './runCommand.ts';
@@ -124,7 +125,7 @@ function madeGguf(args: { model: ModelConfig; name: string; peers: string; type:
 
 function writeConfig(peers: string, name: string, model: ModelConfig): string {
   const path = join(peers, 'models', `${name}.json`);
-  mkdirSync(dirname(path), { recursive: true });
+  makeFolder(dirname(path));
   writeFileSync(path, `${JSON.stringify(serializeModelConfig(model), null, 1)}\n`);
   return path;
 }
