@@ -12,17 +12,6 @@
 namespace moebius {
 namespace {
 
-// Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i
-// itself, without `factors` as it is.
-struct DotOutput {
-  float* data;
-  i64 stride;
-  bool accumulate;
-  const i32* tokens;
-  const float* factors;
-  float* row(i64 i) const { return data + (tokens == nullptr ? i : tokens[i]) * stride; }
-};
-
 // Rows of activations against rows begin … end of weights; `memory` holds inputFloats of them.
 struct DotTask {
   const float* x;
@@ -30,24 +19,6 @@ struct DotTask {
   Source weights;
   float* memory;
 };
-
-// Results as they come. Not inlined: where the compiler sees more, it fuses multiply and add of
-// some results and not of others, and bits depend on their place.
-MOEBIUS_NOINLINE void writeResults(const DotOutput& out, const DotResults& results) {
-  for (i64 i = 0; i < results.rows; i++) {
-    const i64 row = results.row + i;
-    const float factor = out.factors == nullptr ? 1.0f : out.factors[row];
-    for (i64 j = 0; j < results.count; j++) {
-      const float* from = results.data + i * results.width + j;
-      float* to = out.row(row) + results.first + j * results.apart;
-      for (i64 step = 0; step < results.steps; step++) {
-        float product = factor * from[step * kStepResults];
-        asm volatile("" : "+m"(product));
-        to[step] = out.accumulate ? to[step] + product : product;
-      }
-    }
-  }
-}
 
 MOEBIUS_NOINLINE void dotProducts(const DotTask& task, i64 begin, i64 end, const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
@@ -71,19 +42,14 @@ inline void prefetchRows(const Weights& w, i64 begin, i64 end) {
   for (i64 at = begin * row; at < end * row; at += 64) prefetchFar(bytes + at);
 }
 
-// What dotGated will begin with.
-inline void prefetchGated(const Source& w, i64 offset, i64 begin, i64 end) {
-  prefetchStreams(w, begin, end);
-  prefetchStreams(w, begin + offset, end + offset);
-}
-
 // silu(gate) · up for rows begin … end of the gate; the up rows lie `offset` behind.
 MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 end,
                                const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forRowType(task.weights, [&]<class T>(const T*) {
     const DotArithmetic<T> arithmetic;
-    prefetchGated(task.weights, offset, begin, end);
+    prefetchStreams(task.weights, begin, end);
+    prefetchStreams(task.weights, begin + offset, end + offset);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {

@@ -48,7 +48,12 @@ constexpr float kScaleUnit = kF8Regroups ? 1.0f : kF8Unit;
 // of activations between 1e-26 and 1e14.
 constexpr float kListedLift = 0x1p80f;
 constexpr float kListedRest = 0x1p40f;
-// Where the activation stands that meets a column.
+// Which code of a group stands in lane i of vector j.
+template <class T>
+constexpr i64 groupPlace(i64 j, i64 i) {
+  return isListed<T> ? f8NormalPlace(j, i) : f8GroupPlace(j, i);
+}
+// Where the activation stands that meets a column: the other way round.
 constexpr i64 listedPlace(i64 column) {
   constexpr i64 kGroup = 4 * kLanes;
   return column / kGroup * kGroup + column % 4 * kLanes + column % kGroup / 4;
@@ -104,7 +109,7 @@ MOEBIUS_INLINE void partByFour(vf* group) {
   partEvenOdd(group[1], group[3], AllLanes{});
 }
 
-// x as it is, or its elements in the order of the codes they will meet (f8GroupPlace).
+// x as it is, or its elements in the order of the codes they will meet (groupPlace).
 template <class T>
 DotInput prepareInput(float* memory, const float* x, i64 stride, i64 count, i64 depth) {
   if constexpr (!isRegrouped<T>) return {x, stride, count, depth};

@@ -11,28 +11,58 @@
 namespace moebius {
 namespace {
 
-// C rows of weights `apart` from each other, stepping through their streams together. Of fewer rows
-// the last is repeated.
+// C rows of weights.
+template <int C, class T>
+struct RowsOfWeights {
+  const T* data[C];
+  const float* scales[C];
+  const i32* specials[C];  // begins of their listed codes
+
+  void put(i64 j, const Source& w, i64 row) {
+    data[j] = static_cast<const T*>(w.data) + row * w.stride;
+    if constexpr (isListed<T>) specials[j] = w.specials.begins + row;
+    putScale(j, w, row);
+  }
+  void putScale(i64 j, const Source& w, i64 row) {
+    if constexpr (isScaled<T>) {
+      scales[j] = w.scales + (w.firstRow + row) / kFp8Block * w.scaleStride;
+    }
+  }
+};
+
+// R rows of x from `row` on times C rows of w; with `isPaired` C rows of x, each times its own.
+template <int R, int C, class T, bool isPaired = false>
+MOEBIUS_INLINE void dotRowsOf(const DotInput& in, i64 row, const Source& w,
+                              const RowsOfWeights<C, T>& rows, float* results) {
+  if (dotBlock<R, C, T, !isScaled<T>, isPaired>(in, row, rows.data, rows.scales, results)) {
+    dotBlock<R, C, T, true, isPaired>(in, row, rows.data, rows.scales, results);
+  }
+  if constexpr (isListed<T>) {
+    for (i64 j = 0; j < C; j++) {
+      const i32* begins = rows.specials[j];
+      if (begins[0] == begins[1]) [[likely]] continue;
+      addListed(in, isPaired ? row + j : row, R, w, begins, rows.scales[j], results + j, C);
+    }
+  }
+}
+
+// C rows `apart` from each other, stepping through their streams together. Of fewer rows the last
+// is repeated.
 template <int C, class T>
 class StreamRows {
  public:
-  const T* data[C];
-  const float* scales[C];
-  const i32* specials[C];
+  RowsOfWeights<C, T> rows;
 
   StreamRows(const Source& w, i64 first, i64 apart, i64 count)
       : w_(w), first_(first), apart_(apart), count_(count) {
-    for (i64 j = 0; j < C; j++) {
-      data[j] = static_cast<const T*>(w.data) + row(j) * w.stride;
-      if constexpr (isListed<T>) specials[j] = w.specials.begins + row(j);
-    }
+    for (i64 j = 0; j < C; j++) rows.put(j, w, row(j));
     if constexpr (isScaled<T>) findScales();
   }
   void next() {
     first_++;
     for (i64 j = 0; j < C; j++) {
-      data[j] += w_.stride;
-      if constexpr (isListed<T>) specials[j]++;
+      rows.data[j] += w_.stride;
+      if constexpr (isListed<T>) rows.specials[j]++;
     }
     if constexpr (isScaled<T>) {
       if (--stepsOfScales_ == 0) findScales();
@@ -44,32 +74,14 @@ class StreamRows {
   void findScales() {
     stepsOfScales_ = kFp8Block;
     for (i64 j = 0; j < C; j++) {
-      const i64 stored = w_.firstRow + row(j);
-      scales[j] = w_.scales + stored / kFp8Block * w_.scaleStride;
-      stepsOfScales_ = minOf(stepsOfScales_, kFp8Block - stored % kFp8Block);
+      rows.putScale(j, w_, row(j));
+      stepsOfScales_ = minOf(stepsOfScales_, kFp8Block - (w_.firstRow + row(j)) % kFp8Block);
     }
   }
   const Source& w_;
   i64 first_, apart_, count_;
   i64 stepsOfScales_ = 0;
 };
-
-// R rows of x from `row` on times the rows that the streams stand at.
-template <int R, int C, class T>
-MOEBIUS_INLINE void dotStep(const DotInput& in, i64 row, const Source& w,
-                            const StreamRows<C, T>& rows, float* results) {
-  if (dotBlock<R, C, T, !isScaled<T>>(in, row, rows.data, rows.scales, results)) {
-    dotBlock<R, C, T, true>(in, row, rows.data, rows.scales, results);
-  }
-  if constexpr (isListed<T>) {
-    for (i64 j = 0; j < C; j++) {
-      const i32* begins = rows.specials[j];
-      if (begins[0] != begins[1]) [[unlikely]] {
-        addListed(in, row, R, w, begins, rows.scales[j], results + j, C);
-      }
-    }
-  }
-}
 
 // Many products of one row each, `parts` of them: x's row p with the `rows` rows of w from
 // first + p · apart on. They are the streams, so that a product of a few rows need not begin and
@@ -83,30 +95,15 @@ void dotEach(const DotInput& in, const Source& w, i64 first, i64 apart, i64 part
   for (i64 part = 0; part < parts; part += C) {
     const i64 count = minOf<i64>(C, parts - part);
     for (i64 r = 0; r < rows; r++) {
-      const T* data[C];
-      const float* scales[C];
+      RowsOfWeights<C, T> own;
       i64 at[C];
       for (i64 j = 0; j < C; j++) {
-        const i64 own = minOf(j, count - 1);
-        at[j] = (r + kTurn * own) % rows;
-        const i64 row = first + (part + own) * apart + at[j];
-        data[j] = static_cast<const T*>(w.data) + row * w.stride;
-        if constexpr (isScaled<T>) {
-          scales[j] = w.scales + (w.firstRow + row) / kFp8Block * w.scaleStride;
-        }
+        const i64 p = minOf(j, count - 1);
+        at[j] = (r + kTurn * p) % rows;
+        own.put(j, w, first + (part + p) * apart + at[j]);
       }
       float results[kStepResults];
-      if (dotBlock<1, C, T, !isScaled<T>, true>(in, part, data, scales, results)) {
-        dotBlock<1, C, T, true, true>(in, part, data, scales, results);
-      }
-      if constexpr (isListed<T>) {
-        for (i64 j = 0; j < count; j++) {
-          const i32* begins = w.specials.begins + first + (part + j) * apart + at[j];
-          if (begins[0] != begins[1]) [[unlikely]] {
-            addListed(in, part + j, 1, w, begins, scales[j], results + j, C);
-          }
-        }
-      }
+      dotRowsOf<1, C, T, true>(in, part, w, own, results);
       for (i64 j = 0; j < count; j++) done(part + j, at[j], results[j]);
     }
   }
@@ -115,8 +112,8 @@ void dotEach(const DotInput& in, const Source& w, i64 first, i64 apart, i64 part
 // Odd where it can be.
 constexpr i64 streamLength(i64 rows) { return rows > 1 && rows % 2 == 0 ? rows - 1 : rows; }
 
-// The first lines of all streams of rows begin … end, asked for during the product before: the wait
-// for memory at the beginning of a product is as long as hundreds of its steps.
+// The first lines of all streams, asked for before x is made ready: the wait for memory at the
+// beginning of a product is as long as hundreds of its steps.
 inline void prefetchStreams(const Source& w, i64 begin, i64 end) {
   if (!kHasPrefetch) return;
   constexpr i64 kStreams = 8;
@@ -139,6 +136,35 @@ struct DotResults {
   i64 first, apart, count, steps;
   i64 width;
 };
+
+// Where results go: out[tokens[i]][r] (+)= factors[i] · result(i, r). Without `tokens` row i
+// itself, without `factors` as it is.
+struct DotOutput {
+  float* data;
+  i64 stride;
+  bool accumulate;
+  const i32* tokens;
+  const float* factors;
+  float* row(i64 i) const { return data + (tokens == nullptr ? i : tokens[i]) * stride; }
+};
+
+// Results as they come. Not inlined: where the compiler sees more, it fuses multiply and add of
+// some results and not of others, and bits depend on their place.
+MOEBIUS_NOINLINE void writeResults(const DotOutput& out, const DotResults& results) {
+  for (i64 i = 0; i < results.rows; i++) {
+    const i64 row = results.row + i;
+    const float factor = out.factors == nullptr ? 1.0f : out.factors[row];
+    for (i64 j = 0; j < results.count; j++) {
+      const float* from = results.data + i * results.width + j;
+      float* to = out.row(row) + results.first + j * results.apart;
+      for (i64 step = 0; step < results.steps; step++) {
+        float product = factor * from[step * kStepResults];
+        asm volatile("" : "+m"(product));
+        to[step] = out.accumulate ? to[step] + product : product;
+      }
+    }
+  }
+}
 
 // Results are handed over for so many steps at a time: what is done with them would keep the core
 // from looking ahead to the next rows.
@@ -186,11 +212,11 @@ template <int R, class T, class Done>
 void dotStreams(const DotInput& in, const Source& w, i64 begin, i64 end, const Done& done) {
   constexpr int C = maxOf(1, kSums<T> / R);
   forStreams<C>(begin, end, [&](i64 first, i64 apart, i64 count, i64 steps) {
-    StreamRows<C, T> rows(w, first, apart, count);
+    StreamRows<C, T> streams(w, first, apart, count);
     forSteps<R, C>(
         in.count, {nullptr, 0, 0, first, apart, count, 0, 0}, steps,
-        [&](i64 row, float* results) { dotStep<R, C, T>(in, row, w, rows, results); },
-        [&] { rows.next(); }, done);
+        [&](i64 row, float* results) { dotRowsOf<R, C, T>(in, row, w, streams.rows, results); },
+        [&] { streams.next(); }, done);
   });
 }
 
@@ -207,8 +233,8 @@ void dotPairStreams(const DotInput& in, const Source& w, i64 offset, i64 begin, 
         in.count, {nullptr, 0, 0, first, apart, count, 0, 0}, steps,
         [&](i64 row, float* results) {
           float others[kStepResults];
-          dotStep<R, C, T>(in, row, w, gates, results);
-          dotStep<R, C, T>(in, row, w, ups, others);
+          dotRowsOf<R, C, T>(in, row, w, gates.rows, results);
+          dotRowsOf<R, C, T>(in, row, w, ups.rows, others);
           join(results, others, i64(R) * C);
         },
         [&] {

@@ -36,21 +36,11 @@ void dotRange(const Product& p, const Range& range, float* scratch) {
     b.data = static_cast<const T*>(b.data) + k;
     b.firstColumn += k;
     if constexpr (isScaled<T>) b.scales += k / kFp8Block;
-    const bool accumulate = p.accumulate || k > 0;
+    const DotOutput out = {p.out + range.rowBegin * p.outStride, p.outStride,
+                           p.accumulate || k > 0, nullptr, nullptr};
     withRows(numRows, [&]<int R>(LaneList<R>) {
-      dotStreams<R, T>(in, b, range.columnBegin, range.columnEnd, [&](const DotResults& results) {
-        for (i64 i = 0; i < results.rows; i++) {
-          float* row = p.out + (range.rowBegin + results.row + i) * p.outStride + results.first;
-          for (i64 j = 0; j < results.count; j++) {
-            float* out = row + j * results.apart;
-            const float* from = results.data + i * results.width + j;
-            for (i64 step = 0; step < results.steps; step++) {
-              const float value = from[step * kStepResults];
-              out[step] = accumulate ? out[step] + value : value;
-            }
-          }
-        }
-      });
+      dotStreams<R, T>(in, b, range.columnBegin, range.columnEnd,
+                       [&](const DotResults& results) { writeResults(out, results); });
     });
   }
 }
@@ -186,9 +176,7 @@ void streamScaledRows(const Product& p, i64 row, const Range& range, float* memo
     for (int i = 0; i < R; i++) {
       float* out = p.out + (row + i) * p.outStride + column;
       for (i64 at = 0; at < kStep<F8>; at++) {
-        const i64 place = !isRegrouped  ? at
-                          : isListed<T> ? at % kLanes * 4 + at / kLanes
-                                        : f8GroupPlace(at / kLanes, at % kLanes);
+        const i64 place = isRegrouped ? groupPlace<T>(at / kLanes, at % kLanes) : at;
         if (place >= count) continue;
         const float value = sums[i * kStep<F8> + at];
         out[place] = p.accumulate ? out[place] + value : value;

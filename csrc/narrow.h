@@ -144,6 +144,8 @@ MOEBIUS_INLINE void f8NormalsOverUnit(const u8* p, vf* out) {
   out[2] = bitsToFloat(even & kSignExponentMantissa);
   out[3] = bitsToFloat(odd & kSignExponentMantissa);
 }
+// Which code of a group stands in lane i of vector j.
+constexpr i64 f8NormalPlace(i64 j, i64 i) { return 4 * i + j; }
 // While it lives subnormal operands and results count as zeros on this thread.
 class F8Arithmetic {
  public:
@@ -196,6 +198,7 @@ constexpr i64 f8GroupPlace(i64 j, i64 i) { return j * kLanes + i; }
 constexpr bool kF8Regroups = false;
 // Without wide vectors, or a way to make subnormals cheap, a list of special codes is no help.
 MOEBIUS_INLINE void f8NormalsOverUnit(const u8*, vf*) {}
+constexpr i64 f8NormalPlace(i64 j, i64 i) { return f8GroupPlace(j, i); }
 struct F8Arithmetic {
   F8Arithmetic() {}
 };
