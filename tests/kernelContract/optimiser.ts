@@ -199,16 +199,7 @@ export const optimiserCases: readonly KernelCase[] = [
       const weight: Weight = { values: b.codes.tensor, scales: b.scales.tensor };
       if (isListed) weight.specialCodes = bench.specialCodes(b.codes.tensor);
       bench.kernels.matmul({ out, a: a.tensor, b: weight, layout: 'nt' });
-      bench.expect(out, () =>
-        sums({
-          count: m * n,
-          numTerms: k,
-          term: (element, s) => {
-            const [i, j] = [Math.floor(element / n), element % n];
-            return at(a.values, i * k + s) * at(b.values, j * k + s);
-          },
-        }),
-      );
+      bench.expect(out, () => productOf(a.values, b.values, { m, n, k }));
     },
   }),
   kernelCase({
@@ -226,21 +217,26 @@ export const optimiserCases: readonly KernelCase[] = [
         b: b.codes.tensor,
         bScales: b.scales.tensor,
       });
-      bench.expect(
-        out,
-        (): Expectation =>
-          sums({
-            count: m * n,
-            numTerms: k,
-            term: (element, s) => {
-              const [i, j] = [Math.floor(element / n), element % n];
-              return at(a.values, i * k + s) * at(b.values, j * k + s);
-            },
-          }),
-      );
+      bench.expect(out, () => productOf(a.values, b.values, { m, n, k }));
     },
   }),
 ];
+
+/** `[m, k]` times `[n, k]` transposed. */
+function productOf(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { m, n, k }: { readonly m: number; readonly n: number; readonly k: number },
+): Expectation {
+  return sums({
+    count: m * n,
+    numTerms: k,
+    term: (element, s) => {
+      const [i, j] = [Math.floor(element / n), element % n];
+      return at(a, i * k + s) * at(b, j * k + s);
+    },
+  });
+}
 
 /** Codes drawn evenly, NaN left out, and scales; `values` is what they stand for, in doubles. */
 function layCodes(

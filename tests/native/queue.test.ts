@@ -1,24 +1,12 @@
 /** Operations that wait in a queue keep what they point into, and run before anybody looks. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { F32, Kernels } from '../../src/kernels/kernels.ts';
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { loadAddon } from '../../src/runtime/loadAddon.ts';
+import { collect } from '../support/garbage.ts';
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 const loaded = loadAddon();
-
-/** What nobody refers to any more goes back to the system. */
-async function collect(): Promise<void> {
-  for (let i = 0; i < 5; i++) {
-    collectGarbage();
-    await setImmediate();
-  }
-}
 
 /** x += 2 · silu(x · 1) · 1 in effect: a network of ones, over one row of ones. */
 function queueNetwork(kernels: Kernels): F32 {

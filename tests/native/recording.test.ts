@@ -1,25 +1,14 @@
 /** Recordings hold the memory they point into, and are of no use once some was given back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { F32, Kernels } from '../../src/kernels/kernels.ts';
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { type Recording, record } from '../../src/kernels/recording.ts';
 import { loadAddon } from '../../src/runtime/loadAddon.ts';
 import type { Arena } from '../../src/tensor/arena.ts';
+import { collect } from '../support/garbage.ts';
 
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 const loaded = loadAddon();
-
-async function collect(): Promise<void> {
-  for (let i = 0; i < 5; i++) {
-    collectGarbage();
-    await setImmediate();
-  }
-}
 
 function ones(kernels: Kernels, arena: Arena, ...shape: number[]): F32 {
   const tensor = arena.allocate('f32', shape);
