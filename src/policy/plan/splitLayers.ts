@@ -1,0 +1,159 @@
+/**
+ * Which layers a pipeline stage gets: consecutive runs of them, so that the busiest rank has as
+ * little to do as possible. Every micro-batch passes every rank, so in the steady state all ranks
+ * wait for that one.
+ *
+ *     one chunk a rank     rank j: stage j
+ *     DualPipe             rank j: stage j and stage P − 1 − j, of P stages
+ *     DualPipeV            rank j: stage j and stage 2P − 1 − j, of 2P stages
+ *     interleaved          rank j: stages j, j + P, j + 2P, … of v P stages
+ *
+ * The ends (embedding; norm, head, MTP modules) stay at the first and the last stage, as DeepSeek-V3
+ * has them (report, 3.2.3), so those get fewer layers.
+ */
+import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
+
+/** Layers `first` … `last − 1`. */
+export interface LayerRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export interface SplitArgs {
+  /** What each layer takes, in any unit: a forward and a backward pass of one micro-batch. */
+  readonly layerCosts: readonly number[];
+  readonly embeddingCost: number;
+  /** Norm, head, loss and MTP modules. */
+  readonly headCost: number;
+  /** The stages of each rank; together every stage, in DualPipe twice. */
+  readonly stagesOfRank: readonly (readonly number[])[];
+}
+
+/**
+ * The split with the least cost of the busiest rank; among those, the least sum of squares.
+ *
+ * A stage may end up without layers only where it has an end to run.
+ *
+ * @throws plan.stages with fewer layers than stages that need one
+ */
+export function splitLayers(args: SplitArgs): readonly LayerRange[] {
+  const { layerCosts, stagesOfRank } = args;
+  const numStages = Math.max(...stagesOfRank.flat()) + 1;
+  const inner = Math.max(0, numStages - 2) + (numStages === 1 ? 1 : 0);
+  if (layerCosts.length < inner) {
+    throw new MoebiusError('plan.stages', `${layerCosts.length} layers for ${numStages} stages`, {
+      values: { layers: layerCosts.length, stages: numStages },
+      hint: `Lower pp, or the chunks of each rank, to at most ${layerCosts.length + 2} stages.`,
+    });
+  }
+  let split = evenSplit(layerCosts.length, numStages, args);
+  // Moving one boundary by one layer, and moving one layer over several stages, until no move helps:
+  // layers are nearly alike, so the even split is a few moves from the best.
+  let best = score(split, args);
+  for (let isBetter = true; isBetter; ) {
+    isBetter = false;
+    for (const candidate of moves(split)) {
+      const next = score(candidate, args);
+      if (!isLess(next, best)) continue;
+      split = candidate;
+      best = next;
+      isBetter = true;
+    }
+  }
+  return ranges(split);
+}
+
+/** Layers of each stage. */
+type Counts = readonly number[];
+
+interface Score {
+  readonly busiest: number;
+  readonly squares: number;
+}
+
+function isLess(a: Score, b: Score): boolean {
+  const tolerance = 1e-9 * b.busiest;
+  if (a.busiest < b.busiest - tolerance) return true;
+  return a.busiest < b.busiest + tolerance && a.squares < b.squares * (1 - 1e-9);
+}
+
+function score(counts: Counts, args: SplitArgs): Score {
+  const costs = stageCosts(counts, args);
+  let busiest = 0;
+  let squares = 0;
+  for (const stages of args.stagesOfRank) {
+    let cost = 0;
+    for (const stage of stages) cost += at(costs, stage);
+    busiest = Math.max(busiest, cost);
+    squares += cost * cost;
+    // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
+    for (const stage of stages) squares += 1e-3 * at(costs, stage) ** 2;
+  }
+  return { busiest, squares };
+}
+
+function stageCosts(counts: Counts, { layerCosts, embeddingCost, headCost }: SplitArgs): number[] {
+  let layer = 0;
+  return counts.map((count, stage) => {
+    let cost = stage === 0 ? embeddingCost : 0;
+    if (stage === counts.length - 1) cost += headCost;
+    for (let i = 0; i < count; i++) cost += at(layerCosts, layer + i);
+    layer += count;
+    return cost;
+  });
+}
+
+/** Cuts where the running cost passes each stage's even share; the ends' costs are counted in. */
+function evenSplit(numLayers: number, numStages: number, args: SplitArgs): Counts {
+  const { layerCosts, embeddingCost, headCost } = args;
+  const total = embeddingCost + headCost + layerCosts.reduce((sum, cost) => sum + cost, 0);
+  const counts = new Array<number>(numStages).fill(0);
+  let passed = embeddingCost;
+  for (let layer = 0; layer < numLayers; layer++) {
+    const middle = passed + at(layerCosts, layer) / 2;
+    const stage = Math.min(numStages - 1, Math.floor((middle / total) * numStages));
+    counts[stage] = at(counts, stage) + 1;
+    passed += at(layerCosts, layer);
+  }
+  return filled(counts);
+}
+
+/** Stages between the ends need a layer each: taken from the fullest. */
+function filled(counts: number[]): Counts {
+  for (let stage = 0; stage < counts.length; stage++) {
+    if (at(counts, stage) > 0 || isEnd(counts, stage)) continue;
+    const fullest = counts.indexOf(Math.max(...counts));
+    assert(at(counts, fullest) > 1 || isEnd(counts, fullest), 'too few layers for the stages');
+    counts[fullest] = at(counts, fullest) - 1;
+    counts[stage] = 1;
+  }
+  return counts;
+}
+
+function isEnd(counts: Counts, stage: number): boolean {
+  return counts.length > 1 && (stage === 0 || stage === counts.length - 1);
+}
+
+/** A layer more here and one less there; those between keep their number and shift by one. */
+function* moves(counts: Counts): Generator<Counts> {
+  for (let from = 0; from < counts.length; from++) {
+    if (at(counts, from) === 0 || (at(counts, from) === 1 && !isEnd(counts, from))) continue;
+    for (let to = 0; to < counts.length; to++) {
+      if (to === from) continue;
+      const moved = [...counts];
+      moved[from] = at(moved, from) - 1;
+      moved[to] = at(moved, to) + 1;
+      yield moved;
+    }
+  }
+}
+
+function ranges(counts: Counts): readonly LayerRange[] {
+  let first = 0;
+  return counts.map((count) => {
+    const range = { first, last: first + count };
+    first += count;
+    return range;
+  });
+}
