@@ -42,14 +42,19 @@ inline void prefetchRows(const Weights& w, i64 begin, i64 end) {
   for (i64 at = begin * row; at < end * row; at += 64) prefetchFar(bytes + at);
 }
 
+// What dotGated will begin with.
+inline void prefetchGated(const Source& w, i64 offset, i64 begin, i64 end) {
+  prefetchStreams(w, begin, end);
+  prefetchStreams(w, begin + offset, end + offset);
+}
+
 // silu(gate) · up for rows begin … end of the gate; the up rows lie `offset` behind.
 MOEBIUS_NOINLINE void dotGated(const DotTask& task, i64 offset, i64 begin, i64 end,
                                const DotOutput& out) {
   if (begin >= end || task.count == 0) return;
   forRowType(task.weights, [&]<class T>(const T*) {
     const DotArithmetic<T> arithmetic;
-    prefetchStreams(task.weights, begin, end);
-    prefetchStreams(task.weights, begin + offset, end + offset);
+    prefetchGated(task.weights, offset, begin, end);
     const DotInput in =
         prepareInput<T>(task.memory, task.x, task.stride, task.count, task.depth);
     withRows(task.count, [&]<int R>(LaneList<R>) {

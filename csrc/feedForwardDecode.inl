@@ -91,6 +91,18 @@ void feedForwardDecode(const Context& context, const double* raw) {
     return sourceOf(entryOf(stack, expert, rows), true);
   };
 
+  // What is read after others on the way down: the first chosen expert from `e` on.
+  const auto prefetchExpertDown = [&](const Visits& visits, i64 e, int thread) {
+    while (e < E && visits.begins[e] == visits.begins[e + 1]) e++;
+    if (e == E) return;
+    const Share columns(D, thread, threads);
+    prefetchStreams(expertOf(expertsDown, e, D), columns.begin, columns.end);
+  };
+  const auto prefetchWayDown = [&](int thread) {
+    const Share columns(D, thread, threads);
+    if (I > 0) prefetchStreams(sourceOf(down, true), columns.begin, columns.end);
+  };
+
   onEveryThread(context, [&](int thread) {
     float* normed = normedOf(thread);
     for (i64 t = 0; t < T; t++) normRow(normed + t * D, x.row(t), D, gain, eps);
@@ -98,6 +110,7 @@ void feedForwardDecode(const Context& context, const double* raw) {
     const Share ofRouter = line.next(E, rowBytes(router));
     const Share ofGates = line.next(I, 2 * rowBytes(gateUp));
     if (E > 0) {
+      prefetchGated(sourceOf(gateUp, true), I, ofGates.begin, ofGates.end);
       dotProducts({normed, D, T, D, sourceOf(router, true), inputOf(thread)}, ofRouter.begin,
                   ofRouter.end, {logits, E, false, nullptr, nullptr});
     }
@@ -105,6 +118,7 @@ void feedForwardDecode(const Context& context, const double* raw) {
       dotGated({normed, D, T, D, sourceOf(gateUp, true), inputOf(thread)}, I, ofGates.begin,
                ofGates.end, {hidden, I, false, nullptr, nullptr});
     }
+    if (E == 0) prefetchWayDown(thread);
   });
 
   if (E > 0) {
@@ -125,12 +139,26 @@ void feedForwardDecode(const Context& context, const double* raw) {
         if (thread == 0) counts[e] += i32(rowsOf(e));
         if (rowsOf(e) > 0) total += double(F) * costOfUnit(e);
       }
+      // The next expert's beginning is asked for while one is read, at last the way down's.
+      const auto shareFrom = [&](i64 e, Line& line, Share& units) {
+        for (; e < E; e++) {
+          if (rowsOf(e) == 0) continue;
+          units = line.next(F, costOfUnit(e));
+          if (units.begin < units.end) break;
+        }
+        return e;
+      };
       Line line(total, thread, threads);
-      for (i64 e = 0; e < E; e++) {
+      Share units(0, 0, 1);
+      Share ahead(0, 0, 1);
+      for (i64 e = shareFrom(0, line, units), next; e < E; e = next, units = ahead) {
+        next = shareFrom(e + 1, line, ahead);
+        if (next < E) {
+          prefetchGated(expertOf(expertsGateUp, next, 2 * F), F, ahead.begin, ahead.end);
+        } else {
+          prefetchWayDown(thread);
+        }
         const i64 rows = rowsOf(e);
-        if (rows == 0) continue;
-        const Share units = line.next(F, costOfUnit(e));
-        if (units.begin >= units.end) continue;
         const i32 first = visits.begins[e];
         float* gathered = gatheredOf(thread);
         for (i64 i = 0; i < rows; i++) {
@@ -147,6 +175,7 @@ void feedForwardDecode(const Context& context, const double* raw) {
     const Share columns(D, thread, threads);
     if (columns.begin == columns.end) return;
     if (I > 0) {
+      if (E > 0) prefetchExpertDown(visitsOf(thread), 0, thread);
       dotProducts({hidden, I, T, I, sourceOf(down, true), inputOf(thread)}, columns.begin,
                   columns.end, {sums, D, false, nullptr, nullptr});
     } else {
@@ -160,6 +189,7 @@ void feedForwardDecode(const Context& context, const double* raw) {
         const i64 first = visits.begins[e];
         const i64 rows = visits.begins[e + 1] - first;
         if (rows == 0) continue;
+        prefetchExpertDown(visits, e + 1, thread);
         dotProducts({visited + first * F, F, rows, F, expertOf(expertsDown, e, D), inputOf(thread)},
                     columns.begin, columns.end,
                     {sums, D, true, visits.tokens + first, visits.weights + first});

@@ -79,11 +79,14 @@ void mlaDecode(const Context& context, const double* raw) {
     const Share ofQ = line.next(Q, rowBytes(qDown));
     const Share ofKv = line.next(width, rowBytes(kvDown));
     if (Q > 0) {
+      prefetchStreams(sourceOf(kvDown, true), ofKv.begin, ofKv.end);
       dotProducts({normed, D, T, D, sourceOf(qDown, true), inputOf(thread)}, ofQ.begin, ofQ.end,
                   {qLatents, Q, false, nullptr, nullptr});
     }
     dotProducts({normed, D, T, D, sourceOf(kvDown, true), inputOf(thread)}, ofKv.begin, ofKv.end,
                 {kvLatents, width, false, nullptr, nullptr});
+    const Share heads(H, thread, context.threads);
+    prefetchStreams(sourceOf(qUp, true), heads.begin * (N + P), heads.end * (N + P));
   });
 
   onEveryThread(context, [&](int thread) {
@@ -125,6 +128,8 @@ void mlaDecode(const Context& context, const double* raw) {
 
   onEveryThread(context, [&](int thread) {
     const Share heads(H, thread, context.threads);
+    const Share rows(D, thread, context.threads);
+    prefetchStreams(sourceOf(o, true), rows.begin, rows.end);
     const HeadScratch attention(inputOf(thread) + inputs);
     for (i64 t = 0; t < T; t++) {
       for (i64 h = heads.begin; h < heads.end; h += kHeadGroup) {
