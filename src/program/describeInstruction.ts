@@ -13,7 +13,8 @@ export function describeInstruction(instruction: TrainingInstruction): string {
     case 'send':
     case 'recv': {
       const { kind, content, peer } = instruction;
-      return `${kind} ${content} ${ofPass(instruction)} ${kind === 'send' ? 'to' : 'from'} rank ${peer}`;
+      const way = kind === 'send' ? 'to' : 'from';
+      return `${kind} ${content} ${ofPass(instruction)} ${way} rank ${peer}`;
     }
     default:
       return instruction.kind;

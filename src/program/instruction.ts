@@ -16,8 +16,8 @@ export interface Program<I> {
 export type BlockPart = 'attention' | 'dispatch' | 'experts' | 'combine';
 
 /**
- * A part of a stage: of its blocks, dense ones included, or of the model's ends. `sharedExperts` need
- * no dispatch, so they stand apart; `head` is final norm, heads and losses of every depth.
+ * A part of a stage: of its blocks, dense ones included, or of the model's ends. `sharedExperts`
+ * need no dispatch, so they stand apart; `head` is final norm, heads and losses of every depth.
  */
 export type StagePart = BlockPart | 'sharedExperts' | 'denseMlp' | 'embedding' | 'head';
 
@@ -69,13 +69,15 @@ export type TrainingInstruction =
       readonly order: readonly PartStep[];
     }
   /**
-   * A message between pipeline ranks. Neighbouring sends and receives of a program are one batch and
-   * travel together; a send never waits, a receive waits for its message.
+   * A message between pipeline ranks. Neighbouring sends and receives of a program are one batch
+   * and travel together; a send never waits, a receive waits for its message.
    */
   | {
       readonly kind: 'send' | 'recv';
       readonly content: 'activation' | 'gradient';
-      /** The stage that made it: an activation goes to the next stage, a gradient to the one before. */
+      /**
+       * The stage that made it: an activation goes to the next stage, a gradient to the one before.
+       */
       readonly stage: number;
       readonly microBatch: number;
       readonly peer: number;

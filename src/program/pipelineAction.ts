@@ -1,10 +1,11 @@
 /**
- * What one rank of a pipeline does, before any communication: passes of micro-batches through stages,
- * in order. Schedules write these lists, notations print and read them, and one lowering
+ * What one rank of a pipeline does, before any communication: passes of micro-batches through
+ * stages, in order. Schedules write these lists, notations print and read them, and one lowering
  * (`policy/pipeline/lower.ts`) adds every send and receive.
  *
- * A stage is numbered along the model, a micro-batch over the whole step. Where a pipeline is fed from
- * both ends, the micro-batch says from which: the first half enters at rank 0, the second at the last.
+ * A stage is numbered along the model, a micro-batch over the whole step. Where a pipeline is fed
+ * from both ends, the micro-batch says from which: the first half enters at rank 0, the second at
+ * the last.
  */
 
 /** One micro-batch in one stage. */
@@ -15,7 +16,8 @@ export interface PipelinePass {
 
 /**
  * When a forward's messages are posted, counted in actions of its rank. Both default to 0: received
- * right before the action, sent right after it. Waiting lets messages of two directions share a batch.
+ * right before the action, sent right after it. Waiting lets messages of two directions share a
+ * batch.
  */
 export interface MessageTiming {
   readonly receiveEarly?: number;

@@ -12,7 +12,9 @@ export interface Span {
   readonly end: number;
   readonly stage?: number;
   readonly microBatch?: number;
-  /** What of the rank it kept busy: `compute`, `communication`, `send`, `recv`. One at a time each. */
+  /**
+   * What of the rank it kept busy: `compute`, `communication`, `send`, `recv`. One at a time each.
+   */
   readonly stream?: string;
 }
 

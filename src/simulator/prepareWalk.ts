@@ -1,10 +1,11 @@
 /**
- * Programs as numbers, once, so that walking them again costs no look-up: every instruction becomes an
- * opcode, the number of its message, and the number of its price.
+ * Programs as numbers, once, so that walking them again costs no look-up: every instruction becomes
+ * an opcode, the number of its message, and the number of its price.
  *
  * A message is known by who sends it to whom, its content, stage and micro-batch; its send and its
- * receive get the same number. Instructions of one rank that differ only in their micro-batch have one
- * price, and messages between the same ranks too, unless every instruction is asked for its own.
+ * receive get the same number. Instructions of one rank that differ only in their micro-batch have
+ * one price, and messages between the same ranks too, unless every instruction is asked for its
+ * own.
  */
 import { at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
@@ -37,8 +38,8 @@ export interface PricedInstruction {
 }
 
 /**
- * @param priced `byKind`: one price for what differs only in its micro-batch; `each`: none is shared
- * @throws program.message for a send without its receive, a receive without its send, or a repetition
+ * @param priced `byKind`: one price for what differs only in its micro-batch; `each`: none shared
+ * @throws program.message for a send without its receive, the other way round, or a repetition
  */
 export function prepareWalk(
   programs: readonly Program<TrainingInstruction>[],

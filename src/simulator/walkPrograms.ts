@@ -1,10 +1,11 @@
 /**
- * Walks the programs of all ranks at once, by one counter per rank, and says when everything happens.
+ * Walks the programs of all ranks at once, by one counter per rank, and says when everything
+ * happens.
  *
- * A rank runs until it must wait: for a message that nobody has sent yet, or for the others. A send is
- * posted and never waits; the messages of one rank leave one after another, as through one network
- * port. Since no time depends on the order in which ranks are visited, each is visited only when what
- * it waits for has come: the walk is linear in the number of instructions.
+ * A rank runs until it must wait: for a message that nobody has sent yet, or for the others. A send
+ * is posted and never waits; the messages of one rank leave one after another, as through one
+ * network port. Since no time depends on the order in which ranks are visited, each is visited only
+ * when what it waits for has come: the walk is linear in the number of instructions.
  *
  *     rank 0   F0 │ F1 │ F2 │           ░ waiting: the bubble
  *              send└──┐send└──┐
@@ -80,7 +81,8 @@ interface Record {
 }
 
 /**
- * Only times: what a search asks for hundreds of times a second, with one preparation for many prices.
+ * Only times: what a search asks for hundreds of times a second, with one preparation for many
+ * prices.
  *
  * @param prices one per `prepared.examples`, as `pricesOf` gives them
  * @param record receives each instruction's start and end

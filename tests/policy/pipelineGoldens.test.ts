@@ -1,6 +1,6 @@
 /**
- * Action lists and message batches of DualPipe and DualPipeV, against an independent evaluation of the
- * published schedule (tests/golden/README.md).
+ * Action lists and message batches of DualPipe and DualPipeV, against an independent evaluation of
+ * the published schedule (tests/golden/README.md).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

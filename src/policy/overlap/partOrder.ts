@@ -1,16 +1,16 @@
 /**
- * The inner order of passes as data: which part of which block runs next on the compute stream and on
- * the communication stream, and what each waits for.
+ * The inner order of passes as data: which part of which block runs next on the compute stream and
+ * on the communication stream, and what each waits for.
  *
- * A pair (DeepSeek-V3 report, 3.2.1, figure 4; the same order in DeepSeek's published training trace).
- * Slot i holds forward of block i and backward of the i-th block from the end:
+ * A pair (DeepSeek-V3 report, 3.2.1, figure 4; the same order in DeepSeek's published training
+ * trace). Slot i holds forward of block i and backward of the i-th block from the end:
  *
  *     compute        attn(F)     mlp(B)        mlp(W) mlp(F)   attn(B)      attn(W)
  *     communication  combine(B)  dispatch(F)   dispatch(B)     combine(F)   combine(B) of the next
  *
- * The gradient of a combine is a dispatch with a known layout and the other way round; parts keep the
- * name of what they differentiate. A lone pass overlaps what it can with itself: shared experts under
- * dispatch forward and under combine backward, weight gradients under dispatch backward.
+ * The gradient of a combine is a dispatch with a known layout and the other way round; parts keep
+ * the name of what they differentiate. A lone pass overlaps what it can with itself: shared experts
+ * under dispatch forward and under combine backward, weight gradients under dispatch backward.
  */
 import { at } from '../../base/assert.ts';
 import type { PartStep, StagePart } from '../../program/instruction.ts';
@@ -130,7 +130,9 @@ function forwardEnd({ hasHead }: StageParts): Step[] {
   return hasHead ? [{ pass: 'forward', part: 'head', layer: 0 }] : [];
 }
 
-/** What a backward begins and ends with; token ids have no gradient, so the embedding has one half. */
+/**
+ * What a backward begins and ends with; token ids have no gradient, so the embedding has one half.
+ */
 function ends({ hasHead, hasEmbedding }: StageParts): { first: Step[]; last: Step[] } {
   const head: Step[] = [
     { pass: 'backwardInput', part: 'head', layer: 0 },

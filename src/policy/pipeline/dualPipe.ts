@@ -1,19 +1,20 @@
 /**
- * DualPipe (DeepSeek-V3 report, 3.2.1) and DualPipeV: two streams of micro-batches cross in a pipeline,
- * so that nearly every forward finds a backward of the other stream to overlap with.
+ * DualPipe (DeepSeek-V3 report, 3.2.1) and DualPipeV: two streams of micro-batches cross in a
+ * pipeline, so that nearly every forward finds a backward of the other stream to overlap with.
  *
  *     DualPipe,  P ranks, P stages, each twice        DualPipeV, P ranks, 2P stages, each once
  *
  *     0 ─►  1 ─►  2 ─►  3    direction 0              0 ─►  1 ─►  2 ─► 3 ┐   way down
  *     3 ◄─  2 ◄─  1 ◄─  0    direction 1              7 ◄─  6 ◄─  5 ◄─ 4 ┘   way back
  *
- * Both are one list. A rank sees its own nearer end as phase 0 and the other stream as phase 1; all that
- * matters is how far it is from the end where phase 0 comes in and from the middle, where both streams
- * turn round (DualPipeV) or meet their mirror image (DualPipe). Hence ranks 0..P−1 of DualPipeV on n
- * micro-batches do what ranks 0..P−1 of DualPipe on 2P ranks and 2n micro-batches do.
+ * Both are one list. A rank sees its own nearer end as phase 0 and the other stream as phase 1; all
+ * that matters is how far it is from the end where phase 0 comes in and from the middle, where both
+ * streams turn round (DualPipeV) or meet their mirror image (DualPipe). Hence ranks 0..P−1 of
+ * DualPipeV on n micro-batches do what ranks 0..P−1 of DualPipe on 2P ranks and 2n micro-batches
+ * do.
  *
- * Eight steps, with d the distance from the end, m = depth − d − 1 the ranks up to the middle, and n
- * micro-batches per phase (B is split into I and W where W can fill a wait):
+ * Eight steps, with d the distance from the end, m = depth − d − 1 the ranks up to the middle, and
+ * n micro-batches per phase (B is split into I and W where W can fill a wait):
  *
  *     1  2m × F0                       5  m × B1, F1&B0
  *     2  (d+1) × F0 F1                 6  (d+1) × B1 B0, the later half as I1 I0
@@ -29,7 +30,9 @@ import type {
 } from '../../program/pipelineAction.ts';
 import { refuseSchedule, requireWhole, type ScheduleSize } from './scheduleSize.ts';
 
-/** @throws pipeline.schedule for odd ranks or micro-batches, or fewer than two micro-batches a rank */
+/**
+ * @throws pipeline.schedule for odd ranks or micro-batches, or fewer than two micro-batches a rank
+ */
 export function dualPipe({ numRanks, numMicroBatches }: ScheduleSize): PipelineSchedule {
   requireWhole('dualpipe', { numRanks, numMicroBatches });
   const values = { numRanks, numMicroBatches };
@@ -106,8 +109,9 @@ interface RankPosition {
 }
 
 /**
- * The list of one rank. Messages wait for each other where both streams would cross a link at once: a
- * forward's input is asked for with the one before it, and the turn at the middle sends in one batch.
+ * The list of one rank. Messages wait for each other where both streams would cross a link at once:
+ * a forward's input is asked for with the one before it, and the turn at the middle sends in one
+ * batch.
  */
 function eightSteps({ depth, distance, numChunks, pass }: RankPosition): PipelineAction[] {
   const toMiddle = depth - distance - 1;

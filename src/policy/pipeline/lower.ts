@@ -1,9 +1,9 @@
 /**
  * From a schedule to programs: the one place where communication is added.
  *
- * Between two actions of a rank lies at most one batch of messages, which the second action waits for:
- * first what the actions before have made, then what the next ones need. A schedule only says when a
- * message should share a later or an earlier batch (`MessageTiming`).
+ * Between two actions of a rank lies at most one batch of messages, which the second action waits
+ * for: first what the actions before have made, then what the next ones need. A schedule only says
+ * when a message should share a later or an earlier batch (`MessageTiming`).
  *
  *     F 0F3     0F3 ends ─┐   ┌─ send activation of stage 0, micro-batch 3
  *     batch               ├───┤

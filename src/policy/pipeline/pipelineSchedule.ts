@@ -1,5 +1,6 @@
 /**
- * Every pipeline schedule by its name: a pure function of how many ranks and micro-batches there are.
+ * Every pipeline schedule by its name: a pure function of how many ranks and micro-batches there
+ * are.
  *
  *     const { ranks, numStages } = pipelineSchedule({ name: 'dualpipe', numRanks: 16, … });
  */
@@ -11,11 +12,16 @@ import { refuseSchedule, type ScheduleSize } from './scheduleSize.ts';
 
 export interface ScheduleChoice extends ScheduleSize {
   readonly name: ScheduleName;
-  /** Stages of each rank in interleaved 1F1B; elsewhere the schedule fixes it and it may be left out. */
+  /**
+   * Stages of each rank in interleaved 1F1B; elsewhere the schedule fixes it and it may be left
+   * out.
+   */
   readonly chunksPerRank?: number;
 }
 
-/** @throws pipeline.schedule naming the numbers that the schedule cannot take, and which it could */
+/**
+ * @throws pipeline.schedule naming the numbers that the schedule cannot take, and which it could
+ */
 export function pipelineSchedule(choice: ScheduleChoice): PipelineSchedule {
   const { name, numRanks, numMicroBatches } = choice;
   const fixed = chunksOf(name);
