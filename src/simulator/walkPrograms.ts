@@ -12,8 +12,7 @@
  *     rank 1   ░░░░░  F0 │ B0 │ F1 …    end of a receive = max(its post, arrival of its message)
  */
 import { assert, at } from '../base/assert.ts';
-import { MoebiusError } from '../base/errors.ts';
-import { describeInstruction } from '../program/describeInstruction.ts';
+import { refuseDeadlock } from '../program/deadlock.ts';
 import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { Span } from '../program/span.ts';
 import { COMPUTE, MEET, type PreparedWalk, prepareWalk, RECEIVE, SEND } from './prepareWalk.ts';
@@ -171,38 +170,16 @@ export function walkPrepared(
       numMet = 0;
     }
   }
-  if (numEnded < numRanks) refuseDeadlock(prepared, counters);
+  if (numEnded < numRanks) {
+    for (const rank of met.subarray(0, numMet)) counters[rank] = (counters[rank] as number) - 1;
+    refuseDeadlock(
+      prepared.programs,
+      counters.map((counter, rank) => counter - (firsts[rank] as number)),
+    );
+  }
   let makespan = 0;
   for (let rank = 0; rank < numRanks; rank++) makespan = Math.max(makespan, now[rank] as number);
   return { makespan, ends: now, busy, bubble: busy.map((seconds) => makespan - seconds) };
-}
-
-/** Names a rank that waits, and what it waits for. */
-function refuseDeadlock({ programs, firsts, opcodes }: PreparedWalk, counters: Int32Array): never {
-  const stopped = programs.map((program, position) => {
-    const { rank, instructions } = program;
-    const first = at(firsts, position);
-    const next = at(counters, position) - first;
-    const isMeeting = next > 0 && opcodes[first + next - 1] === MEET;
-    const index = isMeeting ? next - 1 : next;
-    const instruction = instructions[index];
-    const isEnded = next === instructions.length && !isMeeting;
-    const words = instruction === undefined ? '' : describeInstruction(instruction);
-    return { rank, index, words, isEnded, isMeeting };
-  });
-  const waits = stopped.filter(({ isEnded }) => !isEnded);
-  const first = waits.find(({ isMeeting }) => !isMeeting) ?? at(waits, 0);
-  const why = first.isMeeting ? 'which not every rank comes to' : 'which is never sent in time';
-  throw new MoebiusError(
-    'program.deadlock',
-    `rank ${first.rank} waits for ever at instruction ${first.index}: ${first.words}, ${why}`,
-    {
-      values: {
-        waiting: waits.slice(0, 16).map(({ rank, index, words }) => ({ rank, index, words })),
-      },
-      hint: 'Check the order of the programs: each of these ranks waits for another of them.',
-    },
-  );
 }
 
 /** Passes on `compute`; messages on `send` from their leaving, on `recv` while somebody waits. */
