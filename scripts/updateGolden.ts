@@ -38,6 +38,11 @@ const VERBATIM = [
   'v3-tiny-trained/config.json',
   'v3-tiny-trained/decode.json',
   'v3-tiny-trained/model.safetensors',
+  'pipeline/dualpipe-makespan.json',
+  ...['dualpipe-pp4-mb10', 'dualpipe-pp8-mb20', 'dualpipev-pp4-mb10'].flatMap((name) => [
+    `pipeline/${name}.json`,
+    `pipeline/${name}-comm.json`,
+  ]),
 ];
 
 for (const path of VERBATIM) {

@@ -15,10 +15,21 @@ export interface Program<I> {
 /** The parts of a block, in forward order; backward runs them from the end. */
 export type BlockPart = 'attention' | 'dispatch' | 'experts' | 'combine';
 
-/** One part of one half of an overlapped pair. `weight` is the deferred weight gradient. */
+/**
+ * A part of a stage: of its blocks, dense ones included, or of the model's ends. `sharedExperts`
+ * need no dispatch, so they stand apart; `head` is final norm, heads and losses of every depth.
+ */
+export type StagePart = BlockPart | 'sharedExperts' | 'denseMlp' | 'embedding' | 'head';
+
+/** A part of one pass on one of a rank's two streams; each stream runs its steps in their order. */
 export interface PartStep {
-  readonly pass: 'forward' | 'backward' | 'backwardInput' | 'backwardWeight';
-  readonly part: BlockPart;
+  readonly pass: 'forward' | 'backwardInput' | 'backwardWeight';
+  readonly part: StagePart;
+  /** Block of the stage, from 0; MTP blocks come last. The ends have 0. */
+  readonly layer: number;
+  readonly stream: 'compute' | 'communication';
+  /** Indices of earlier steps of the same order that must have ended, on either stream. */
+  readonly waitsFor: readonly number[];
 }
 
 export interface ForwardPass {
@@ -34,11 +45,14 @@ export interface ForwardPass {
    */
   readonly normalizers: TargetCounts;
   readonly numMicroBatches: number;
+  /** Inner order over two streams; left out, parts run one after another. */
+  readonly order?: readonly PartStep[];
 }
 
 export interface BackwardPass {
   readonly stage: number;
   readonly microBatch: number;
+  readonly order?: readonly PartStep[];
 }
 
 export type TrainingInstruction =
@@ -48,19 +62,27 @@ export type TrainingInstruction =
   | ({ readonly kind: 'backwardInput' } & BackwardPass)
   | ({ readonly kind: 'backwardWeight' } & BackwardPass)
   | {
+      /** Two passes at once; `order` is that of both, theirs stay empty. */
       readonly kind: 'forwardBackward';
       readonly forward: ForwardPass;
       readonly backward: BackwardPass;
       readonly order: readonly PartStep[];
     }
+  /**
+   * A message between pipeline ranks. Neighbouring sends and receives of a program are one batch
+   * and travel together; a send never waits, a receive waits for its message.
+   */
   | {
       readonly kind: 'send' | 'recv';
       readonly content: 'activation' | 'gradient';
+      /**
+       * The stage that made it: an activation goes to the next stage, a gradient to the one before.
+       */
       readonly stage: number;
       readonly microBatch: number;
       readonly peer: number;
     }
-  /** Sums gradients over ranks, then reports losses, the gradient norm and any fault. */
+  /** Sums gradients over ranks, then reports losses, the gradient norm and any fault. All wait. */
   | { readonly kind: 'reduceGradients' }
   | {
       readonly kind: 'optimizerStep';

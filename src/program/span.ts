@@ -12,6 +12,10 @@ export interface Span {
   readonly end: number;
   readonly stage?: number;
   readonly microBatch?: number;
+  /**
+   * What of the rank it kept busy: `compute`, `communication`, `send`, `recv`. One at a time each.
+   */
+  readonly stream?: string;
 }
 
 /** Seconds from the first start to the last end. */
