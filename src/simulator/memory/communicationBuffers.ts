@@ -95,7 +95,7 @@ function ringTokens(ep: number): readonly [number, number] {
 
 const BUCKET_VALUES = 40e6;
 
-/** ZeRO-1 gathers new weights bucket by bucket, ZeRO-2 and 3 scatter gradients so; two at a time. */
+/** ZeRO-1 gathers new weights bucket by bucket, ZeRO-2 and 3 scatter gradients; two at a time. */
 function bucketBytes({ plan, recipe, numParameters }: BufferInput): number {
   const { zeroStage } = plan.layout;
   if (zeroStage === 0) return 0;

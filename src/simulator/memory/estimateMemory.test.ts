@@ -1,3 +1,4 @@
+/** What plans of known models come to, rank by rank, and what must hold of any plan. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { v3OnH800 } from '../../../tests/support/memoryPlans.ts';

@@ -26,7 +26,7 @@ import { endBytes } from './endBytes.ts';
 import { type LayerBytes, layerBytes, type RowCounts } from './layerBytes.ts';
 import { type LayerKind, layerKind } from './layerTensors.ts';
 import { type LiveChunks, liveChunks } from './liveChunks.ts';
-import { type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
+import { bytesOfRow, type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
 import { type ModelState, modelState } from './modelState.ts';
 import { mtpModules, type StageLayers } from './parameterGroups.ts';
 
@@ -186,6 +186,9 @@ function activationsOf(context: Context, rank: number): Activations {
       deferredHere += end.deferred;
       logits = end.logits;
       for (let depth = 0; depth < numMtp; depth++) add(model.numHiddenLayers + depth);
+    }
+    if (layers.hasEmbedding) {
+      deferredHere += bytesOfRow(recipe.formats.gradient, model.hiddenSize) * rows.tokens;
     }
     kept.push(keptHere);
     deferred.push(deferredHere);

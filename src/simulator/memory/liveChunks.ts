@@ -55,7 +55,7 @@ function pair(first: number, second: number, most: number): LiveChunks {
   return { kept: [Math.min(first, most), Math.min(second, most)], deferred: [0, 0] };
 }
 
-/** Micro-batches go through the chunks in groups of P, so the first forwards fill chunk by chunk. */
+/** Micro-batches go through the chunks in groups of P: the first forwards fill chunk by chunk. */
 function interleaved(plan: TrainingPlan, at: { rank: number; ranks: number }): LiveChunks {
   const { rank: j, ranks: P } = at;
   const { chunksPerRank } = plan;
