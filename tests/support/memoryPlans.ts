@@ -1,0 +1,68 @@
+/** Plans for tests: V3 as it was trained, and layouts of any model in equal stages. */
+
+import type { TrainingPlan } from '../../src/config/parallelPlan.ts';
+import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
+import type { MemoryInput } from '../../src/simulator/memory/estimateMemory.ts';
+import type { StageLayers } from '../../src/simulator/memory/parameterGroups.ts';
+
+/** Layers spread as evenly as they go, the fewer at the ends. */
+export function evenStages(numLayers: number, numStages: number): StageLayers[] {
+  const sizes = Array.from({ length: numStages }, () => Math.ceil(numLayers / numStages));
+  let spare = sizes.reduce((sum, size) => sum + size, 0) - numLayers;
+  for (let at = 0; spare > 0; at = (at + 1) % numStages) {
+    const place = at % 2 === 0 ? at / 2 : numStages - (at + 1) / 2;
+    sizes[place] = (sizes[place] ?? 0) - 1;
+    spare--;
+  }
+  let first = 0;
+  return sizes.map((size, stage) => {
+    const last = first + size;
+    const layers = { first, last, hasEmbedding: stage === 0, hasHead: stage === numStages - 1 };
+    first = last;
+    return layers;
+  });
+}
+
+/** Stages of each rank under a schedule. */
+export function stagesOfPlan(plan: TrainingPlan, numLayers: number): StageLayers[][] {
+  const { pp } = plan.layout;
+  const ranks = Array.from({ length: pp }, (_, rank) => rank);
+  if (plan.schedule === 'dualpipe') {
+    const stages = evenStages(numLayers, pp);
+    return ranks.map((rank) => pick(stages, [rank, pp - 1 - rank]));
+  }
+  if (plan.schedule === 'dualpipev') {
+    const stages = evenStages(numLayers, 2 * pp);
+    return ranks.map((rank) => pick(stages, [rank, 2 * pp - 1 - rank]));
+  }
+  const chunks = plan.schedule === 'interleaved-1f1b' ? plan.chunksPerRank : 1;
+  const stages = evenStages(numLayers, pp * chunks);
+  return ranks.map((rank) =>
+    pick(
+      stages,
+      Array.from({ length: chunks }, (_, chunk) => chunk * pp + rank),
+    ),
+  );
+}
+
+function pick(stages: readonly StageLayers[], indices: readonly number[]): StageLayers[] {
+  return indices.flatMap((index) => stages[index] ?? []);
+}
+
+export const v3Plan: TrainingPlan = {
+  layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
+  schedule: 'dualpipe',
+  chunksPerRank: 2,
+  globalBatch: 15_360,
+  microBatchSize: 1,
+  sequenceLength: 4096,
+  precision: 'fp8',
+  recompute: 'v3',
+  mtp: true,
+};
+
+/** DeepSeek-V3 on 2,048 H800 (report, 3.1), with changes. */
+export function v3OnH800(changes: Partial<TrainingPlan> = {}): MemoryInput {
+  const plan = { ...v3Plan, ...changes };
+  return { model: deepseekV3, plan, stages: stagesOfPlan(plan, deepseekV3.numHiddenLayers) };
+}
