@@ -15,8 +15,9 @@ export type Dimension =
   | 'dollarsPerHour'
   | 'share';
 
+/** The value is number × 10^exponent × factor: decimal prefixes stay exact that way. */
 interface Unit {
-  /** In which a quantity of this dimension is kept. */
+  readonly exponent: number;
   readonly factor: number;
   readonly dimension: Dimension;
 }
@@ -32,14 +33,9 @@ const EXAMPLES: Readonly<Record<Dimension, string>> = {
   share: '80 %',
 };
 
-const PREFIXES: Readonly<Record<string, number>> = {
-  '': 1,
-  k: 1e3,
-  K: 1e3,
-  M: 1e6,
-  G: 1e9,
-  T: 1e12,
-  P: 1e15,
+const DECIMAL: Readonly<Record<string, number>> = { '': 0, k: 3, K: 3, M: 6, G: 9, T: 12, P: 15 };
+
+const BINARY: Readonly<Record<string, number>> = {
   Ki: 2 ** 10,
   Mi: 2 ** 20,
   Gi: 2 ** 30,
@@ -47,7 +43,7 @@ const PREFIXES: Readonly<Record<string, number>> = {
   Pi: 2 ** 50,
 };
 
-const SECONDS: Readonly<Record<string, number>> = { s: 1, ms: 1e-3, us: 1e-6, µs: 1e-6, ns: 1e-9 };
+const SECONDS: Readonly<Record<string, number>> = { s: 0, ms: -3, us: -6, µs: -6, ns: -9 };
 
 const NUMBER = /^([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(.*)$/i;
 
@@ -61,8 +57,9 @@ export function parseQuantity(text: string, dimension: Dimension, name: string):
   const example = EXAMPLES[dimension];
   const bare = text.trim().replace(/^\$\s*/, '');
   const [, digits, unit = ''] = NUMBER.exec(bare) ?? [];
-  const value = Number(digits?.replaceAll(/[_,]/g, ''));
-  if (digits === undefined || !Number.isFinite(value)) {
+  const plain = digits?.replaceAll(/[_,]/g, '');
+  const value = Number(plain);
+  if (plain === undefined || !Number.isFinite(value)) {
     throw new MoebiusError('quantity.number', `${name} is ${JSON.stringify(text)}: no number`, {
       values: { [name]: text },
       hint: `Write a number and its unit, as in ${example}.`,
@@ -72,8 +69,7 @@ export function parseQuantity(text: string, dimension: Dimension, name: string):
   if (written === '') throw withoutUnit(text, dimension, name);
   const found = parseUnit(written.trim());
   if (found?.dimension === dimension) {
-    // A tiny unit is divided by its inverse, which is exact: 2.8 us is 2.8e-6 and nothing beside.
-    return found.factor < 1 ? value / Math.round(1 / found.factor) : value * found.factor;
+    return shifted(plain, found.exponent) * found.factor;
   }
   const instead =
     found === undefined ? 'which is no unit here' : `which measures ${WORDS[found.dimension]}`;
@@ -105,41 +101,38 @@ const WORDS: Readonly<Record<Dimension, string>> = {
 };
 
 function parseUnit(unit: string): Unit | undefined {
-  if (unit === '%') return { factor: 0.01, dimension: 'share' };
+  if (unit === '%') return { exponent: -2, factor: 1, dimension: 'share' };
   if (/^\$\s*(\/|per )\s*(GPU-?)?h(our)?$/i.test(unit)) {
-    return { factor: 1, dimension: 'dollarsPerHour' };
+    return { exponent: 0, factor: 1, dimension: 'dollarsPerHour' };
   }
   const seconds = SECONDS[unit];
-  if (seconds !== undefined) return { factor: seconds, dimension: 'seconds' };
+  if (seconds !== undefined) return { exponent: seconds, factor: 1, dimension: 'seconds' };
   const [, prefix = '', base = ''] = /^([kKMGTP]i?)?(.+)$/.exec(unit) ?? [];
-  const scale = PREFIXES[prefix] ?? 1;
+  const scale = { exponent: DECIMAL[prefix] ?? 0, factor: BINARY[prefix] ?? 1 };
   switch (base) {
     case 'B':
-      return { factor: scale, dimension: 'bytes' };
+      return { ...scale, dimension: 'bytes' };
     case 'B/s':
-      return { factor: scale, dimension: 'bytesPerSecond' };
-    // Bits: of a network. As a fraction of a byte it stays exact.
+      return { ...scale, dimension: 'bytesPerSecond' };
     case 'b/s':
     case 'bit/s':
     case 'bps':
-      return { factor: scale / 8, dimension: 'bytesPerSecond' };
+      return { ...scale, factor: scale.factor / 8, dimension: 'bytesPerSecond' };
     case 'FLOPS':
     case 'FLOP/s':
-      return { factor: scale, dimension: 'flopsPerSecond' };
+      return { ...scale, dimension: 'flopsPerSecond' };
     case 'W':
-      return { factor: scale, dimension: 'watts' };
+      return { ...scale, dimension: 'watts' };
     default:
       return undefined;
   }
 }
 
-const STEPS: readonly (readonly [string, number])[] = [
-  ['P', 1e15],
-  ['T', 1e12],
-  ['G', 1e9],
-  ['M', 1e6],
-  ['K', 1e3],
-];
+/** number × 10^exponent, rounded once, as if it had been written out. */
+function shifted(digits: string, exponent: number): number {
+  const [mantissa = '', own = '0'] = digits.toLowerCase().split('e');
+  return Number(`${mantissa}e${Number(own) + exponent}`);
+}
 
 const SUFFIX: Readonly<Record<Dimension, string>> = {
   bytes: 'B',
@@ -157,30 +150,33 @@ export function formatQuantity(value: number, dimension: Dimension): string {
     case 'dollarsPerHour':
       return `$${value}/h`;
     case 'share':
-      return `${exact(value, 0.01)} %`;
+      return `${inUnit(value, -2)} %`;
     case 'seconds':
-      return formatTime(value);
+      return inLargest(value, ['s', 'ms', 'us', 'ns'], SECONDS);
     default:
-      break;
+      return inLargest(value, ['P', 'T', 'G', 'M', 'K', ''], DECIMAL) + SUFFIX[dimension];
   }
-  const [prefix, scale] = STEPS.find(([, each]) => Math.abs(value) >= each) ?? ['', 1];
-  return `${exact(value, scale)} ${prefix}${SUFFIX[dimension]}`;
 }
 
-function formatTime(value: number): string {
-  const units = Object.entries(SECONDS).filter(([unit]) => unit !== 'µs');
-  const [unit, scale] = units.find(([, each]) => Math.abs(value) >= each) ?? ['ns', 1e-9];
-  return `${exact(value, scale)} ${unit}`;
+/** In the largest unit that leaves at least 1 before the point, else in the smallest. */
+function inLargest(
+  value: number,
+  units: readonly string[],
+  exponents: Readonly<Record<string, number>>,
+): string {
+  const of = (unit: string): number => exponents[unit] ?? 0;
+  const fitting = units.find((unit) => Math.abs(value) >= shifted('1', of(unit)));
+  const unit = fitting ?? (value === 0 ? units.find((each) => of(each) === 0) : units.at(-1)) ?? '';
+  return `${inUnit(value, of(unit))} ${unit}`;
 }
 
-/** The shortest decimal that gives the value back when it is multiplied again. */
-function exact(value: number, scale: number): string {
-  const back = (text: string): number =>
-    scale < 1 ? Number(text) / Math.round(1 / scale) : Number(text) * scale;
-  const scaled = scale < 1 ? value * Math.round(1 / scale) : value / scale;
-  for (let digits = 1; digits <= 17; digits++) {
-    const text = String(Number(scaled.toPrecision(digits)));
-    if (back(text) === value) return text;
-  }
-  return String(scaled);
+/** The shortest decimal of the value, its point moved: no digit changes, so nothing is lost. */
+function inUnit(value: number, exponent: number): string {
+  const [mantissa = '', power = '0'] = value.toExponential().split('e');
+  const digits = mantissa.replace(/[-.]/g, '');
+  const point = 1 + Number(power) - exponent;
+  const sign = value < 0 ? '-' : '';
+  if (point <= 0) return `${sign}0.${'0'.repeat(-point)}${digits}`;
+  if (point >= digits.length) return `${sign}${digits.padEnd(point, '0')}`;
+  return `${sign}${digits.slice(0, point)}.${digits.slice(point)}`;
 }
