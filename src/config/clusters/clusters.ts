@@ -2,8 +2,10 @@
  * Clusters by name. A name is a kind of node, with the number of GPUs behind an x:
  * `h800x2048`, `h100x512`, `gb200-nvl72x576`; without a number it is the kind's usual size.
  */
+import { assert } from '../../base/assert.ts';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ClusterSpec } from '../clusterSpec.ts';
+import { fabricCapacity, fabricEndpoints } from './fabricSize.ts';
 import {
   type Fabric,
   hccs,
@@ -141,7 +143,7 @@ const gb200Parts: Parts = {
   },
 };
 
-const kinds: readonly ClusterSpec[] = [
+const assembled: readonly ClusterSpec[] = [
   assemble('h800', h800Parts),
   assemble('h800-mrft', { ...h800Parts, fabric: railInfiniband400 }),
   assemble('h100', h100Parts),
@@ -236,6 +238,9 @@ const kinds: readonly ClusterSpec[] = [
   }),
 ];
 
+/** With the layers that their usual size needs. */
+const kinds = assembled.map((each) => withNumGpus(each, each.numGpus));
+
 /** Sizes that papers made known; `h100x16384` is Llama 3's, on RoCE. */
 const known: readonly (readonly [string, string, number])[] = [
   ['h800x2048', 'h800', 2048],
@@ -305,23 +310,9 @@ export function withNumGpus(cluster: ClusterSpec, numGpus: number): ClusterSpec 
   return { ...sized, scaleOut: { ...scaleOut, layers: 3 } };
 }
 
-/** NICs that one fabric (of a multi-plane network: one plane) must connect. */
-export function fabricEndpoints({ numGpus, gpusPerNode, scaleOut }: ClusterSpec): number {
-  const nodes = numGpus / gpusPerNode;
-  return scaleOut.kind === 'multi-plane-fat-tree' ? nodes : nodes * scaleOut.nicsPerNode;
-}
-
-/** NICs that a fat tree of switches with k ports connects: k²/2 in two layers, k³/4 in three. */
-export function fabricCapacity({
-  layers,
-  switchPorts,
-}: Pick<ClusterSpec['scaleOut'], 'layers' | 'switchPorts'>): number {
-  return layers === 2 ? switchPorts ** 2 / 2 : switchPorts ** 3 / 4;
-}
-
 function kindOf(name: string): ClusterSpec {
   const kind = kinds.find((each) => each.name === name);
-  if (kind === undefined) throw new Error(`no kind of cluster is called ${name}`);
+  assert(kind !== undefined, `no kind of cluster is called ${name}`);
   return kind;
 }
 

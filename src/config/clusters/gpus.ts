@@ -121,11 +121,11 @@ export const b200: Chip = {
     peakFlops: { bf16: 2250e12, fp8: 4500e12 },
     vectorFlops: 75e12,
     memoryBytes: 180e9,
-    memoryBytesPerSecond: 8e12,
+    memoryBytesPerSecond: 7.7e12,
     fp8Accumulation: 'fp32',
     launchSeconds: LAUNCH_SECONDS,
   },
-  sources: sheet('NVIDIA DGX B200 data sheet, an eighth of eight GPUs; dense', {
+  sources: sheet('NVIDIA HGX B200 data sheet; dense', {
     'gpu.numSms': { kind: 'measured', note: 'device query; the sheet does not give it' },
     'gpu.fp8Accumulation': {
       kind: 'assumed',
@@ -141,6 +141,7 @@ export const gb200: Chip = {
     peakFlops: { bf16: 2500e12, fp8: 5000e12 },
     vectorFlops: 80e12,
     memoryBytes: 186e9,
+    memoryBytesPerSecond: 8e12,
   },
   sources: {
     ...b200.sources,
