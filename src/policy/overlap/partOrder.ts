@@ -168,7 +168,10 @@ function readsOf(step: Step, { forward, backward }: Pair): Step[] {
   const near = (...parts: readonly StagePart[]): Step[] =>
     parts.map((each) => ({ pass, part: each, layer }));
   if (pass === 'backwardWeight') {
-    if (part === 'embedding') return [{ pass: 'backwardInput', part: 'attention', layer: 0 }];
+    if (part === 'embedding') {
+      const last = backward.blocks.length === 0 ? 'head' : 'attention';
+      return [{ pass: 'backwardInput', part: last, layer: 0 }];
+    }
     return [{ pass: 'backwardInput', part, layer }];
   }
   if (pass === 'forward') {
