@@ -86,7 +86,9 @@ export function fitCurves(files: FitFiles): Curves {
   const prefill = groupedSamples(files['grouped-gemm-prefill.csv']);
   const decode = groupedSamples(files['grouped-gemm-decode.csv']);
   const deepGemm = [...published.deepGemmDense].map(samplePublished);
-  const deepGrouped = [...published.deepGemmContiguous, ...published.deepGemmMasked].map(samplePublished);
+  const deepGrouped = [...published.deepGemmContiguous, ...published.deepGemmMasked].map(
+    samplePublished,
+  );
   const weights = published.deepGemmWeightGradients.map(sampleWeightGradient);
   const first = { maxTileN: 128, groups: 'together' } as const;
   const later = { maxTileN: 160, groups: 'together' } as const;
@@ -101,9 +103,14 @@ export function fitCurves(files: FitFiles): Curves {
     fp8MaskedLater: fitProduct(decode, later, FIT_GPU.fp8),
     fp8WeightGradientFirst: slowed(gradientLater, published.WEIGHT_GRADIENT_GAIN),
     fp8WeightGradientLater: gradientLater,
-    bf16: fitProduct(published.bf16Small.map(sampleBf16), { ...later, maxTileN: 128 }, FIT_GPU.bf16, {
-      tensorShare: published.BF16_SUSTAINED_SHARE,
-    }),
+    bf16: fitProduct(
+      published.bf16Small.map(sampleBf16),
+      { ...later, maxTileN: 128 },
+      FIT_GPU.bf16,
+      {
+        tensorShare: published.BF16_SUSTAINED_SHARE,
+      },
+    ),
     attentionForward: fitForward(files['mla-prefill.csv']),
     attentionBackward: fitBackward(),
     memory: fitMemory(),
@@ -230,7 +237,8 @@ function fitMemory(): FittedMemory {
 
 function residualsOf(errors: readonly number[]): Residuals {
   const sizes = errors.map((error) => Math.abs(Math.expm1(error))).sort((a, b) => a - b);
-  const share = (part: number): number => at(sizes, Math.min(sizes.length - 1, Math.floor(part * sizes.length)));
+  const share = (part: number): number =>
+    at(sizes, Math.min(sizes.length - 1, Math.floor(part * sizes.length)));
   const rms = Math.sqrt(sizes.reduce((sum, size) => sum + size * size, 0) / sizes.length);
   return { count: sizes.length, median: share(0.5), p90: share(0.9), rms };
 }

@@ -24,7 +24,9 @@ export function minimise(
     simplex = simplex.sort((a, b) => a.value - b.value);
     const worst = at(simplex, size);
     const rest = simplex.slice(0, size);
-    const centre = start.map((_, j) => rest.reduce((sum, { point }) => sum + at(point, j), 0) / size);
+    const centre = start.map(
+      (_, j) => rest.reduce((sum, { point }) => sum + at(point, j), 0) / size,
+    );
     const towards = (factor: number): Minimum =>
       evaluate(centre.map((value, j) => value + factor * (at(worst.point, j) - value)));
     const reflected = towards(-1);
