@@ -25,6 +25,8 @@ export interface KernelMachine {
   /** SMs left to compute. */
   readonly numSms: number;
   readonly release: KernelRelease;
+  /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
+  readonly memoryTaken: number;
 }
 
 export interface KernelTime {
@@ -65,7 +67,11 @@ export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTi
       return attentionTime(kernel, machine);
     default: {
       const share = Math.min(1, machine.numSms / (gpu.numSms * SMS_THAT_FILL_MEMORY));
-      const rate = gpu.memoryBytesPerSecond * curves.memory.memoryShare * share;
+      const bandwidth = Math.max(
+        gpu.memoryBytesPerSecond / 2,
+        gpu.memoryBytesPerSecond - machine.memoryTaken,
+      );
+      const rate = bandwidth * memoryShare(machine.release) * share;
       return {
         seconds: gpu.launchSeconds + kernel.bytes / rate,
         source: 'derived',
@@ -74,6 +80,16 @@ export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTi
       };
     }
   }
+}
+
+/**
+ * Of the bandwidth: `later`, what casts written in 2026 reach; `first`, what DeepGEMM's first
+ * kernels reach where memory bounds them (its masked products: 2.0 of 3.35 TB/s), since nobody
+ * published the bytes-bound kernels of the time.
+ */
+function memoryShare(release: KernelRelease): number {
+  const first = curves.fp8GroupedFirst.curve.memoryShare;
+  return release === 'first' ? first : curves.memory.memoryShare;
 }
 
 function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {

@@ -7,7 +7,7 @@ import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
 import { type KernelMachine, kernelTime } from './kernelTime.ts';
-import type { KernelWork, PartWork, TensorTransferWork } from './stageWork.ts';
+import type { ExpertTransferWork, KernelWork, TensorTransferWork } from './stageWork.ts';
 
 /** What of a plan and a model decides a transfer. */
 export interface TransferSetting {
@@ -109,13 +109,12 @@ export function priceKernels(
 
 /** @returns seconds of rows going to their experts or back; nothing on one rank */
 export function priceTransfer(
-  part: PartWork,
+  transfer: ExpertTransferWork,
   setting: TransferSetting,
   sums: OperationSums,
 ): number {
-  const { transfer } = part;
   const { network, cluster, ep, numExperts, expertsPerToken, nodeLimit, imbalance } = setting;
-  if (transfer === null || ep === 1) return 0;
+  if (ep === 1) return 0;
   const exchange = {
     group: { size: ep, stride: 1 },
     tokensPerRank: transfer.tokens,

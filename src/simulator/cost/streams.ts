@@ -26,7 +26,10 @@ export interface StreamSpan {
 
 export interface StreamsRun {
   readonly seconds: number;
+  /** Without those that take no time. */
   readonly spans: readonly StreamSpan[];
+  /** By place in the list. */
+  readonly taskSpans: readonly StreamSpan[];
   readonly computeSeconds: number;
   readonly communicationSeconds: number;
   /** While data moves and nothing computes. */
@@ -47,6 +50,7 @@ export function runStreams(tasks: readonly StreamTask[]): StreamsRun {
   return {
     seconds: Math.max(free.compute, free.communication),
     spans: spans.filter(({ start, end }) => end > start),
+    taskSpans: spans,
     computeSeconds: busy('compute'),
     communicationSeconds,
     exposedSeconds: communicationSeconds - bothBusy(spans),
