@@ -155,8 +155,10 @@ test('metaCollectives: bytes that leave a rank, rows that arrive as they left', 
   const collectives = metaCollectives(meta, { size: 4, rank: 1, arena });
   meta.label = 'layer 3 dispatch';
   const used = arena.usedBytes;
-  const arrived = collectives.dispatch(rows).finish();
+  const offsets = arena.allocate('i32', [9]);
+  const { rows_RD: arrived, offsets: own } = collectives.dispatch(rows, offsets).finish();
   assert.deepEqual(arrived.shape, rows.shape);
+  assert.deepEqual(own.shape, [3], 'a quarter of the eight experts');
   assert.notEqual(arrived, rows);
   assert(arena.usedBytes >= used + 4000);
   assert.equal(collectives.allReduce(rows).finish(), rows);
@@ -188,7 +190,9 @@ test('metaCollectives: one rank has everything where it should be', () => {
   const arena = meta.kernels.createArena('test');
   const rows = arena.allocate('f32', [8, 2]);
   const alone = metaCollectives(meta, { size: 1, rank: 0, arena });
-  for (const transfer of [alone.dispatch(rows), alone.combine(rows), alone.allReduce(rows)]) {
+  const offsets = arena.allocate('i32', [3]);
+  assert.deepEqual(alone.dispatch(rows, offsets).finish(), { rows_RD: rows, offsets });
+  for (const transfer of [alone.combine(rows), alone.allReduce(rows)]) {
     assert.equal(transfer.finish(), rows);
   }
   assert.equal(meta.records.length, 0);

@@ -18,9 +18,10 @@ import {
   type Memory,
   numColumns,
   numElements,
+  numRows,
   type Tensor,
 } from '../tensor/tensor.ts';
-import type { Collectives } from './collectives.ts';
+import type { Collectives, ExpertTransfer, Transfer } from './collectives.ts';
 import type { F32, I32, Kernels, Operation, OperationArgs } from './kernels.ts';
 import { type OperationCost, operationCost } from './operationCosts.ts';
 import { checks, OPERATIONS, type Operations } from './shapes.ts';
@@ -80,16 +81,25 @@ export function createMetaKernels(options: MetaOptions = {}): MetaKernels {
 }
 
 /**
- * What other ranks would send, as shapes: every rank routes evenly, so as many rows come as go.
- * A rank keeps its own share; an all-reduce is a ring's, 2 (n − 1) / n of the tensor each way.
+ * What other ranks would send, as shapes: every rank routes evenly, so as many rows come as go, and
+ * each rank has its share of the experts. With an `imbalance` above 1 this rank is the busiest, and
+ * that many times as many rows come. A rank keeps its own share of what it sends; an all-reduce is
+ * a ring's, 2 (n − 1) / n of the tensor each way.
  *
  * @param arena where arriving rows are counted, a live rank needs the memory as well
  */
 export function metaCollectives(
   trace: OperationTrace,
-  { size, rank, arena }: { readonly size: number; readonly rank: number; readonly arena: Arena },
+  options: {
+    readonly size: number;
+    readonly rank: number;
+    readonly arena: Arena;
+    readonly imbalance?: number;
+  },
 ): Collectives {
+  const { size, rank, arena, imbalance = 1 } = options;
   assert(rank >= 0 && rank < size, `rank ${rank} of ${size}`);
+  assert(imbalance >= 1, `the busiest rank has ${imbalance} of the mean load`);
   const note = (operation: 'dispatch' | 'combine' | 'allReduce', tensor: F32): void => {
     const crossing = ((size - 1) / size) * (operation === 'allReduce' ? 2 : 1);
     const bytes = numElements(tensor.shape) * 4 * crossing;
@@ -105,17 +115,31 @@ export function metaCollectives(
       args: undefined,
     });
   };
-  const exchange = (operation: 'dispatch' | 'combine') => (rows_RD: F32) => {
+  /** Rows that this rank sent, by the rows that came for them. */
+  const sent = new Map<number, number>();
+  const dispatch = (rows_RD: F32, offsets: I32): ExpertTransfer => {
+    if (size === 1) return { finish: () => ({ rows_RD, offsets }) };
+    note('dispatch', rows_RD);
+    const numExperts = numElements(offsets.shape) - 1;
+    assert(numExperts % size === 0, `${numExperts} experts on ${size} ranks`);
+    const rows = Math.ceil(numRows(rows_RD) * imbalance);
+    sent.set(rows, numRows(rows_RD));
+    const arrived = arena.allocate('f32', [rows, numColumns(rows_RD)]);
+    const own = arena.allocate('i32', [numExperts / size + 1]);
+    return { finish: () => ({ rows_RD: arrived, offsets: own }) };
+  };
+  const combine = (rows_RD: F32): Transfer => {
     if (size === 1) return { finish: () => rows_RD };
-    note(operation, rows_RD);
-    const arrived = arena.allocate('f32', rows_RD.shape);
+    note('combine', rows_RD);
+    const rows = sent.get(numRows(rows_RD)) ?? numRows(rows_RD);
+    const arrived = arena.allocate('f32', [rows, numColumns(rows_RD)]);
     return { finish: () => arrived };
   };
   return {
     size,
     rank,
-    dispatch: exchange('dispatch'),
-    combine: exchange('combine'),
+    dispatch,
+    combine,
     allReduce: (tensor) => {
       if (size > 1) note('allReduce', tensor);
       return { finish: () => tensor };

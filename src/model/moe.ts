@@ -14,8 +14,8 @@
  */
 import { at } from '../base/assert.ts';
 import { isMoeLayer, type ModelConfig } from '../config/modelConfig.ts';
-import type { Transfer } from '../kernels/collectives.ts';
-import type { F32 } from '../kernels/kernels.ts';
+import type { ExpertTransfer, Transfer } from '../kernels/collectives.ts';
+import type { F32, I32 } from '../kernels/kernels.ts';
 import { numRows } from '../tensor/tensor.ts';
 import { allocateF32, captureCopy, type Rows, type Shared, type StepContext } from './context.ts';
 import {
@@ -43,7 +43,7 @@ import {
 
 export interface RoutedWeights {
   readonly router: RouterWeights;
-  /** `[E, 2F, D]` and `[E, D, F]` */
+  /** `[E, 2F, D]` and `[E, D, F]`, of the experts that lie on this rank */
   readonly gateUp: Parameter;
   readonly down: Parameter;
 }
@@ -81,7 +81,7 @@ export function feedForwardWeights(
 export interface Dispatched {
   readonly y: F32;
   readonly normed: Normed;
-  readonly routed: { readonly routing: Routing; readonly transfer: Transfer } | null;
+  readonly routed: { readonly routing: Routing; readonly transfer: ExpertTransfer } | null;
 }
 
 export interface ExpertsDone {
@@ -89,6 +89,8 @@ export interface ExpertsDone {
   readonly mlp: { readonly out: F32; readonly saved: MlpSaved } | null;
   readonly routed: {
     readonly rows_RD: F32;
+    /** Where this rank's experts begin among the rows that arrived. */
+    readonly offsets: I32;
     readonly gateUp: F32;
     readonly hidden: F32;
     readonly transfer: Transfer;
@@ -123,7 +125,8 @@ export function dispatchForward(
     slot_R: routing.slot_R,
     expertsPerToken: at(routing.ids_TK.shape, 1),
   });
-  return { y, normed, routed: { routing, transfer: context.collectives.dispatch(rows_RD) } };
+  const transfer = context.collectives.dispatch(rows_RD, routing.offsets);
+  return { y, normed, routed: { routing, transfer } };
 }
 
 export function expertsForward(
@@ -135,8 +138,7 @@ export function expertsForward(
   const mlp = weights.mlp && mlpForward(context, weights.mlp, dispatched.normed.out);
   if (weights.routed === null || dispatched.routed === null) return { mlp, routed: null };
   const { kernels } = context;
-  const { offsets } = dispatched.routed.routing;
-  const rows_RD = dispatched.routed.transfer.finish();
+  const { rows_RD, offsets } = dispatched.routed.transfer.finish();
   const [, D = 0, F = 0] = weights.routed.down.shape;
   const R = numRows(rows_RD);
   const gateUp = allocateF32(context, R, 2 * F);
@@ -147,7 +149,7 @@ export function expertsForward(
   kernels.groupedMatmul({ out: gateUp, a: rows_RD, b: up.weight, ...forward, swiglu_TF: hidden });
   kernels.groupedMatmul({ out, a: hidden, b: down.weight, ...forward });
   const transfer = context.collectives.combine(out);
-  return { mlp, routed: { rows_RD, gateUp, hidden, transfer } };
+  return { mlp, routed: { rows_RD, offsets, gateUp, hidden, transfer } };
 }
 
 export function combineForward(
@@ -176,7 +178,7 @@ export function combineForward(
 
 export interface CombineBackward {
   readonly dOut: F32;
-  readonly routed: { readonly dWeights_TK: F32; readonly transfer: Transfer } | null;
+  readonly routed: { readonly dWeights_TK: F32; readonly transfer: ExpertTransfer } | null;
 }
 
 export function combineBackwardInput(
@@ -186,7 +188,7 @@ export function combineBackwardInput(
   const { saved, dOut } = args;
   const { kernels } = context;
   if (saved.dispatched.routed === null || saved.returned_RD === null) return { dOut, routed: null };
-  const { slot_R, row_TK, weights_TK } = saved.dispatched.routed.routing;
+  const { slot_R, row_TK, weights_TK, offsets } = saved.dispatched.routed.routing;
   const dRows_RD = allocateF32(context, ...saved.returned_RD.shape);
   const dWeights_TK = allocateF32(context, ...weights_TK.shape);
   kernels.unpermuteBackwardInput({ dX_RD: dRows_RD, dOut_TD: dOut, slot_R, weights_TK });
@@ -196,7 +198,8 @@ export function combineBackwardInput(
     x_RD: saved.returned_RD,
     row_TK,
   });
-  return { dOut, routed: { dWeights_TK, transfer: context.collectives.dispatch(dRows_RD) } };
+  const transfer = context.collectives.dispatch(dRows_RD, offsets);
+  return { dOut, routed: { dWeights_TK, transfer } };
 }
 
 export interface ExpertsBackward {
@@ -210,7 +213,6 @@ export interface ExpertsDeferred {
   readonly mlp: MlpDeferred | null;
   readonly routed: {
     readonly forward: NonNullable<ExpertsDone['routed']>;
-    readonly offsets: Routing['offsets'];
     readonly dOut_RD: F32;
     readonly dGateUp: F32;
   } | null;
@@ -238,10 +240,9 @@ export function expertsBackwardInput(
     return { dMlpIn, transfer: null, deferred: { mlp: deferredMlp, routed: null } };
   }
   const { kernels } = context;
-  const { offsets } = dispatched.routed.routing;
-  const { gateUp, rows_RD } = experts.routed;
+  const { gateUp, rows_RD, offsets } = experts.routed;
   const { gateUp: up, down } = weights.routed;
-  const dOut_RD = combined.routed.transfer.finish();
+  const dOut_RD = combined.routed.transfer.finish().rows_RD;
   const dGateUp = allocateF32(context, ...gateUp.shape);
   const dRows_RD = allocateF32(context, ...rows_RD.shape);
   const back = { offsets, layout: 'nn' } as const;
@@ -249,7 +250,7 @@ export function expertsBackwardInput(
   kernels.groupedMatmul({ ...intoHidden, gateUp_T2F: gateUp });
   kernels.groupedMatmul({ out: dRows_RD, a: dGateUp, b: up.weight, ...back });
   const transfer = context.collectives.combine(dRows_RD);
-  const routed = { forward: experts.routed, offsets, dOut_RD, dGateUp };
+  const routed = { forward: experts.routed, dOut_RD, dGateUp };
   return { dMlpIn, transfer, deferred: { mlp: deferredMlp, routed } };
 }
 
@@ -295,7 +296,8 @@ export function expertsBackwardWeight(
 ): void {
   if (weights.mlp && deferred.mlp) mlpBackwardWeight(context, weights.mlp, deferred.mlp);
   if (weights.routed === null || deferred.routed === null) return;
-  const { forward, offsets, dOut_RD, dGateUp } = deferred.routed;
+  const { forward, dOut_RD, dGateUp } = deferred.routed;
+  const { offsets } = forward;
   const add = (parameter: Parameter, a: F32, b: F32): void =>
     context.kernels.groupedMatmul({
       out: gradientOf(parameter),

@@ -21,6 +21,8 @@ export interface Stage {
   readonly hasEmbedding: boolean;
   /** Final norm, head and MTP modules, which also need the embedding. */
   readonly hasHead: boolean;
+  /** Routed experts `first` … `last − 1` of every layer, where ranks share them; else all. */
+  readonly experts?: { readonly first: number; readonly last: number };
 }
 
 export function wholeModel(config: ModelConfig): Stage {
@@ -76,12 +78,12 @@ export function parameterLayout(config: ModelConfig, stage: Stage): ParameterSpe
     );
   }
   for (let layer = stage.first; layer < stage.last; layer++) {
-    specs.push(...blockSpecs(config, layer));
+    specs.push(...blockSpecs(config, stage, layer));
   }
   if (stage.hasHead) {
     specs.push(norm(FINAL_NORM, hiddenSize));
     if (!isTied) specs.push(shared(HEAD, [vocabSize, hiddenSize], mtpLayers.map(headCopy), []));
-    for (const layer of mtpLayers) specs.push(...mtpSpecs(config, layer));
+    for (const layer of mtpLayers) specs.push(...mtpSpecs(config, stage, layer));
   }
   return specs;
 }
@@ -90,19 +92,19 @@ function headCopy(layer: number): string {
   return `${layerPrefix(layer)}shared_head.head.weight`;
 }
 
-function mtpSpecs(config: ModelConfig, layer: number): ParameterSpec[] {
+function mtpSpecs(config: ModelConfig, stage: Stage, layer: number): ParameterSpec[] {
   const { hiddenSize } = config;
   const prefix = layerPrefix(layer);
   return [
     norm(`${prefix}enorm.weight`, hiddenSize),
     norm(`${prefix}hnorm.weight`, hiddenSize),
     matrix(`${prefix}eh_proj.weight`, hiddenSize, 2 * hiddenSize),
-    ...blockSpecs(config, layer),
+    ...blockSpecs(config, stage, layer),
     norm(`${prefix}shared_head.norm.weight`, hiddenSize),
   ];
 }
 
-function blockSpecs(config: ModelConfig, layer: number): ParameterSpec[] {
+function blockSpecs(config: ModelConfig, stage: Stage, layer: number): ParameterSpec[] {
   const { hiddenSize } = config;
   const prefix = layerPrefix(layer);
   return [
@@ -110,7 +112,7 @@ function blockSpecs(config: ModelConfig, layer: number): ParameterSpec[] {
     ...attentionSpecs(config, `${prefix}self_attn.`),
     norm(`${prefix}post_attention_layernorm.weight`, hiddenSize),
     ...(isMoeLayer(config, layer)
-      ? moeSpecs(config, `${prefix}mlp.`)
+      ? moeSpecs(config, stage, `${prefix}mlp.`)
       : mlpSpecs(`${prefix}mlp.`, config.intermediateSize, hiddenSize)),
   ];
 }
@@ -152,9 +154,10 @@ function mlpSpecs(prefix: string, width: number, hiddenSize: number): ParameterS
   ];
 }
 
-function moeSpecs(config: ModelConfig, prefix: string): ParameterSpec[] {
+function moeSpecs(config: ModelConfig, stage: Stage, prefix: string): ParameterSpec[] {
   const { hiddenSize, nRoutedExperts: numExperts, moeIntermediateSize: width } = config;
-  const experts = Array.from({ length: numExperts }, (_, e) => `${prefix}experts.${e}.`);
+  const { first, last } = stage.experts ?? { first: 0, last: numExperts };
+  const experts = Array.from({ length: last - first }, (_, e) => `${prefix}experts.${first + e}.`);
   const bias = `${prefix}gate.e_score_correction_bias`;
   return [
     matrix(`${prefix}gate.weight`, numExperts, hiddenSize),
@@ -168,7 +171,7 @@ function moeSpecs(config: ModelConfig, prefix: string): ParameterSpec[] {
     },
     {
       name: `${prefix}experts.gate_up_proj.weight`,
-      shape: [numExperts, 2 * width, hiddenSize],
+      shape: [experts.length, 2 * width, hiddenSize],
       pieces: experts.flatMap((expert, e) => [
         piece(`${expert}gate_proj.weight`, [width, hiddenSize], 2 * width * e),
         piece(`${expert}up_proj.weight`, [width, hiddenSize], 2 * width * e + width),
@@ -178,7 +181,7 @@ function moeSpecs(config: ModelConfig, prefix: string): ParameterSpec[] {
     },
     {
       name: `${prefix}experts.down_proj.weight`,
-      shape: [numExperts, hiddenSize, width],
+      shape: [experts.length, hiddenSize, width],
       pieces: experts.map((expert, e) =>
         piece(`${expert}down_proj.weight`, [hiddenSize, width], hiddenSize * e),
       ),

@@ -186,17 +186,21 @@ test('A transfer is finished only in a later part than the one that started it',
   const model = modelOf(wholeModel(config));
   let part = 0;
   let numTransfers = 0;
-  const transfer = (rows: F32): { finish(): F32 } => {
+  const transfer = <Arriving>(arriving: Arriving): { finish(): Arriving } => {
     const startedIn = part;
     numTransfers++;
     return {
       finish: () => {
         assert.ok(part > startedIn, `finished within part ${part}`);
-        return rows;
+        return arriving;
       },
     };
   };
-  const watched: Collectives = { ...oneRank, dispatch: transfer, combine: transfer };
+  const watched: Collectives = {
+    ...oneRank,
+    dispatch: (rows_RD, offsets) => transfer({ rows_RD, offsets }),
+    combine: transfer,
+  };
   const context = contextOf(model.stage, watched);
   const counted = <Result>(pass: Pass<Result>): Result => {
     let step = pass.next();

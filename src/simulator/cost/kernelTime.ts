@@ -1,0 +1,214 @@
+/**
+ * Seconds of one kernel on one GPU, from the fitted curves, with where the number is from.
+ *
+ * Products and attention follow curves fitted on H800 tables; fewer SMs mean more waves. Kernels
+ * bound by memory reach the share of the bandwidth that published casts reach; nothing else of
+ * their kind was measured, so they are `derived`. On another chip the same curves are stretched by
+ * its peaks, SMs and bandwidth and called `extrapolated`.
+ */
+import { MoebiusError } from '../../base/errors.ts';
+import type { GpuSpec } from '../../config/clusterSpec.ts';
+import type { EstimateSource } from '../estimate.ts';
+import { curves } from './curves.ts';
+import { FIT_GPU, type FittedProduct } from './fitCurves.ts';
+import { type ProductCurve, productTime, type TensorMachine } from './productTime.ts';
+import type { KernelClass, KernelWork } from './stageWork.ts';
+
+/**
+ * Which generation of kernels runs. `first`: DeepGEMM as first released and the CUTLASS weight
+ * gradients before it, nearest to what DeepSeek-V3 was trained with; `later`: 2025's faster ones.
+ */
+export type KernelRelease = 'first' | 'later';
+
+export interface KernelMachine {
+  readonly gpu: GpuSpec;
+  /** SMs left to compute. */
+  readonly numSms: number;
+  readonly release: KernelRelease;
+  /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
+  readonly memoryTaken: number;
+}
+
+export interface KernelTime {
+  readonly seconds: number;
+  readonly source: EstimateSource;
+  readonly relativeError: number;
+  readonly bound: 'compute' | 'memory';
+}
+
+/**
+ * Of kernels nobody published: casts of one shape take from 22 to 77 µs on an H100 depending on who
+ * wrote them (vLLM, pull request 24697), a factor of 3.5 that ± 30 % covers in the middle.
+ */
+const DERIVED_ERROR = 0.3;
+/** Of a curve on a chip that it was not fitted on. */
+const OTHER_CHIP_ERROR = 0.2;
+/** A fit of one release used for another, or inside a busier GPU. */
+const FITTED_FLOOR = 0.05;
+
+/**
+ * Memory needs about 2 MB in flight (3.35 TB/s × 600 ns); an SM full of threads that load 16 bytes
+ * each keeps 32 KB in flight, so half of the SMs fill the bandwidth, and fewer have their share.
+ */
+const SMS_THAT_FILL_MEMORY = 0.5;
+
+export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
+  const { gpu } = machine;
+  switch (kernel.class) {
+    case 'fp8Gemm':
+    case 'fp8GroupedGemm':
+    case 'fp8WeightGradient':
+    case 'bf16Gemm':
+    case 'bf16GroupedGemm':
+    case 'bf16WeightGradient':
+      return tensorTime(kernel, machine);
+    case 'attentionForward':
+    case 'attentionBackward':
+      return attentionTime(kernel, machine);
+    default: {
+      const share = Math.min(1, machine.numSms / (gpu.numSms * SMS_THAT_FILL_MEMORY));
+      const bandwidth = Math.max(
+        gpu.memoryBytesPerSecond / 2,
+        gpu.memoryBytesPerSecond - machine.memoryTaken,
+      );
+      const rate = bandwidth * memoryShare(machine.release) * share;
+      return {
+        seconds: gpu.launchSeconds + kernel.bytes / rate,
+        source: 'derived',
+        relativeError: DERIVED_ERROR,
+        bound: 'memory',
+      };
+    }
+  }
+}
+
+/**
+ * Of the bandwidth: `later`, what casts written in 2026 reach; `first`, what DeepGEMM's first
+ * kernels reach where memory bounds them (its masked products: 2.0 of 3.35 TB/s), since nobody
+ * published the bytes-bound kernels of the time.
+ */
+function memoryShare(release: KernelRelease): number {
+  const first = curves.fp8GroupedFirst.curve.memoryShare;
+  return release === 'first' ? first : curves.memory.memoryShare;
+}
+
+function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
+  const { gpu, numSms, release } = machine;
+  const isFp8 = kernel.class.startsWith('fp8');
+  const isGradient = isWeightGradient(kernel.class);
+  const fitted = fittedOf(kernel.class, release);
+  const peak = isFp8 ? gpu.peakFlops.fp8 : gpu.peakFlops.bf16;
+  if (peak === null) {
+    throw new MoebiusError('plan.precision', `${gpu.name} has no FP8 tensor cores`, {
+      values: { gpu: gpu.name, precision: 'fp8' },
+      hint: 'Set precision to bf16, or choose a GPU with FP8.',
+    });
+  }
+  const target: TensorMachine = {
+    numSms,
+    smFlops: peak / gpu.numSms,
+    memoryBytesPerSecond: gpu.memoryBytesPerSecond,
+  };
+  const curve = stretched(fitted.curve, { gpu, isFp8, target });
+  const { m, groups } = kernel;
+  const rows = isGradient ? m : m / groups;
+  const { seconds, bound } = productTime(curve, { ...kernel, m: rows }, target);
+  const isMeasured = !isGradient || isFp8;
+  return {
+    seconds,
+    bound,
+    ...provenance(gpu, {
+      rms: fitted.residuals.rms,
+      isMeasured: isMeasured && !isGrouped16(kernel),
+    }),
+  };
+}
+
+/** BF16 experts and BF16 weight gradients have no table: the dense curve stands for them. */
+function isGrouped16(kernel: KernelWork): boolean {
+  return kernel.class === 'bf16GroupedGemm';
+}
+
+function isWeightGradient(kernelClass: KernelClass): boolean {
+  return kernelClass === 'fp8WeightGradient' || kernelClass === 'bf16WeightGradient';
+}
+
+function fittedOf(kernelClass: KernelClass, release: KernelRelease): FittedProduct {
+  const isFirst = release === 'first';
+  switch (kernelClass) {
+    case 'fp8Gemm':
+      return isFirst ? curves.fp8First : curves.fp8Later;
+    case 'fp8GroupedGemm':
+      return isFirst ? curves.fp8GroupedFirst : curves.fp8GroupedLater;
+    case 'fp8WeightGradient':
+      return isFirst ? curves.fp8WeightGradientFirst : curves.fp8WeightGradientLater;
+    default:
+      return curves.bf16;
+  }
+}
+
+/**
+ * The curve on another chip. What a tile costs beside the tensor core keeps its share where the
+ * chip is faster (its kernels are written for it); the additions of promoted sums follow the
+ * ordinary cores, and a chip that sums in FP32 pays what a BF16 step pays.
+ */
+function stretched(
+  curve: ProductCurve,
+  { gpu, isFp8, target }: { gpu: GpuSpec; isFp8: boolean; target: TensorMachine },
+): ProductCurve {
+  const fitted = (isFp8 ? FIT_GPU.fp8 : FIT_GPU.bf16) / FIT_GPU.numSms;
+  const faster = Math.min(1, fitted / target.smFlops);
+  const vector = VECTOR_FLOPS / FIT_GPU.numSms / (gpu.vectorFlops / gpu.numSms);
+  let { stepSeconds, tensorShare } = curve;
+  if (isFp8 && gpu.fp8Accumulation === 'fp32') {
+    stepSeconds = Math.min(stepSeconds, curves.bf16.curve.stepSeconds / 2) * faster;
+    tensorShare = Math.max(tensorShare, curves.bf16.curve.tensorShare);
+  } else {
+    stepSeconds *= isFp8 ? vector : faster;
+  }
+  return { ...curve, tensorShare, stepSeconds, tileSeconds: curve.tileSeconds * faster };
+}
+
+/** Of the card that the curves were fitted on, FLOP/s of its ordinary cores in FP32. */
+const VECTOR_FLOPS = 66.9e12;
+
+function attentionTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
+  const { gpu, numSms } = machine;
+  const isForward = kernel.class === 'attentionForward';
+  const fitted = isForward ? curves.attentionForward : curves.attentionBackward;
+  const { m: tokens, n: pairs, k: width, groups: heads, flops, recomputedFlops } = kernel;
+  // A sequence of T tokens has T (T + 1) / 2 pairs.
+  const length = Math.max(1, (2 * pairs) / tokens - 1);
+  const share = numSms / gpu.numSms;
+  const covered = (flops + recomputedFlops) * (1 + fitted.tile / length);
+  const ends = (fitted.secondsPerElement * (tokens * heads * width)) / 2;
+  const core = covered / (gpu.peakFlops.bf16 * fitted.tensorShare * share);
+  const memory = FIT_GPU.memoryBytesPerSecond / gpu.memoryBytesPerSecond;
+  return {
+    seconds: gpu.launchSeconds + core + ends * memory,
+    bound: 'compute',
+    ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured: true }),
+  };
+}
+
+function provenance(
+  gpu: GpuSpec,
+  { rms, isMeasured }: { rms: number; isMeasured: boolean },
+): { source: EstimateSource; relativeError: number } {
+  const own = Math.max(FITTED_FLOOR, rms);
+  if (!isFittedChip(gpu)) {
+    return { source: 'extrapolated', relativeError: Math.hypot(own, OTHER_CHIP_ERROR) };
+  }
+  if (!isMeasured) return { source: 'extrapolated', relativeError: Math.hypot(own, 0.15) };
+  return { source: 'fitted', relativeError: own };
+}
+
+/** H800 and H100 SXM: the tables' cards, by what matters here. */
+function isFittedChip(gpu: GpuSpec): boolean {
+  const { numSms, peakFlops, memoryBytesPerSecond } = gpu;
+  return (
+    numSms === FIT_GPU.numSms &&
+    Math.abs(peakFlops.bf16 / FIT_GPU.bf16 - 1) < 0.01 &&
+    Math.abs(memoryBytesPerSecond / FIT_GPU.memoryBytesPerSecond - 1) < 0.01
+  );
+}

@@ -1,0 +1,312 @@
+/**
+ * The kernels that a GPU runs for what the model's operations say, in two number formats.
+ *
+ * `fp8` is DeepSeek-V3's recipe (report, 3.3): all three products of every linear layer in FP8 but
+ * the gate, the head, MTP's projection and the attention core; activations are cast by 1 × 128
+ * tiles before a product and, transposed, by 128 × 1 before a weight gradient; weight gradients are
+ * added in FP32; activations travel between kernels in BF16 and rows to experts in FP8. `bf16` is
+ * the same without casts. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
+ * GPU does not are kernels of their own here; whatever attention kernels demand (a whole key per
+ * head) is a copy. Bytes-bound operations were recorded in f32 and are halved.
+ */
+import { at } from '../../base/assert.ts';
+import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
+import type { OperationRecord } from '../../kernels/meta.ts';
+import { numColumns, numElements, type Tensor } from '../../tensor/tensor.ts';
+import type { KernelClass, KernelWork } from './stageWork.ts';
+import type { TracedSlice } from './tracedSlices.ts';
+
+export interface RecipeOptions {
+  readonly precision: Precision;
+  readonly recompute: RecomputeItems;
+}
+
+const BF16 = 2;
+const FP8 = 1;
+/** 12 bits: the input of the output projection is kept finer than FP8 (report, 3.3.3). */
+const E5M6 = 1.5;
+
+/** Products that stay in BF16 (report, 3.3.1): by the end of the parameter's name. */
+const BF16_PRODUCTS = ['mlp.gate.weight', 'eh_proj.weight'];
+
+export class Recipe {
+  readonly #options: RecipeOptions;
+  readonly #nameOf: TracedSlice['nameOf'];
+  /** Tensors that have been cast already, row-wise and transposed. */
+  readonly #cast = new Set<string>();
+  readonly #transposed = new Set<string>();
+  readonly #memories = new Map<object, number>();
+
+  constructor(options: RecipeOptions, nameOf: TracedSlice['nameOf']) {
+    this.#options = options;
+    this.#nameOf = nameOf;
+  }
+
+  /** @param record a call and its sizes; sizes may be those of the rank's share of the tokens */
+  kernelsOf(record: OperationRecord): KernelWork[] {
+    const { operation, args = {} } = record;
+    switch (operation) {
+      case 'matmul':
+      case 'groupedMatmul':
+        return this.#product(record);
+      case 'mlaAttention':
+        return this.#attention(record);
+      case 'mlaAttentionBackward':
+        return this.#attentionBackward(record);
+      case 'permute':
+        return [
+          ...this.#castOf(tensor(args.x_TD), 'routed rows'),
+          moved('permute', 'permute', 2 * sizeOf(tensor(args.out_RD)) * this.#rowBytes),
+        ];
+      case 'unpermuteBackwardInput':
+        return [
+          ...this.#castOf(tensor(args.dOut_TD), 'routed gradients'),
+          moved('permute', 'permute', 2 * sizeOf(tensor(args.dX_RD)) * this.#rowBytes),
+        ];
+      case 'fill':
+        return [];
+      default:
+        return [moved(classOf(operation), operation, halved(operation, record))];
+    }
+  }
+
+  get #isFp8(): boolean {
+    return this.#options.precision === 'fp8';
+  }
+
+  /** A row on its way to an expert, or there. */
+  get #rowBytes(): number {
+    return this.#isFp8 ? FP8 : BF16;
+  }
+
+  #product(record: OperationRecord): KernelWork[] {
+    const { args = {}, sizes } = record;
+    const layout = args.layout as 'nt' | 'nn' | 'tn';
+    const b = (args.b as { values: Tensor }).values;
+    const [a, out] = [tensor(args.a), tensor(args.out)];
+    const name = this.#nameOf(layout === 'tn' ? out : b) ?? '';
+    const isFp8 = this.#isFp8 && !BF16_PRODUCTS.some((end) => name.endsWith(end));
+    const groups = sizes.groups ?? 1;
+    const what = shortName(name);
+    const isShared = record.operation === 'matmul';
+    const work = { what, n: sizes.n ?? 0, groups, flops: record.flops, isShared };
+    const [m, n, k] = [sizes.m ?? 0, sizes.n ?? 0, sizes.k ?? 0];
+    const inner = isFp8 ? FP8 : BF16;
+    if (layout === 'tn') {
+      // Depth is tokens: of one group, as m and n are.
+      const bytes = (m * k + n * k) * inner + 2 * 4 * m * n * groups;
+      const depth = k / groups;
+      const product = productOf(isFp8 ? 'fp8WeightGradient' : 'bf16WeightGradient', {
+        ...work,
+        ...{ m, k: depth, bytes },
+      });
+      if (!isFp8) return [product];
+      const x = { elements: n * k, what, from: this.#storedBytes(name) };
+      const dOut = { elements: m * k, what, from: gradientBytes(name) };
+      return [...this.#transposedCast(b, x), ...this.#transposedCast(a, dOut), product];
+    }
+    const bytes = (m * k + n * k * groups) * inner + m * n * BF16;
+    const isRouted = name.includes('.mlp.experts.');
+    const product = productOf(classOfProduct(isFp8, isRouted), { ...work, m, k, bytes });
+    const arrives = isRouted && cameByDispatch(name, layout);
+    const casts = isFp8 && !arrives ? this.#castOf(a, what, { elements: m * k, name, layout }) : [];
+    return [...casts, product, ...this.#swiglu(record, { m, n, isFp8 })];
+  }
+
+  #swiglu(
+    record: OperationRecord,
+    { m, n, isFp8 }: { m: number; n: number; isFp8: boolean },
+  ): KernelWork[] {
+    const { args = {} } = record;
+    const kept = isFp8 && this.#options.recompute.swiglu ? FP8 : BF16;
+    const isShared = record.operation === 'matmul';
+    if (args.swiglu_TF !== undefined) {
+      const keeps = moved('cast', 'swiglu input kept', m * n * (BF16 + FP8), isShared);
+      const swiglu = moved('activation', 'swiglu', m * n * BF16 + (m * n * BF16) / 2, isShared);
+      return kept === FP8 ? [swiglu, keeps] : [swiglu];
+    }
+    if (args.gateUp_T2F === undefined) return [];
+    const backward = m * n * BF16 + 2 * m * n * kept + 2 * m * n * BF16;
+    const again = moved('activation', 'swiglu', 2 * m * n * kept + m * n * BF16, isShared);
+    const kernels = [moved('activation', 'swigluBackward', backward, isShared)];
+    return this.#options.recompute.swiglu ? [again, ...kernels] : kernels;
+  }
+
+  #castOf(
+    x: Tensor,
+    what: string,
+    more: { elements?: number; name?: string; layout?: 'nt' | 'nn' } = {},
+  ): KernelWork[] {
+    if (!this.#isFp8 || !this.#isNew(this.#cast, x)) return [];
+    const isKeptFiner = more.layout === 'nt' && (more.name ?? '').endsWith('o_proj.weight');
+    const elements = more.elements ?? sizeOf(x);
+    const bytes = elements * (BF16 + FP8 + (isKeptFiner ? E5M6 : 0));
+    return [moved('cast', what, bytes, !(more.name ?? '').includes('.mlp.experts.'))];
+  }
+
+  #transposedCast(
+    x: Tensor,
+    { elements, what, from }: { elements: number; what: string; from: number },
+  ): KernelWork[] {
+    if (!this.#isNew(this.#transposed, x)) return [];
+    return [moved('transposedCast', what, elements * (from + FP8), true)];
+  }
+
+  /** Bytes of an element of a product's input, when its weight gradient reads it. */
+  #storedBytes(name: string): number {
+    const { norm, swiglu } = this.#options.recompute;
+    if (name.endsWith('o_proj.weight')) return E5M6;
+    if (name.includes('.mlp.experts.gate_up')) return FP8;
+    if (name.endsWith('down_proj.weight')) return swiglu ? BF16 : FP8;
+    return norm ? BF16 : FP8;
+  }
+
+  #attention(record: OperationRecord): KernelWork[] {
+    const { args = {} } = record;
+    const core = productOf('attentionForward', coreOf(record));
+    const copies = wholeKeys(record, tensor(args.kv_THD));
+    return [...copies, core];
+  }
+
+  #attentionBackward(record: OperationRecord): KernelWork[] {
+    const { args = {} } = record;
+    const core = productOf('attentionBackward', coreOf(record));
+    return [core, ...wholeKeys(record, tensor(args.kv_THD))];
+  }
+
+  #isNew(seen: Set<string>, { memory, byteOffset }: Tensor): boolean {
+    const id = this.#memories.get(memory) ?? this.#memories.size;
+    this.#memories.set(memory, id);
+    const key = `${id}:${byteOffset}`;
+    if (seen.has(key)) return false;
+    seen.add(key);
+    return true;
+  }
+}
+
+/** The head's product, its loss, and the two products of its backward pass, all in BF16. */
+export function headKernels(record: OperationRecord): {
+  forward: KernelWork[];
+  backwardInput: KernelWork[];
+  backwardWeight: KernelWork[];
+} {
+  const { m = 0, n = 0, k = 0 } = record.sizes;
+  const flops = record.flops / 3;
+  const what = 'head';
+  const work = { what, groups: 1, flops, isShared: true };
+  const bytes = (m * k + n * k + m * n) * BF16;
+  return {
+    forward: [
+      productOf('bf16Gemm', { ...work, m, n, k, bytes }),
+      // The logits in FP32, read for the softmax, read and written for its gradient.
+      moved('loss', 'cross entropy', 3 * 4 * m * n),
+    ],
+    backwardInput: [productOf('bf16Gemm', { ...work, m, n: k, k: n, bytes })],
+    backwardWeight: [
+      productOf('bf16WeightGradient', {
+        ...{ ...work, m: n, n: k, k: m, bytes: (m * k + m * n) * BF16 + 8 * n * k },
+      }),
+    ],
+  };
+}
+
+export function moved(
+  kernelClass: KernelClass,
+  what: string,
+  bytes: number,
+  isShared = false,
+): KernelWork {
+  const sizes = { m: 0, n: 0, k: 0, groups: 1 };
+  return { class: kernelClass, what, ...sizes, flops: 0, recomputedFlops: 0, bytes, isShared };
+}
+
+function productOf(
+  kernelClass: KernelClass,
+  work: Omit<KernelWork, 'class' | 'recomputedFlops'> & { recomputedFlops?: number },
+): KernelWork {
+  return { class: kernelClass, recomputedFlops: 0, ...work };
+}
+
+function classOfProduct(isFp8: boolean, isRouted: boolean): KernelClass {
+  if (isRouted) return isFp8 ? 'fp8GroupedGemm' : 'bf16GroupedGemm';
+  return isFp8 ? 'fp8Gemm' : 'bf16Gemm';
+}
+
+/** Rows are cast before they are sent: forward into gate and up, backward into down. */
+function cameByDispatch(name: string, layout: 'nt' | 'nn'): boolean {
+  return name.endsWith(layout === 'nt' ? 'gate_up_proj.weight' : 'down_proj.weight');
+}
+
+/** Gradients of routed rows came in FP8, all others are fresh from a kernel. */
+function gradientBytes(name: string): number {
+  return name.includes('.mlp.experts.down') ? FP8 : BF16;
+}
+
+/** Sizes of the core: m tokens of the batch, n pairs, k the joint width, groups heads. */
+function coreOf(record: OperationRecord): Omit<KernelWork, 'class'> {
+  const { tokens = 0, pairs = 0, heads = 0, qk = 0, v = 0 } = record.sizes;
+  return {
+    what: 'attention core',
+    ...{ m: tokens, n: pairs, k: qk + v, groups: heads },
+    flops: record.flops,
+    recomputedFlops: record.recomputedFlops,
+    bytes: (record.bytesRead + record.bytesWritten) / 2,
+    isShared: false,
+  };
+}
+
+/**
+ * MLA's keys are [per head | shared by heads]: attention kernels want them whole, and give their
+ * gradient whole.
+ */
+function wholeKeys(record: OperationRecord, kv_THD: Tensor): KernelWork[] {
+  const { heads = 0, qk = 0, v = 0 } = record.sizes;
+  const [tokens, nope] = [at(kv_THD.shape, 0), numColumns(kv_THD) - v];
+  if (nope === qk) return [];
+  return [moved('elementwise', 'whole keys', tokens * heads * (nope + qk) * BF16)];
+}
+
+function classOf(operation: OperationRecord['operation']): KernelClass {
+  switch (operation) {
+    case 'rmsNorm':
+    case 'rmsNormBackwardInput':
+    case 'rmsNormBackwardWeight':
+      return 'norm';
+    case 'rope':
+      return 'rope';
+    case 'unpermute':
+    case 'unpermuteBackwardWeights':
+      return 'permute';
+    case 'routeTopK':
+    case 'routeTopKBackward':
+    case 'balanceLoss':
+    case 'sortByExpert':
+      return 'routing';
+    case 'embedding':
+    case 'embeddingBackward':
+      return 'embedding';
+    default:
+      return 'elementwise';
+  }
+}
+
+/** Scores and indices are as wide as they were recorded, activations half. */
+function halved(operation: OperationRecord['operation'], record: OperationRecord): number {
+  const bytes = record.bytesRead + record.bytesWritten;
+  return classOf(operation) === 'routing' ? bytes : bytes / 2;
+}
+
+function shortName(name: string): string {
+  return name
+    .replace(/^model\.layers\.\d+\./, '')
+    .replace(/^(self_attn|mlp)\./, '')
+    .replace(/\.weight$/, '');
+}
+
+function tensor(value: unknown): Tensor {
+  return value as Tensor;
+}
+
+function sizeOf(value: Tensor): number {
+  return numElements(value.shape);
+}

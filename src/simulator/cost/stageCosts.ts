@@ -1,0 +1,233 @@
+/**
+ * The price of passes: what a simulator of a whole training run asks of one stage on one rank.
+ *
+ *     const costs = createStageCosts({ model, plan, cluster, network });
+ *     const stage = costs.stage({ first: 3, last: 7, hasEmbedding: false, hasHead: false });
+ *     costs.price(order, { forward: stage, backward: stage }).seconds
+ *
+ * The order is data (`policy/overlap`): steps on two streams and what each waits for. In a pair of
+ * passes the communication kernels hold their SMs from beginning to end (DeepSeek's persistent
+ * kernels; 20 of 132), so every product of the pair is laid out for the rest; a lone pass gives them
+ * up where no transfer runs. Transfers also read and write memory, which kernels bound by memory
+ * feel.
+ */
+import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
+import {
+  type RecomputeItems,
+  recomputePolicies,
+  type TrainingPlan,
+} from '../../config/parallelPlan.ts';
+import type { Stage } from '../../model/parameterLayout.ts';
+import type { PartStep } from '../../program/instruction.ts';
+import type { Estimate, EstimateSource } from '../estimate.ts';
+import type { NetworkModel } from '../networkModel.ts';
+import type { KernelRelease } from './kernelTime.ts';
+import {
+  memoryPasses,
+  type OperationSum,
+  OperationSums,
+  priceKernels,
+  priceTensorTransfer,
+  priceTransfer,
+  type TransferSetting,
+  worse,
+} from './priceParts.ts';
+import type { StageWork } from './stageWork.ts';
+import { StageSteps, type StepWork } from './stepWork.ts';
+import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
+import { StageTracer } from './traceStage.ts';
+
+export interface StageCostOptions {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  readonly network: NetworkModel;
+  /** What the plan's policy comes to; needed where that is `auto`. */
+  readonly recompute?: RecomputeItems;
+  /** Load of the busiest rank over the mean; 1 is balanced. */
+  readonly imbalance?: number;
+  readonly release?: KernelRelease;
+}
+
+export interface PricedStage {
+  readonly stage: Stage;
+  readonly work: StageWork;
+  readonly steps: StageSteps;
+}
+
+export interface PassPrice extends Estimate {
+  readonly spans: readonly StreamSpan[];
+  readonly computeSeconds: number;
+  readonly communicationSeconds: number;
+  /** Share of the transfers under which something computes; 1 where nothing is sent. */
+  readonly hiddenShare: number;
+  readonly operations: readonly OperationSum[];
+}
+
+export interface StageCosts {
+  stage(stage: Stage): PricedStage;
+  /** A pass of one stage, or a pair: each step is looked up in the stage of its pass. */
+  price(
+    order: readonly PartStep[],
+    stages: { readonly forward?: PricedStage; readonly backward?: PricedStage },
+  ): PassPrice;
+}
+
+export function createStageCosts(options: StageCostOptions): StageCosts {
+  const { model, plan, cluster, network } = options;
+  const { tp, ep } = plan.layout;
+  const named =
+    plan.recompute === 'auto' ? recomputePolicies.none : recomputePolicies[plan.recompute];
+  const imbalance = options.imbalance ?? 1;
+  const tracer = new StageTracer({
+    model,
+    ...{ tp, ep, imbalance },
+    microBatchSize: plan.microBatchSize,
+    sequenceLength: plan.sequenceLength,
+    precision: plan.precision,
+    recompute: options.recompute ?? named,
+    mtp: plan.mtp,
+  });
+  const setting: TransferSetting = {
+    ...{ network, cluster, ep, tp, imbalance },
+    numExperts: model.nRoutedExperts,
+    expertsPerToken: model.numExpertsPerTok,
+    nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.gpusPerNode }),
+  };
+  const release = options.release ?? 'first';
+  return {
+    stage: (stage) => {
+      const work = tracer.stage(stage);
+      return { stage, work, steps: new StageSteps(work) };
+    },
+    price: (order, stages) => priceOrder({ order, stages, setting, release }),
+  };
+}
+
+interface OrderArgs {
+  readonly order: readonly PartStep[];
+  readonly stages: { readonly forward?: PricedStage; readonly backward?: PricedStage };
+  readonly setting: TransferSetting;
+  readonly release: KernelRelease;
+}
+
+interface Pricing {
+  readonly numSms: (index: number) => number;
+  readonly memoryTaken: (index: number) => number;
+}
+
+function priceOrder(args: OrderArgs): PassPrice {
+  const { order, stages, setting } = args;
+  const { cluster } = setting;
+  const { numSms } = cluster.gpu;
+  const left = numSms - cluster.communicationSms;
+  const isSending =
+    order.some((step) => workOf(step, stages).transfers.length > 0) && setting.ep > 1;
+  const isPair = isSending && order.some(isForward) && order.some((step) => !isForward(step));
+  const free = { numSms: () => (isPair ? left : numSms), memoryTaken: () => 0 };
+  const alone = runOrder(args, free);
+  if (!isSending) return alone;
+  // Once more, knowing which steps had a transfer beside them and what it took of the memory.
+  const taken = memoryOfTransfers(args) / Math.max(alone.communicationSeconds, 1e-9);
+  const beside = order.map((_, index) => isBeside(alone.taskSpans[index], alone.taskSpans, order));
+  return runOrder(args, {
+    numSms: (index) => (isPair || beside[index] ? left : numSms),
+    memoryTaken: (index) => (beside[index] ? taken : 0),
+  });
+}
+
+interface OrderRun extends PassPrice {
+  /** By place in the order. */
+  readonly taskSpans: readonly StreamSpan[];
+}
+
+function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
+  const { order, stages, setting, release } = args;
+  const { gpu } = setting.cluster;
+  const sums = new OperationSums();
+  const tasks = order.map((step, index): StreamTask => {
+    const { kernels, transfers, tensorTransfers } = workOf(step, stages);
+    const machine = {
+      ...{ gpu, release },
+      numSms: pricing.numSms(index),
+      memoryTaken: pricing.memoryTaken(index),
+    };
+    let seconds = priceKernels(kernels, machine, sums);
+    for (const transfer of transfers) seconds += priceTransfer(transfer, setting, sums);
+    for (const transfer of tensorTransfers) seconds += priceTensorTransfer(transfer, setting, sums);
+    const { stream, pass, part, layer, waitsFor } = step;
+    return { stream, name: `${pass} ${part}`, layer, seconds, after: waitsFor };
+  });
+  const run = runStreams(tasks);
+  const operations = sums.list();
+  const { communicationSeconds, exposedSeconds } = run;
+  const hidden = communicationSeconds > 0 ? 1 - exposedSeconds / communicationSeconds : 1;
+  return { ...run, ...errorOf(operations, run), hiddenShare: hidden, operations };
+}
+
+/** Independent classes in quadrature; transfers count as far as nothing hides them. */
+function errorOf(
+  operations: readonly OperationSum[],
+  run: { seconds: number; communicationSeconds: number; exposedSeconds: number },
+): { source: EstimateSource; relativeError: number } {
+  const { seconds, communicationSeconds, exposedSeconds } = run;
+  const exposed = communicationSeconds > 0 ? exposedSeconds / communicationSeconds : 0;
+  let squares = 0;
+  let source: EstimateSource = 'measured';
+  for (const { bound, relativeError, seconds: own, source: from } of operations) {
+    const counted = own * (bound === 'network' ? exposed : 1);
+    squares += (counted * relativeError) ** 2;
+    // A class that is a hundredth of the pass does not say where the pass's number is from.
+    if (counted > 0.01 * seconds) source = worse(source, from);
+  }
+  return { source, relativeError: seconds > 0 ? Math.sqrt(squares) / seconds : 0 };
+}
+
+function isForward({ pass }: PartStep): boolean {
+  return pass === 'forward';
+}
+
+const NOTHING: StepWork = { kernels: [], transfers: [], tensorTransfers: [] };
+
+function workOf(step: PartStep, stages: OrderArgs['stages']): StepWork {
+  const stage = isForward(step) ? stages.forward : stages.backward;
+  return stage?.steps.step(step) ?? NOTHING;
+}
+
+/** Bytes that an order's transfers read and write in this GPU's memory. */
+function memoryOfTransfers({ order, stages, setting }: OrderArgs): number {
+  const passes = memoryPasses(setting);
+  return order
+    .flatMap((step) => workOf(step, stages).transfers)
+    .reduce((sum, { tokens, bytesPerToken }) => sum + tokens * bytesPerToken * passes, 0);
+}
+
+/** Whether data moves during more than half of a step. */
+function isBeside(
+  span: StreamSpan | undefined,
+  spans: readonly StreamSpan[],
+  order: readonly PartStep[],
+): boolean {
+  if (span === undefined || span.end <= span.start) return false;
+  let shared = 0;
+  for (const [index, other] of spans.entries()) {
+    if (order[index]?.stream !== 'communication') continue;
+    shared += Math.max(0, Math.min(span.end, other.end) - Math.max(span.start, other.start));
+  }
+  return shared > (span.end - span.start) / 2;
+}
+
+/**
+ * The most nodes a token goes to: its groups of experts, over as many nodes as a group lies on
+ * (report, 2.1.2); no limit where that is all of them, or the gate has no groups.
+ */
+export function nodeLimit(
+  model: PlannedModel,
+  { ep, gpusPerNode }: { readonly ep: number; readonly gpusPerNode: number },
+): number | null {
+  if (isGqa(model) || model.nGroup <= 1 || model.topkMethod === 'greedy') return null;
+  const nodes = Math.max(1, Math.ceil(ep / gpusPerNode));
+  const limit = Math.ceil(model.topkGroup * Math.max(1, nodes / model.nGroup));
+  return limit >= nodes ? null : limit;
+}

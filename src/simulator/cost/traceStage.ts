@@ -1,0 +1,279 @@
+/**
+ * A stage's work, from the model's own code: at most four slices are traced on the meta kernels
+ * (embedding, a dense layer, a layer with experts, the head with MTP), turned into GPU kernels by
+ * the recipe, and put together for any range of layers.
+ *
+ * Where a rank of many differs from the model's one-rank order: with experts elsewhere, tokens are
+ * sent once per rank and not once per expert, so rows are made and summed where the experts lie
+ * (`permute` and `unpermute` move into the experts' part); with tensor parallelism norms, gate and
+ * routed experts see a share of the tokens (sequence parallelism), and sharded products are
+ * surrounded by an all-gather and a reduce-scatter.
+ */
+import { assert, at } from '../../base/assert.ts';
+import { type GqaModelConfig, isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
+import { isMoeLayer, type ModelConfig } from '../../config/modelConfig.ts';
+import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
+import { createMetaKernels, type OperationRecord } from '../../kernels/meta.ts';
+import type { Stage } from '../../model/parameterLayout.ts';
+import { type GqaTrace, traceGqa } from './gqaAttention.ts';
+import { rankModel } from './rankModel.ts';
+import { headKernels, Recipe } from './recipe.ts';
+import { recomputedBlock, withRecompute } from './recompute.ts';
+import type {
+  KernelWork,
+  PartWork,
+  SliceWork,
+  StageWork,
+  TensorTransferWork,
+} from './stageWork.ts';
+import { type TracedPart, type TracedSlice, traceSlice } from './tracedSlices.ts';
+
+export interface StageShape {
+  readonly model: PlannedModel;
+  readonly tp: number;
+  readonly ep: number;
+  readonly microBatchSize: number;
+  readonly sequenceLength: number;
+  readonly precision: Precision;
+  readonly recompute: RecomputeItems;
+  readonly mtp: boolean;
+  /** Load of the busiest rank over the mean, at least 1. */
+  readonly imbalance: number;
+}
+
+export type SliceKind = SliceWork['kind'];
+
+/** Traces once what stages of one shape share. */
+export class StageTracer {
+  readonly shape: StageShape;
+  readonly #slices = new Map<SliceKind, SliceWork>();
+
+  constructor(shape: StageShape) {
+    this.shape = shape;
+  }
+
+  stage(stage: Stage): StageWork {
+    const { model, microBatchSize, sequenceLength, tp } = this.shape;
+    const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
+    const slices: SliceWork[] = [];
+    if (stage.hasEmbedding) slices.push(this.#slice('embedding'));
+    for (let layer = stage.first; layer < stage.last; layer++) {
+      const slice = this.#slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
+      slices.push(onLayer(slice, layer));
+    }
+    if (stage.hasHead) slices.push(this.#slice('head'));
+    const boundaryBytes = (2 * microBatchSize * sequenceLength * model.hiddenSize) / tp;
+    return { slices, boundaryBytes };
+  }
+
+  #slice(kind: SliceKind): SliceWork {
+    const known = this.#slices.get(kind);
+    if (known !== undefined) return known;
+    const made = makeSlice(this.shape, kind);
+    this.#slices.set(kind, made);
+    return made;
+  }
+}
+
+/** The same work under another layer's number. */
+function onLayer(slice: SliceWork, layer: number): SliceWork {
+  const named = (parts: readonly PartWork[]): PartWork[] =>
+    parts.map((part) => ({ ...part, layer }));
+  return {
+    ...slice,
+    layer,
+    forward: named(slice.forward),
+    backwardInput: named(slice.backwardInput),
+    backwardWeight: named(slice.backwardWeight),
+  };
+}
+
+function makeSlice(shape: StageShape, kind: SliceKind): SliceWork {
+  const { model, tp, ep, sequenceLength, mtp } = shape;
+  const config = rankModel(model, { tp, ep });
+  const stage = stageOf(config, kind);
+  const args = { config, stage, mtp: mtp && kind === 'head', imbalance: shape.imbalance, ep };
+  const numSequences = shape.microBatchSize;
+  const whole = traceSlice({ ...args, numSequences, sequenceLength });
+  assert(sequenceLength % tp === 0, `${sequenceLength} tokens on ${tp} ranks`);
+  const share =
+    tp === 1 ? whole : traceSlice({ ...args, numSequences, sequenceLength: sequenceLength / tp });
+  const gqa = isGqa(model) && (kind === 'dense' || kind === 'moe') ? gqaOf(shape, model) : null;
+  const recipe = new Recipe(shape, (tensor) => whole.nameOf(tensor) ?? gqa?.nameOf(tensor));
+  const parts = (pass: 'forward' | 'backwardInput' | 'backwardWeight'): PartWork[] =>
+    whole[pass].map((part, index) => {
+      const records =
+        gqa !== null && part.part === 'attention'
+          ? gqa[pass]
+          : merged(part, at(share[pass], index), whole.nameOf);
+      return partWork(shape, { part, records, recipe });
+    });
+  const slice: SliceWork = withHead(
+    {
+      kind,
+      layer: null,
+      forward: withRowsAtExperts(parts('forward'), ep),
+      backwardInput: withRowsAtExperts(parts('backwardInput'), ep),
+      backwardWeight: parts('backwardWeight'),
+    },
+    whole,
+  );
+  return shape.recompute.block ? recomputedBlock(slice) : withRecompute(slice, shape.recompute);
+}
+
+/** A stage of nothing but the slice. */
+function stageOf(config: ModelConfig, kind: SliceKind): Stage {
+  const { numHiddenLayers: end } = config;
+  const none = { hasEmbedding: false, hasHead: false };
+  if (kind === 'embedding') return { first: 0, last: 0, hasEmbedding: true, hasHead: false };
+  if (kind === 'head') return { first: end, last: end, hasEmbedding: false, hasHead: true };
+  for (let layer = 0; layer < end; layer++) {
+    if (isMoeLayer(config, layer) === (kind === 'moe')) {
+      return { first: layer, last: layer + 1, ...none };
+    }
+  }
+  throw new RangeError(`the model has no ${kind} layer`);
+}
+
+function gqaOf(shape: StageShape, model: GqaModelConfig): GqaTrace {
+  const { tp, sequenceLength, microBatchSize: numSequences } = shape;
+  return traceGqa(createMetaKernels(), { model, tp, numSequences, sequenceLength });
+}
+
+/** Products that see a rank's share of the tokens although others see all. */
+const PER_TOKEN_SHARE = [
+  'mlp.gate.weight',
+  'q_a_proj.weight',
+  'kv_a_proj_with_mqa.weight',
+  'eh_proj.weight',
+];
+
+/** Each operation with the tokens it sees: all of the group's, or the rank's share. */
+function merged(
+  whole: TracedPart,
+  share: TracedPart,
+  nameOf: TracedSlice['nameOf'],
+): OperationRecord[] {
+  return whole.records.map((record, index) => {
+    const own = at(share.records, index);
+    const isWhole = seesAllTokens(record, nameOf);
+    // Which tensor it is says the trace of the whole; how large it is the trace of the share.
+    return isWhole ? record : { ...own, args: isMove(record) ? own.args : record.args };
+  });
+}
+
+function isMove({ operation }: OperationRecord): boolean {
+  return operation === 'permute' || operation === 'unpermuteBackwardInput';
+}
+
+function seesAllTokens(record: OperationRecord, nameOf: TracedSlice['nameOf']): boolean {
+  const { operation, args = {} } = record;
+  switch (operation) {
+    case 'matmul': {
+      const b = (args.b as { values: Parameters<typeof nameOf>[0] }).values;
+      const out = args.out as Parameters<typeof nameOf>[0];
+      const name = nameOf(args.layout === 'tn' ? out : b) ?? '';
+      return !PER_TOKEN_SHARE.some((end) => name.endsWith(end));
+    }
+    case 'mlaAttention':
+    case 'mlaAttentionBackward':
+    case 'rope':
+    case 'headCrossEntropy':
+      return true;
+    default:
+      return false;
+  }
+}
+
+function partWork(
+  shape: StageShape,
+  args: { part: TracedPart; records: readonly OperationRecord[]; recipe: Recipe },
+): PartWork {
+  const { part, records, recipe } = args;
+  const kernels: KernelWork[] = [];
+  let transfer: PartWork['transfer'] = null;
+  for (const record of records) {
+    const { operation } = record;
+    if (operation === 'dispatch' || operation === 'combine') {
+      transfer = { kind: operation, ...rowsOnTheWire(shape, operation) };
+      continue;
+    }
+    if (operation === 'headCrossEntropy') {
+      kernels.push(...headKernels(record).forward);
+      continue;
+    }
+    kernels.push(...recipe.kernelsOf(record));
+  }
+  const { pass, part: name, layer } = part;
+  const tensorTransfers = tensorTransfersOf(shape, part);
+  return { pass, part: name, layer, kernels, transfer, tensorTransfers, isRecomputed: false };
+}
+
+/** FP8 codes with a scale per 128 to the experts (both ways), BF16 back (report, 3.3.3). */
+function rowsOnTheWire(
+  shape: StageShape,
+  kind: 'dispatch' | 'combine',
+): { tokens: number; bytesPerToken: number } {
+  const { hiddenSize } = shape.model;
+  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8';
+  const bytesPerToken = isFp8 ? hiddenSize + 4 * Math.ceil(hiddenSize / 128) : 2 * hiddenSize;
+  return { tokens: (shape.microBatchSize * shape.sequenceLength) / shape.tp, bytesPerToken };
+}
+
+/** Gather before a sharded pair of products and scatter behind it; weights gather once more. */
+function tensorTransfersOf(shape: StageShape, { pass, part }: TracedPart): TensorTransferWork[] {
+  const { tp, microBatchSize, sequenceLength, model } = shape;
+  if (tp === 1 || (part !== 'attention' && part !== 'experts' && part !== 'head')) return [];
+  const bytes = 2 * microBatchSize * sequenceLength * model.hiddenSize;
+  const gather = { kind: 'allGather', bytes } as const;
+  const scatter = { kind: 'reduceScatter', bytes } as const;
+  if (pass === 'backwardWeight') return [gather];
+  if (part === 'head') return [pass === 'forward' ? gather : scatter];
+  return [gather, scatter];
+}
+
+/** Rows are made where their experts are, and summed there, when the wire carries tokens. */
+function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
+  if (ep === 1) return [...parts];
+  const moving = (part: PartWork): KernelWork[] =>
+    part.kernels.filter((kernel) => kernel.class === 'permute');
+  return parts.map((part, index) => {
+    if (part.part === 'experts') {
+      const [before, after] = [parts[index - 1], parts[index + 1]];
+      const arrive = before === undefined ? [] : moving(before);
+      const leave = after === undefined ? [] : moving(after);
+      const shared = part.kernels.filter(({ isShared }) => isShared);
+      const routed = part.kernels.filter(({ isShared }) => !isShared);
+      return { ...part, kernels: [...shared, ...arrive, ...routed, ...leave] };
+    }
+    const isNeighbour =
+      parts[index - 1]?.part === 'experts' || parts[index + 1]?.part === 'experts';
+    if (!isNeighbour) return part;
+    return { ...part, kernels: part.kernels.filter((kernel) => kernel.class !== 'permute') };
+  });
+}
+
+/**
+ * The head's backward products. The model takes them in forward, one chunk of logits after another;
+ * at scale they belong to backward, where logits are kept, and so they are priced.
+ */
+function withHead(slice: SliceWork, traced: TracedSlice): SliceWork {
+  const heads = traced.forward.flatMap(({ layer, records }) =>
+    records
+      .filter(({ operation }) => operation === 'headCrossEntropy')
+      .map((record) => ({ layer, kernels: headKernels(record) })),
+  );
+  if (heads.length === 0) return slice;
+  const input = slice.backwardInput.map((part) => {
+    const head = heads.find(({ layer }) => part.part === 'head' && part.layer === layer);
+    return head ? { ...part, kernels: [...head.kernels.backwardInput, ...part.kernels] } : part;
+  });
+  // The weight half stops once for all heads, at its end.
+  const last = slice.backwardWeight.length - 1;
+  const weight = slice.backwardWeight.map((part, index) =>
+    index === last
+      ? { ...part, kernels: [...part.kernels, ...heads.flatMap((h) => h.kernels.backwardWeight)] }
+      : part,
+  );
+  return { ...slice, backwardInput: input, backwardWeight: weight };
+}
