@@ -10,8 +10,15 @@ import { foldFlows } from './foldFlows.ts';
 import { simulateFlows } from './maxMin.ts';
 import { MAX_ROUTE_LINKS, routeInto } from './routes.ts';
 import { isUneven, type Topology } from './topology.ts';
-import { groupsOf, railRingStep, shift, type Traffic, visitTraffic } from './traffic.ts';
+import { groupsOf, railsOf, ringStep, shift, type Traffic, visitTraffic } from './traffic.ts';
 
+/**
+ * Flows that a long message between two NICs is cut into where paths are hashed: channels and queue
+ * pairs of a library. Assumed: NCCL opens from one to sixteen, by its settings.
+ */
+const HASHED_FLOWS = 4;
+/** Flows of a wide exchange that are looked at; of each rank the same number, spread evenly. */
+const MAX_FLOWS = 1e6;
 /** Unlike flows that are still simulated one by one. */
 const MAX_CLASSES = 256;
 
@@ -27,8 +34,8 @@ export function fullestLinkSeconds(topology: Topology, traffic: Traffic): number
   const load = new Float64Array(topology.numLinks);
   const route = new Int32Array(MAX_ROUTE_LINKS);
   let latency = 0;
-  visitTraffic(traffic, (source, target, bytes) => {
-    const length = routeInto(topology, source, target, route, 0);
+  visitTraffic(traffic, (source, target, bytes, salt) => {
+    const length = routeInto(topology, source, target, route, salt);
     let seconds = 0;
     for (let i = 0; i < length; i++) {
       const l = route[i] as number;
@@ -57,31 +64,30 @@ export function fabricSlowdown(topology: Topology, pattern: FabricPattern): numb
   if (!isUneven(topology)) return 1;
   // Bytes so many that latency is a rounding error.
   const bytes = 1e12;
-  const nic = at(topology.bandwidth, topology.blocks.nicOut);
   const gpusPerNic = Math.max(1, topology.gpusPerNode / topology.nicsPerNode);
+  const idealSeconds = (bytes * gpusPerNic) / at(topology.bandwidth, topology.blocks.nicOut);
   const { numGpus, domainSize } = topology;
+  const flowsPerPair = topology.cluster.scaleOut.routing === 'ecmp' ? HASHED_FLOWS : 1;
   switch (pattern.kind) {
     case 'shift': {
-      const traffic = shift({ numGpus, stride: pattern.stride, bytes });
-      return slowdown(topology, traffic, (bytes * gpusPerNic) / nic);
+      const { stride } = pattern;
+      return slowdown(topology, shift({ numGpus, stride, bytes, flowsPerPair }), idealSeconds);
     }
     case 'ring': {
-      const traffic = railRingStep({
-        groups: groupsOf({ ...pattern, numGpus }),
-        domainSize,
-        bytes,
-      });
-      return slowdown(topology, traffic, (bytes * gpusPerNic) / nic);
+      const groups = railsOf(groupsOf({ ...pattern, numGpus }), domainSize);
+      return slowdown(topology, ringStep({ groups, bytes, flowsPerPair }), idealSeconds);
     }
     case 'exchange': {
-      const groups = groupsOf({ ...pattern, numGpus });
-      const traffic: Traffic = { kind: 'rails', groups, domainSize, bytes };
-      const perDomain = Math.min(
-        pattern.size,
-        Math.max(1, Math.floor(domainSize / pattern.stride)),
-      );
-      const others = Math.ceil(pattern.size / perDomain) - 1;
-      return slowdown(topology, traffic, (bytes * others * gpusPerNic) / nic);
+      const groups = railsOf(groupsOf({ ...pattern, numGpus }), domainSize);
+      const others = groups.reduce((most, ranks) => Math.max(most, ranks.length), 1) - 1;
+      const traffic: Traffic = {
+        kind: 'allToAll',
+        groups,
+        bytes,
+        maxPartners: Math.max(HASHED_FLOWS, Math.floor(MAX_FLOWS / numGpus)),
+        flowsPerPair: others <= 64 ? flowsPerPair : 1,
+      };
+      return slowdown(topology, traffic, idealSeconds * others);
     }
     default:
       pattern satisfies never;

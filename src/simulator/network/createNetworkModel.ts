@@ -66,7 +66,7 @@ export function createNetworkModel(
     }
     return value;
   };
-  /** Between the first and the last rank of a group; the route must exist. */
+  /** Between two ranks so far apart; the route must exist. */
   const messageSeconds = (distance: number): number => {
     let value = latencies.get(distance);
     if (value === undefined) {
@@ -81,13 +81,15 @@ export function createNetworkModel(
     kind: 'exchange' | 'ring',
   ): CollectiveSetting => {
     checkBytes(bytes);
-    const { numDomains } = domainsOf(group, cluster);
+    const { numDomains, ranksPerDomain } = domainsOf(group, cluster);
     const spans = numDomains > 1;
+    // From the first to the last domain, at one place.
+    const distance = (numDomains - 1) * ranksPerDomain * group.stride;
     return {
       cluster,
       group,
       bytes,
-      messageSeconds: spans ? messageSeconds((group.size - 1) * group.stride) : 0,
+      messageSeconds: spans ? messageSeconds(Math.min(distance, cluster.numGpus - 1)) : 0,
       fabricSlowdown: spans ? slowdownOf({ kind, ...group }) : 1,
     };
   };

@@ -49,8 +49,8 @@ export function unfoldedFlows(topology: Topology, traffic: Traffic): FlowProblem
   const start: number[] = [0];
   const link: number[] = [];
   const route = new Int32Array(MAX_ROUTE_LINKS);
-  visitTraffic(traffic, (source, target, size) => {
-    const length = routeInto(topology, source, target, route, 0);
+  visitTraffic(traffic, (source, target, size, salt) => {
+    const length = routeInto(topology, source, target, route, salt);
     let seconds = 0;
     for (let i = 0; i < length; i++) {
       link.push(at(route, i));
@@ -124,14 +124,14 @@ function refine(
   let numFlows = 0;
   let lastKey = Number.NaN;
   let last: FlowClass | undefined;
-  visitTraffic(traffic, (source, target, bytes) => {
+  visitTraffic(traffic, (source, target, bytes, salt) => {
     if (classOf.size > maxClasses) return;
     numFlows++;
     if (bytes !== lastBytes) {
       lastBytes = bytes;
       bytesHash = hashNumber(bytes);
     }
-    const length = routeInto(topology, source, target, route, 0);
+    const length = routeInto(topology, source, target, route, salt);
     let a = bytesHash;
     let b = Math.imul(bytesHash, 0x27d4eb2f) ^ length;
     for (let i = 0; i < length; i++) {

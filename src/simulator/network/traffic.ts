@@ -10,59 +10,66 @@ import type { RankGroup } from '../networkModel.ts';
 
 export type Traffic =
   /** Every rank of a group sends `bytes` to each of the others. */
-  | { readonly kind: 'allToAll'; readonly groups: readonly Int32Array[]; readonly bytes: number }
-  /**
-   * Every rank sends `bytes` to its own place in each other scale-up domain of its group, where
-   * they are forwarded: DeepEP's first leg, and the middle of hierarchical collectives.
-   */
   | {
-      readonly kind: 'rails';
+      readonly kind: 'allToAll';
       readonly groups: readonly Int32Array[];
-      readonly domainSize: number;
       readonly bytes: number;
+      /**
+       * Stands for all with at most so many of the others, spread evenly over them, which get the
+       * bytes of those left out too; absent: all.
+       */
+      readonly maxPartners?: number;
+      /** Parts a message is cut into, each hashed by itself; absent: 1. */
+      readonly flowsPerPair?: number;
     }
   | {
       readonly kind: 'list';
       readonly sources: Int32Array;
       readonly targets: Int32Array;
       readonly bytes: Float64Array;
+      readonly flowsPerPair?: number;
     };
 
+/** `salt` counts the flows of one pair. */
 export function visitTraffic(
   traffic: Traffic,
-  visit: (source: number, target: number, bytes: number) => void,
+  visit: (source: number, target: number, bytes: number, salt: number) => void,
 ): void {
   switch (traffic.kind) {
     case 'allToAll':
-      for (const ranks of traffic.groups) {
-        for (let i = 0; i < ranks.length; i++) {
-          for (let j = 0; j < ranks.length; j++) {
-            if (i !== j) visit(ranks[i] as number, ranks[j] as number, traffic.bytes);
-          }
-        }
-      }
+      for (const ranks of traffic.groups) visitGroup(ranks, traffic, visit);
       return;
-    case 'rails': {
-      const { groups, domainSize, bytes } = traffic;
-      for (const ranks of groups) {
-        for (let i = 0; i < ranks.length; i++) {
-          const source = ranks[i] as number;
-          const place = source % domainSize;
-          for (let j = 0; j < ranks.length; j++) {
-            const target = ranks[j] as number;
-            if (i !== j && target % domainSize === place) visit(source, target, bytes);
-          }
+    case 'list': {
+      const { sources, targets, bytes, flowsPerPair = 1 } = traffic;
+      for (let i = 0; i < sources.length; i++) {
+        for (let salt = 0; salt < flowsPerPair; salt++) {
+          visit(at(sources, i), at(targets, i), at(bytes, i) / flowsPerPair, salt);
         }
       }
       return;
     }
-    case 'list':
-      for (let i = 0; i < traffic.sources.length; i++) {
-        visit(at(traffic.sources, i), at(traffic.targets, i), at(traffic.bytes, i));
-      }
-      return;
     default:
       traffic satisfies never;
+  }
+}
+
+function visitGroup(
+  ranks: Int32Array,
+  traffic: Traffic & { readonly kind: 'allToAll' },
+  visit: (source: number, target: number, bytes: number, salt: number) => void,
+): void {
+  const { bytes, maxPartners = Number.POSITIVE_INFINITY, flowsPerPair = 1 } = traffic;
+  const others = ranks.length - 1;
+  const partners = Math.min(others, maxPartners);
+  const each = (bytes * others) / partners / flowsPerPair;
+  for (let i = 0; i < ranks.length; i++) {
+    for (let k = 0; k < partners; k++) {
+      const ahead = 1 + Math.floor((k * others) / partners);
+      const j = i + ahead < ranks.length ? i + ahead : i + ahead - ranks.length;
+      for (let salt = 0; salt < flowsPerPair; salt++) {
+        visit(ranks[i] as number, ranks[j] as number, each, salt);
+      }
+    }
   }
 }
 
@@ -94,29 +101,31 @@ export function checkGroup({ size, stride, numGpus }: GroupShape): void {
   );
 }
 
-/** Each rank sends `bytes` to the next of its group, the last to the first: a ring's one step. */
-export function ringStep(groups: readonly Int32Array[], bytes: number): Traffic {
-  const flows: [number, number, number][] = [];
-  for (const ranks of groups) {
-    if (ranks.length < 2) continue;
-    for (const [i, rank] of ranks.entries()) {
-      flows.push([rank, at(ranks, (i + 1) % ranks.length), bytes]);
-    }
-  }
-  return listOf(flows);
-}
-
-/** A ring's step over domains: the members of one place in their domains are a ring. */
-export function railRingStep(args: {
-  readonly groups: readonly Int32Array[];
-  readonly domainSize: number;
-  readonly bytes: number;
-}): Traffic {
-  const rings = args.groups.flatMap((ranks) => {
-    const byPlace = Map.groupBy(ranks, (rank) => rank % args.domainSize);
+/**
+ * The members of each group that have one place in their scale-up domains. What a rank sends to
+ * another domain goes to its own place there and is forwarded: DeepEP's first leg, and the middle
+ * of hierarchical collectives.
+ */
+export function railsOf(groups: readonly Int32Array[], domainSize: number): Int32Array[] {
+  return groups.flatMap((ranks) => {
+    const byPlace = Map.groupBy(ranks, (rank) => rank % domainSize);
     return [...byPlace.values()].map((members) => Int32Array.from(members));
   });
-  return ringStep(rings, args.bytes);
+}
+
+/** Each rank sends `bytes` to the next of its group, the last to the first: a ring's one step. */
+export function ringStep(args: {
+  readonly groups: readonly Int32Array[];
+  readonly bytes: number;
+  readonly flowsPerPair?: number;
+}): Traffic {
+  const { groups, bytes, flowsPerPair = 1 } = args;
+  const pairs: [number, number][] = [];
+  for (const ranks of groups) {
+    if (ranks.length < 2) continue;
+    for (const [i, rank] of ranks.entries()) pairs.push([rank, at(ranks, (i + 1) % ranks.length)]);
+  }
+  return pairTraffic({ pairs, bytes, flowsPerPair });
 }
 
 /** Rank r sends to rank r + `stride`, all such pairs at once. */
@@ -124,21 +133,25 @@ export function shift(args: {
   readonly numGpus: number;
   readonly stride: number;
   readonly bytes: number;
+  readonly flowsPerPair?: number;
 }): Traffic {
-  const { numGpus, stride, bytes } = args;
-  return listOf(
-    Array.from(
-      { length: Math.max(0, numGpus - stride) },
-      (_, r) => [r, r + stride, bytes] as const,
-    ),
-  );
+  const { numGpus, stride, bytes, flowsPerPair = 1 } = args;
+  const length = Math.max(0, numGpus - stride);
+  const pairs = Array.from({ length }, (_, r) => [r, r + stride] as const);
+  return pairTraffic({ pairs, bytes, flowsPerPair });
 }
 
-function listOf(flows: readonly (readonly [number, number, number])[]): Traffic {
+export function pairTraffic(args: {
+  readonly pairs: readonly (readonly [source: number, target: number])[];
+  readonly bytes: number;
+  readonly flowsPerPair?: number;
+}): Traffic {
+  const { pairs, bytes, flowsPerPair = 1 } = args;
   return {
     kind: 'list',
-    sources: Int32Array.from(flows, (flow) => at(flow, 0)),
-    targets: Int32Array.from(flows, (flow) => at(flow, 1)),
-    bytes: Float64Array.from(flows, (flow) => at(flow, 2)),
+    sources: Int32Array.from(pairs, ([source]) => source),
+    targets: Int32Array.from(pairs, ([, target]) => target),
+    bytes: new Float64Array(pairs.length).fill(bytes),
+    flowsPerPair,
   };
 }
