@@ -16,7 +16,7 @@ import { groupsOf, railsOf, ringStep, shift, type Traffic, visitTraffic } from '
  * Flows that a long message between two NICs is cut into where paths are hashed: channels and queue
  * pairs of a library. Assumed: NCCL opens from one to sixteen, by its settings.
  */
-const HASHED_FLOWS = 4;
+const HASHED_FLOWS = 8;
 /** Flows of a wide exchange that are looked at; of each rank the same number, spread evenly. */
 const MAX_FLOWS = 1e6;
 /** Unlike flows that are still simulated one by one. */
@@ -24,8 +24,10 @@ const MAX_CLASSES = 256;
 
 /** Seconds until the last byte arrives. */
 export function completionSeconds(topology: Topology, traffic: Traffic): number {
-  const folded = foldFlows({ topology, traffic, maxClasses: MAX_CLASSES });
-  if (folded !== null) return simulateFlows(folded.problem).seconds;
+  if (topology.cluster.scaleOut.routing !== 'ecmp') {
+    const folded = foldFlows({ topology, traffic, maxClasses: MAX_CLASSES });
+    if (folded !== null) return simulateFlows(folded.problem).seconds;
+  }
   return fullestLinkSeconds(topology, traffic);
 }
 
