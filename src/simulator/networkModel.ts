@@ -28,6 +28,11 @@ export interface ExpertExchange {
   readonly imbalance: number;
   /** SMs given to the transfer; 0 for a co-processor. */
   readonly numSms: number;
+  /**
+   * `normal` (when absent): a token once to each node, forwarded there. `lowLatency`: a copy to
+   * each expert straight away, for decoding.
+   */
+  readonly kernel?: 'normal' | 'lowLatency';
 }
 
 export interface NetworkModel {

@@ -160,7 +160,8 @@ const assembled: readonly ClusterSpec[] = [
   assemble('a100', {
     chip: a100,
     links: nvlink600,
-    fabric: railInfiniband200,
+    // Forty ports and two layers end at 800 NICs; a SuperPOD of 140 nodes has a core, too.
+    fabric: { ...railInfiniband200, scaleOut: { ...railInfiniband200.scaleOut, layers: 3 } },
     numGpus: 1024,
     node: { watts: 6500, note: 'DGX A100 data sheet: 6.5 kW at most for eight' },
     hostBytes: 2e12,
