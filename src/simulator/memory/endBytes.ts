@@ -1,49 +1,59 @@
 /**
- * What the ends of the model keep: the final norm, the head with its losses, and what an MTP module
- * has beside its block. The head takes its loss's gradient in forward, so of the logits nothing
- * waits; they are work space while the head runs.
+ * What the ends of the model keep: a norm and the shared head with its loss, and before an MTP
+ * module's block the joined embedding and state. The head takes its loss's gradient in forward, so
+ * of the logits nothing waits; they are work space while the head runs.
  */
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import { bytesOfRow, type MemoryRecipe, type StoredFormat } from './memoryRecipe.ts';
 
-export interface EndBytes {
-  readonly kept: number;
-  readonly deferred: number;
-  readonly logits: number;
-}
-
-export function endBytes(args: {
+export interface EndBytesInput {
   readonly model: PlannedModel;
   readonly recipe: MemoryRecipe;
   /** Divided by tp. */
   readonly tokens: number;
-  /** Ranks that share the vocabulary. */
-  readonly tp: number;
-  readonly numMtp: number;
-  readonly remade: { readonly norm: boolean };
-}): EndBytes {
-  const { model, recipe, tokens, tp, numMtp, remade } = args;
+}
+
+interface Waiting {
+  /** From forward until backward. */
+  readonly kept: number;
+  /** From the input half until the weight half. */
+  readonly deferred: number;
+}
+
+/** Norm input, its factor, and the gradient from the end's own loss: read by both halves. */
+export function endBytes({ model, recipe, tokens }: EndBytesInput): Waiting {
   const { formats } = recipe;
   const D = model.hiddenSize;
+  const row =
+    bytesOfRow(formats.residual, D) +
+    bytesOfRow(formats.statistic, 1) +
+    bytesOfRow(formats.gradient, D);
+  return { kept: row * tokens, deferred: row * tokens };
+}
+
+/** Embedding and state before their norms, the norms' factors, both normed side by side. */
+export function joinBytes(
+  { model, recipe, tokens }: EndBytesInput,
+  remade: { readonly norm: boolean },
+): Waiting {
+  const { formats, deferredGradient } = recipe;
+  const D = model.hiddenSize;
   const row = (format: StoredFormat, width: number): number => bytesOfRow(format, width) * tokens;
-  // Norm input, its factor, and the gradient from the end's own loss.
-  const end = row(formats.residual, D) + row(formats.statistic, 1) + row(formats.gradient, D);
-  // Embedding and state before their norms, two factors, both normed side by side.
   const inputs = 2 * row(formats.residual, D) + 2 * row(formats.statistic, 1);
   const joined = row(formats.linearInput, 2 * D);
-  const join = inputs + (remade.norm ? 0 : joined);
   // Gradients of the projection's output, of the joined norms, of the embedding.
-  const joinGradients = row(recipe.deferredGradient, D) + 3 * row(formats.gradient, D);
-  // All of the tokens on a share of the vocabulary are as many as a share of them on all of it.
-  const rows = recipe.logitRows === null ? tokens : Math.min(tokens, recipe.logitRows / tp);
+  const gradients = row(deferredGradient, D) + 3 * row(formats.gradient, D);
   return {
-    kept: end + numMtp * (end + join),
-    deferred: end + numMtp * (end + inputs + joined + joinGradients),
-    logits: logitsOf(model, rows),
+    kept: inputs + (remade.norm ? 0 : joined),
+    deferred: inputs + joined + gradients,
   };
 }
 
-/** In BF16 as the product gives them, and in FP32 where loss and gradient are taken. */
-function logitsOf(model: PlannedModel, rows: number): number {
+/**
+ * In BF16 as the product gives them, and in FP32 where loss and gradient are taken. All tokens on
+ * a share of the vocabulary are as many as a share of the tokens on all of it.
+ */
+export function logitBytes({ model, recipe, tokens }: EndBytesInput, tp: number): number {
+  const rows = recipe.logitRows === null ? tokens : Math.min(tokens, recipe.logitRows / tp);
   return rows * model.vocabSize * (2 + 4);
 }

@@ -15,6 +15,13 @@ import {
   type TrainingPlan,
 } from '../../config/parallelPlan.ts';
 import {
+  type ActivationInput,
+  type LayerTable,
+  layerTable,
+  type StageActivations,
+  stageActivations,
+} from './activations.ts';
+import {
   type CommunicationBytes,
   communicationBytes,
   type DeviceFacts,
@@ -22,13 +29,12 @@ import {
   defaultReserve,
   type ReserveAssumptions,
 } from './communicationBuffers.ts';
-import { endBytes } from './endBytes.ts';
-import { type LayerBytes, layerBytes, type RowCounts } from './layerBytes.ts';
-import { type LayerKind, layerKind } from './layerTensors.ts';
+import type { RowCounts } from './layerBytes.ts';
+import { layerKind } from './layerTensors.ts';
 import { type LiveChunks, liveChunks } from './liveChunks.ts';
-import { bytesOfRow, type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
-import { type ModelState, modelState } from './modelState.ts';
-import { mtpModules, type StageLayers } from './parameterGroups.ts';
+import { type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
+import { layersByKind, type ModelState, modelState } from './modelState.ts';
+import type { StageLayers } from './parameterGroups.ts';
 
 export interface MemoryInput {
   readonly model: PlannedModel;
@@ -99,41 +105,67 @@ export function estimateMemory(input: MemoryInput): RankMemory[] {
   return stages.map((_, rank) => ofRank(context, rank, at(chunks, rank)));
 }
 
-interface Context {
-  readonly input: MemoryInput;
-  readonly recipe: MemoryRecipe;
-  readonly rows: RowCounts;
+/** Everything that the ranks of one plan have in common. */
+interface Context extends ActivationInput {
+  readonly stages: MemoryInput['stages'];
   readonly device: DeviceFacts;
   readonly reserve: ReserveAssumptions;
-  readonly recompute: LayerRecompute;
-  readonly layer: (kind: LayerKind, items: RecomputeItems) => LayerBytes;
+  readonly table: LayerTable;
+  readonly activations: (rank: number, stage: number) => StageActivations;
+  readonly state: (rank: number) => ModelState;
 }
 
-/** @throws AssertionError for `auto`: that is resolved before (`recomputeUnderCap`) */
+/** @throws AssertionError for `auto`: that is resolved before */
 function prepare(input: MemoryInput): Context {
-  const { model, plan } = input;
-  const recipe = input.recipe ?? memoryRecipes[plan.precision];
-  const rows = rowCounts(input);
-  const policy = plan.recompute;
-  assert(policy !== 'auto' || input.recompute, 'auto is resolved by recomputeUnderCap');
-  const everywhere = policy === 'auto' ? recomputePolicies.none : recomputePolicies[policy];
-  const known = new Map<string, LayerBytes>();
+  const { model, plan, stages } = input;
+  const { recipe = memoryRecipes[plan.precision], recompute } = input;
+  const own = { model, plan, recipe, rows: rowCounts(input) };
+  const table = layerTable(own);
+  assert(plan.recompute !== 'auto' || recompute, 'auto has to be resolved layer by layer');
+  const everywhere = recomputePolicies[plan.recompute === 'auto' ? 'none' : plan.recompute];
+  const kindOf = (stage: StageLayers): string => {
+    const { dense, moe } = layersByKind(model, stage);
+    return `${dense},${moe},${+stage.hasEmbedding},${+stage.hasHead}`;
+  };
+  const numCopies = (stage: StageLayers): number =>
+    stages.filter((each) => each.some(({ first }) => first === stage.first)).length;
+  const activations = remembered(kindOf, (stage: StageLayers) =>
+    stageActivations({ ...own, table }, stage, everywhere),
+  );
+  const state = remembered(
+    (rank: number) =>
+      at(stages, rank)
+        .map((stage) => `${kindOf(stage)},${numCopies(stage)}`)
+        .sort()
+        .join(),
+    (rank) => modelState({ ...own, stages }, rank),
+  );
   return {
-    input,
-    recipe,
-    rows,
+    ...own,
+    stages,
+    table,
     device: input.device ?? defaultDevice,
     reserve: input.reserve ?? defaultReserve,
-    recompute: input.recompute ?? (() => everywhere),
-    layer: (kind, items) => {
-      const key = `${kind}${+items.norm}${+items.mlaUpProjection}${+items.swiglu}${+items.block}`;
-      let bytes = known.get(key);
-      if (bytes === undefined) {
-        bytes = layerBytes({ model, recipe, rows }, kind, items);
-        known.set(key, bytes);
-      }
-      return bytes;
+    activations: (rank, index) => {
+      const stage = at(at(stages, rank), index);
+      if (recompute === undefined) return activations(stage);
+      const items = (layer: number) => recompute({ rank, stage: index, layer });
+      return stageActivations({ ...own, table }, stage, items);
     },
+    state,
+  };
+}
+
+/** Ranks of one place are alike, and so are most places. */
+function remembered<In, Out>(keyOf: (value: In) => string, make: (value: In) => Out) {
+  const known = new Map<string, Out>();
+  return (value: In): Out => {
+    const key = keyOf(value);
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const made = make(value);
+    known.set(key, made);
+    return made;
   };
 }
 
@@ -144,81 +176,25 @@ export function rowCounts(input: Pick<MemoryInput, 'model' | 'plan' | 'imbalance
   return { tokens, routed, context: plan.sequenceLength };
 }
 
-interface Activations {
-  readonly kept: readonly number[];
-  readonly deferred: readonly number[];
-  /** Of the layer that needs most, while it runs. */
-  readonly forwardWork: number;
-  readonly backwardWork: number;
-  readonly logits: number;
-  readonly remadeFlops: number;
-}
-
-/** Per stage of the rank, for one micro-batch. */
-function activationsOf(context: Context, rank: number): Activations {
-  const { input, recipe, rows, recompute, layer } = context;
-  const { model, plan, stages } = input;
-  const numMtp = mtpModules(model, plan);
-  const kept: number[] = [];
-  const deferred: number[] = [];
-  let forwardWork = 0;
-  let backwardWork = 0;
-  let logits = 0;
-  let remadeFlops = 0;
-  for (const [stage, layers] of at(stages, rank).entries()) {
-    let keptHere = 0;
-    let deferredHere = 0;
-    const add = (index: number): void => {
-      const items = recompute({ rank, stage, layer: index });
-      const bytes = layer(layerKind(model, index), items);
-      keptHere += bytes.kept;
-      deferredHere += bytes.deferred;
-      forwardWork = Math.max(forwardWork, bytes.forwardWork);
-      backwardWork = Math.max(backwardWork, bytes.backwardWork);
-      remadeFlops += bytes.remadeFlops;
-    };
-    for (let index = layers.first; index < layers.last; index++) add(index);
-    if (layers.hasHead) {
-      const norm = recompute({ rank, stage, layer: model.numHiddenLayers }).norm;
-      const { tp } = plan.layout;
-      const end = endBytes({ model, recipe, tokens: rows.tokens, tp, numMtp, remade: { norm } });
-      keptHere += end.kept;
-      deferredHere += end.deferred;
-      logits = end.logits;
-      for (let depth = 0; depth < numMtp; depth++) add(model.numHiddenLayers + depth);
-    }
-    if (layers.hasEmbedding) {
-      deferredHere += bytesOfRow(recipe.formats.gradient, model.hiddenSize) * rows.tokens;
-    }
-    kept.push(keptHere);
-    deferred.push(deferredHere);
-  }
-  return { kept, deferred, forwardWork, backwardWork, logits, remadeFlops };
-}
-
 function ofRank(context: Context, rank: number, chunks: LiveChunks): RankMemory {
-  const { input, recipe, rows, device, reserve } = context;
-  const { model, plan, stages } = input;
-  const state = modelState({ model, plan, recipe, stages }, rank);
-  const own = activationsOf(context, rank);
-  const numParameters = state.parameters.reduce((sum, { count }) => sum + count, 0);
-  const buffers = communicationBytes({
-    model,
-    plan,
-    recipe,
-    rows,
-    device,
-    numStages: own.kept.length,
-    numParameters,
-  });
-  const waiting = dot(own.kept, chunks.kept);
-  const deferred = dot(own.deferred, chunks.deferred);
+  const { plan, stages, reserve } = context;
+  const state = context.state(rank);
+  const own = at(stages, rank).map((_, stage) => context.activations(rank, stage));
+  const most = (of: (each: StageActivations) => number): number => Math.max(...own.map(of));
+  const sum = (counts: readonly number[], of: (each: StageActivations) => number): number => {
+    assert(counts.length === own.length, `${own.length} stages, live chunks of ${counts.length}`);
+    return own.reduce((total, each, stage) => total + of(each) * at(counts, stage), 0);
+  };
+  const numParameters = state.parameters.reduce((total, { count }) => total + count, 0);
+  const buffers = communicationBytes({ ...context, numStages: own.length, numParameters });
+  const waiting = sum(chunks.kept, ({ kept }) => kept);
+  const deferred = sum(chunks.deferred, (each) => each.deferred);
   // The first pair of DualPipe begins with a forward more than the filling had.
   const isPaired = plan.schedule === 'dualpipe' || plan.schedule === 'dualpipev';
-  const filled = isPaired ? waiting - Math.min(...own.kept) : waiting;
-  const forwardWork = Math.max(own.forwardWork, own.logits);
-  const backwardWork = Math.max(own.backwardWork, own.logits);
-  const parts: Omit<PhaseParts, 'name' | 'alive'> = { state, buffers, reserve };
+  const filled = isPaired ? waiting - Math.min(...own.map(({ kept }) => kept)) : waiting;
+  const forwardWork = most((each) => Math.max(each.forwardWork, each.logits));
+  const backwardWork = most((each) => Math.max(each.backwardWork, each.logits));
+  const evaluation = Math.max(keepingNothing(context), forwardWork);
   const alive: Record<MemoryPhaseName, LiveItem[]> = {
     'warm-up': [
       { what: 'activations that wait for backward', bytes: filled },
@@ -231,24 +207,30 @@ function ofRank(context: Context, rank: number, chunks: LiveChunks): RankMemory 
       { what: 'work of the layer in forward', bytes: isPaired ? forwardWork : 0 },
     ],
     optimizer: [],
-    evaluation: [
-      { what: 'work of the layer in forward', bytes: forwardWork + evaluationState(context) },
-    ],
+    evaluation: [{ what: 'work of the layer in forward', bytes: evaluation }],
   };
+  const parts = { state, buffers, reserve };
   const phases = phaseNames.map((name) => phaseOf({ name, alive: alive[name], ...parts }));
-  const peak = phases.reduce((most, each) => (each.total > most.total ? each : most));
+  const peak = phases.reduce((fullest, each) => (each.total > fullest.total ? each : fullest));
   const live = liveItems({ name: peak.name, alive: alive[peak.name], ...parts }, peak);
-  return { rank, phases, peak, live, host: state.host, remadeFlops: own.remadeFlops };
+  const remadeFlops = own.reduce((total, each) => total + each.remadeFlops, 0);
+  return { rank, phases, peak, live, host: state.host, remadeFlops };
 }
 
-const phaseNames: readonly MemoryPhaseName[] = ['warm-up', 'steady', 'optimizer', 'evaluation'];
-
-/** A forward that keeps nothing still holds one layer's tensors and the stream. */
-function evaluationState({ layer, input }: Context): number {
-  const { model } = input;
-  const last = layerKind(model, model.numHiddenLayers - 1);
-  return layer(last, recomputePolicies.none).kept;
+/** A forward that keeps nothing still holds one layer's tensors. */
+function keepingNothing({ model, table }: Context): number {
+  const kinds = new Set([layerKind(model, 0), layerKind(model, model.numHiddenLayers - 1)]);
+  const layers = [...kinds].map((kind) => table(kind, recomputePolicies.none));
+  return Math.max(...layers.map(({ kept, forwardWork }) => kept + forwardWork));
 }
+
+/** In the order in which `phases` lists them. */
+export const phaseNames: readonly MemoryPhaseName[] = [
+  'warm-up',
+  'steady',
+  'optimizer',
+  'evaluation',
+];
 
 interface PhaseParts {
   readonly name: MemoryPhaseName;
@@ -293,9 +275,4 @@ function liveItems({ alive, state, buffers }: PhaseParts, phase: MemoryPhase): L
 
 function sumOf(parts: MemoryParts): number {
   return Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-}
-
-function dot(a: readonly number[], b: readonly number[]): number {
-  assert(a.length === b.length, `${a.length} stages, live chunks of ${b.length}`);
-  return a.reduce((sum, value, index) => sum + value * at(b, index), 0);
 }

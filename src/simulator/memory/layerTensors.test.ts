@@ -22,7 +22,7 @@ import { stageBackward, stageBackwardWeight, stageForward } from '../../model/tr
 import type { Arena } from '../../tensor/arena.ts';
 import { bytesPerElement, type DType } from '../../tensor/dtype.ts';
 import { numElements, type Tensor } from '../../tensor/tensor.ts';
-import { endBytes } from './endBytes.ts';
+import { endBytes, joinBytes } from './endBytes.ts';
 import { layerBytes } from './layerBytes.ts';
 import { layerKind, layerTensors } from './layerTensors.ts';
 import { type MemoryRecipe, memoryRecipes, type TensorRole } from './memoryRecipe.ts';
@@ -180,16 +180,8 @@ function fromLists(config: ModelConfig, tokens: number) {
   const numMtp = config.numNextnPredictLayers;
   assert.ok(numMtp <= 1);
   for (let layer = 0; layer < config.numHiddenLayers; layer++) addLayer(layer, tokens);
-  const end = (count: number, modules: number) =>
-    endBytes({
-      model: config,
-      recipe: inFloat32,
-      tokens: count,
-      tp: 1,
-      numMtp: modules,
-      remade: { norm: false },
-    });
-  const main = end(tokens, 0);
+  const head = (count: number) => ({ model: config, recipe: inFloat32, tokens: count });
+  const main = endBytes(head(tokens));
   sums.kept += main.kept;
   // The gradient of the embedding's output waits too.
   sums.deferred += main.deferred + 4 * D * tokens;
@@ -198,8 +190,9 @@ function fromLists(config: ModelConfig, tokens: number) {
   if (numMtp === 1) {
     const rows = tokens - 1;
     addLayer(config.numHiddenLayers, rows);
-    sums.kept += end(rows, 1).kept - end(rows, 0).kept;
-    sums.deferred += end(rows, 1).deferred - end(rows, 0).deferred;
+    const join = joinBytes(head(rows), { norm: false });
+    sums.kept += endBytes(head(rows)).kept + join.kept;
+    sums.deferred += endBytes(head(rows)).deferred + join.deferred;
     // The end's and the joined inputs' (embedding, state and both side by side).
     sums.gradients += (1 + 2 + 1 + 1) * 4 * D * rows;
   }
