@@ -170,6 +170,14 @@ export function createProgram(): Command {
     );
 
   program
+    .command('figures')
+    .description('what is said about DeepSeek-V3, computed again: the audit of published figures')
+    .option('--group <name>', '1 to 5, or articles, report, paper, systems, models', listOption)
+    .option('--all', 'every figure with its formula, not one screen')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/figures.ts')).figures(options));
+
+  program
     .command('doctor')
     .description('what this machine and this installation can do')
     .option('--json', 'end with one line of JSON')

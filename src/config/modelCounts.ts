@@ -2,9 +2,18 @@
  * What follows from a model's numbers alone: parameters, cache bytes, FLOPs. Pure sums, held to the
  * published figures by tests here and to the meta kernels and the checkpoint's tensors elsewhere.
  *
- * Letters: H hidden, h heads, n nope dim, p rope dim, v value dim, c KV latent, q query latent.
+ * Letters: H hidden, h heads, n nope dim, p rope dim, v value dim, c KV latent, q query latent; in
+ * models with grouped queries g key-value heads, d head dim.
  */
-import { isMoeLayer, type ModelConfig } from './modelConfig.ts';
+import {
+  countMoeLayers,
+  hasExperts,
+  moduleFlops,
+  publishedFlops,
+  trainingFactor,
+} from './flops.ts';
+import { type GqaModelConfig, isGqa, type PlannedModel } from './gqaModelConfig.ts';
+import type { ModelConfig } from './modelConfig.ts';
 
 export interface ParameterCounts {
   /** The main model: every part below, without MTP and without the router's biases. */
@@ -21,13 +30,13 @@ export interface ParameterCounts {
   readonly sharedExperts: number;
   /** Gate matrices. */
   readonly router: number;
-  /** Gains: two per layer, one or two latent ones, and the last. */
+  /** Gains: two per layer, one or two latent ones in MLA, and the last. */
   readonly norms: number;
   /** Selection biases of main MoE layers: adjusted, not trained, hence in no other number. */
   readonly routerBias: number;
 }
 
-export function countParameters(config: ModelConfig): ParameterCounts {
+export function countParameters(config: PlannedModel): ParameterCounts {
   const main = range(0, config.numHiddenLayers).map((layer) => countLayer(config, layer));
   const part = (name: keyof LayerCounts): number => sum(main.map((layer) => layer[name]));
   const parts = {
@@ -55,9 +64,9 @@ export interface ActiveParameters {
   readonly withEmbeddingAndHead: number;
 }
 
-export function activeParameters(config: ModelConfig): ActiveParameters {
+export function activeParameters(config: PlannedModel): ActiveParameters {
   const counts = countParameters(config);
-  const experts = activeRoutedExperts(config, 0, config.numHiddenLayers);
+  const experts = activeRoutedExperts(config);
   const { attention, denseMlp, sharedExperts, router, norms } = counts;
   const withoutEmbedding = attention + denseMlp + experts + sharedExperts + router + norms;
   // A tied head is the embedding, yet the token passes through it.
@@ -69,9 +78,14 @@ export function activeParameters(config: ModelConfig): ActiveParameters {
   };
 }
 
-/** The latent and the rope key, per token, in every main layer (report 2.1.1). */
-export function kvBytesPerToken(config: ModelConfig, bytesPerElement = 2): number {
-  const perLayer = config.kvLoraRank + config.qkRopeHeadDim;
+/**
+ * Per token, in every main layer: the latent and the rope key (report 2.1.1), or keys and values of
+ * the key-value heads.
+ */
+export function kvBytesPerToken(config: PlannedModel, bytesPerElement = 2): number {
+  const perLayer = isGqa(config)
+    ? 2 * config.numKeyValueHeads * config.headDim
+    : config.kvLoraRank + config.qkRopeHeadDim;
   return config.numHiddenLayers * perLayer * bytesPerElement;
 }
 
@@ -91,23 +105,10 @@ export interface FlopsOptions {
  * 4): two per parameter and token in every matrix but the gate's and the embedding, and the two
  * products of attention, of width n + p and v. Norms, softmax and activations are not counted.
  */
-export function flopsPerToken(config: ModelConfig, options: FlopsOptions): number {
-  const { numHiddenLayers: layers, numAttentionHeads: heads } = config;
-  const numMtp = options.mtp ? config.numNextnPredictLayers : 0;
-  const counts = countParameters(config);
-  const { vocabSize, hiddenSize } = config;
-  const headParameters = vocabSize * hiddenSize;
-  let matrices = headParameters * (1 + numMtp);
-  matrices += counts.attention + counts.denseMlp + counts.sharedExperts;
-  matrices += activeRoutedExperts(config, 0, layers + numMtp);
-  for (const layer of range(layers, layers + numMtp)) {
-    const { attention, denseMlp, sharedExperts } = countLayer(config, layer);
-    matrices += attention + denseMlp + sharedExperts + 2 * hiddenSize * hiddenSize;
-  }
-  const widths = config.qkNopeHeadDim + config.qkRopeHeadDim + config.vHeadDim;
-  const seen = options.causal ? options.context / 2 : options.context;
-  const attention = seen * heads * widths * (layers + numMtp);
-  return 2 * (matrices + attention) * (options.training ? 3 : 1);
+export function flopsPerToken(config: PlannedModel, options: FlopsOptions): number {
+  const { context: sequenceLength, causal, mtp, training } = options;
+  const modules = moduleFlops(config, { sequenceLength, causal });
+  return publishedFlops(modules, { mtp }) * (training ? trainingFactor : 1);
 }
 
 interface LayerCounts {
@@ -120,39 +121,56 @@ interface LayerCounts {
   readonly routerBias: number;
 }
 
-function countLayer(config: ModelConfig, layer: number): LayerCounts {
-  const { hiddenSize: H, numAttentionHeads: h, qLoraRank: q, kvLoraRank: c } = config;
-  const { qkNopeHeadDim: n, qkRopeHeadDim: p, vHeadDim: v } = config;
-  const query = q === null ? H * h * (n + p) : H * q + q * h * (n + p);
-  const isMoe = isMoeLayer(config, layer);
+function countLayer(config: PlannedModel, layer: number): LayerCounts {
+  const isMoe = hasExperts(config, layer);
+  const H = config.hiddenSize;
+  const hasBias = isMoe && !isGqa(config) && config.topkMethod === 'noaux_tc';
   return {
-    attention: query + H * (c + p) + c * h * (n + v) + h * v * H,
+    ...(isGqa(config) ? countGqa(config) : countMla(config)),
     denseMlp: isMoe ? 0 : 3 * H * config.intermediateSize,
     routedExperts: isMoe ? config.nRoutedExperts * expertParameters(config) : 0,
     sharedExperts: isMoe ? config.nSharedExperts * expertParameters(config) : 0,
     router: isMoe ? config.nRoutedExperts * H : 0,
-    norms: 2 * H + c + (q ?? 0),
-    routerBias: isMoe && config.topkMethod === 'noaux_tc' ? config.nRoutedExperts : 0,
+    routerBias: hasBias ? config.nRoutedExperts : 0,
   };
 }
 
+type AttentionCounts = Pick<LayerCounts, 'attention' | 'norms'>;
+
+function countMla(config: ModelConfig): AttentionCounts {
+  const { hiddenSize: H, numAttentionHeads: h, qLoraRank: q, kvLoraRank: c } = config;
+  const { qkNopeHeadDim: n, qkRopeHeadDim: p, vHeadDim: v } = config;
+  const query = q === null ? H * h * (n + p) : H * q + q * h * (n + p);
+  return {
+    attention: query + H * (c + p) + c * h * (n + v) + h * v * H,
+    norms: 2 * H + c + (q ?? 0),
+  };
+}
+
+/** Without biases, which Qwen's projections have (10,240 of 877.7 M per layer of the 72B). */
+function countGqa(config: GqaModelConfig): AttentionCounts {
+  const { hiddenSize: H, numAttentionHeads: h, numKeyValueHeads: g, headDim: d } = config;
+  return { attention: 2 * H * h * d + 2 * H * g * d, norms: 2 * H };
+}
+
 /** A block like any other, the projection of two normed inputs, and three norms (report 2.2). */
-function countMtpLayer(config: ModelConfig, layer: number): number {
+function countMtpLayer(config: PlannedModel, layer: number): number {
   const { routerBias, ...block } = countLayer(config, layer);
   const H = config.hiddenSize;
   return sum(Object.values(block)) + 2 * H * H + 3 * H;
 }
 
-function expertParameters(config: ModelConfig): number {
+function expertParameters(config: PlannedModel): number {
   return 3 * config.hiddenSize * config.moeIntermediateSize;
 }
 
-function activeRoutedExperts(config: ModelConfig, from: number, to: number): number {
-  const moeLayers = range(from, to).filter((layer) => isMoeLayer(config, layer)).length;
-  return moeLayers * config.numExpertsPerTok * expertParameters(config);
+function activeRoutedExperts(config: PlannedModel): number {
+  const numMoe = countMoeLayers(config, { from: 0, to: config.numHiddenLayers });
+  return numMoe * config.numExpertsPerTok * expertParameters(config);
 }
 
-function mtpLayers(config: ModelConfig): number[] {
+function mtpLayers(config: PlannedModel): number[] {
+  if (isGqa(config)) return [];
   const { numHiddenLayers, numNextnPredictLayers } = config;
   return range(numHiddenLayers, numHiddenLayers + numNextnPredictLayers);
 }
