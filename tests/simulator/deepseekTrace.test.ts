@@ -12,7 +12,7 @@ import {
   type TraceReport,
 } from '../../src/simulator/trace/analyzeTrace.ts';
 import type { KernelClass } from '../../src/simulator/trace/kernelClasses.ts';
-import { sharedFile, skipUnless } from '../support/sharedFolder.ts';
+import { sharedFile, skipUnless } from '../support/neighbourFolder.ts';
 
 const tracePath = sharedFile('data', 'deepseek-train-trace.json');
 const summaryPath = sharedFile('reference', 'profile-data-summary.json');

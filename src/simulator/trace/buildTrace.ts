@@ -4,8 +4,8 @@
  * A PyTorch trace marks its kernels by category. A trace without such categories (ours, or another
  * simulator's) is a plain timeline: every complete event is a span of stream `tid` on rank `pid`,
  * begin and end events are paired into spans. Profilers leave scars, so this is lenient where
- * nothing is lost: order does not matter, exact duplicates count once, spans without an end are left
- * out, and every such thing is told. What cannot be read is refused (`traceEvents.ts`).
+ * nothing is lost: order does not matter, exact duplicates count once, spans without an end are
+ * left out, and every such thing is told. What cannot be read is refused (`traceEvents.ts`).
  */
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';

@@ -10,8 +10,8 @@
  *      the stream's last launch and this one (where such calls are recorded), and never when the
  *      stream's own span before ended within `LAUNCH_GAP`.
  *
- * Time between two spans of the chain is the host's when the launch began after the first had ended.
- * Steps and gaps add up to the whole window exactly.
+ * Time between two spans of the chain is the host's when the launch began after the first had
+ * ended. Steps and gaps add up to the whole window exactly.
  */
 import { at } from '../../base/assert.ts';
 import type { ClassifiedDevice, ClassifiedSpan } from './classifySpans.ts';

@@ -2,8 +2,8 @@
  * Sets of time as sorted, disjoint intervals [start, end): union, intersection, difference, length.
  *
  * Everything that a trace says about overlap is one of these: hidden communication is
- * |communication ∩ compute|, idle time is what the union leaves of the window. Each is one pass over
- * sorted lists; times are of any one unit, and whole numbers stay exact.
+ * |communication ∩ compute|, idle time is what the union leaves of the window. Each is one pass
+ * over sorted lists; times are of any one unit, and whole numbers stay exact.
  */
 import { at } from '../../base/assert.ts';
 

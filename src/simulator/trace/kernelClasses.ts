@@ -99,10 +99,8 @@ const TABLE: readonly (readonly [KernelClass, RegExp])[] = [
   ['swiglu', /swiglu|silu(?!Backward_)|geglu|gated_act/i],
   ['norm', /layer_?norm|rms_?norm|\bln_(?:fwd|bwd)/i],
   ['rope', /rotary|\brope|_rope_|apply_rope/i],
-  [
-    'token-permute',
-    /permute_kernel|unpermute|reduce_fused|expand_to_fused|get_fused_mapping|clean_and_count_expert|moe_align|row_id_map/i,
-  ],
+  ['token-permute', /permute_kernel|unpermute|moe_align|row_id_map|reduce_fused|expand_to_fused/i],
+  ['token-permute', /get_fused_mapping|clean_and_count_expert/],
   ['gate', /gatherTopK|topk|bitonicSort|router|moe_aux_loss/i],
   ['fp8-cast-transpose', /cast_and_transpose|cast_transpose/i],
   [
@@ -126,10 +124,8 @@ const TABLE: readonly (readonly [KernelClass, RegExp])[] = [
   ['loss', /softmax|cross_?entropy|nll_loss/i],
   ['embedding', /embedding|indexSelect|index_select/i],
   ['copy', /_copy_tensor_kernel|CatArrayBatchedCopy|copy_kernel(?!_cuda)/i],
-  [
-    'elementwise',
-    /elementwise|reduce_kernel|FillFunctor|triton_(?:poi|red|per)|index_|scatter|gather|cub::|at::native/i,
-  ],
+  ['elementwise', /elementwise|reduce_kernel|triton_(?:poi|red|per)|at::native/i],
+  ['elementwise', /index_|scatter|gather|cub::/i],
 ];
 
 export const defaultRules: readonly KernelRule[] = TABLE.map(([kernelClass, pattern]) => ({

@@ -108,13 +108,15 @@ function annotationFinder(sorted: readonly Annotation[]): (call: Launch) => Anno
     }
     return undefined;
   };
-  return ({ process, thread, start }) => {
-    const own = `${process}\u0000${thread}`;
+  return (call) => {
+    const ofProcess = `${call.process}\u0000`;
+    const own = ofProcess + call.thread;
+    const { start } = call;
     const found = around(own, start);
     if (found !== undefined) return found;
     let innermost: Annotation | undefined;
     for (const key of threads.keys()) {
-      if (key === own || !key.startsWith(`${process}\u0000`)) continue;
+      if (key === own || !key.startsWith(ofProcess)) continue;
       const other = around(key, start);
       if (other !== undefined && (innermost === undefined || other.start >= innermost.start)) {
         innermost = other;
