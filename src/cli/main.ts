@@ -178,6 +178,16 @@ export function createProgram(): Command {
     .action(async (options) => (await import('./commands/figures.ts')).figures(options));
 
   program
+    .command('trace')
+    .description('analyse a timeline: overlap, time by class, critical path')
+    .argument('<file>', 'a Chrome trace, ours or PyTorch’s, plain or gzip')
+    .option('--device <id>', 'show this device’s tables, not the first’s')
+    .option('--rules <file>', 'JSON: [{ "class", "pattern" }] for kernels of your own')
+    .option('--csv', 'time by class as CSV, in place of tables')
+    .option('--json', 'end with one line of JSON')
+    .action(async (file, options) => (await import('./commands/trace.ts')).trace(file, options));
+
+  program
     .command('doctor')
     .description('what this machine and this installation can do')
     .option('--json', 'end with one line of JSON')
