@@ -84,12 +84,10 @@ function drawPair(spans: readonly PairSpan[], width: number): Markup {
           { class: `${span.pass} edge`, x: from, y, width: room, height: LANE },
           element('title', {}, title),
         ),
-        textWidth(span.name) + 4 > room
-          ? null
-          : text({ x: from + room / 2, y: y + LANE / 2 + 4 }, span.name, {
-              anchor: 'middle',
-              kind,
-            }),
+        text({ x: from + room / 2, y: y + LANE / 2 + 4 }, nameFor(span.name, room), {
+          anchor: 'middle',
+          kind,
+        }),
       );
     }),
   );

@@ -1,74 +1,10 @@
 /**
  * The timeline's script: it runs in the reader's browser, not here. The page gets the functions of
  * this file as their own source text, so they use nothing but one another, and of the browser only
- * what the interfaces below name (our compiler knows no browser).
+ * what `browserParts.ts` names.
  */
+import type { Page, Part, Surface, Surroundings } from './browserParts.ts';
 import type { TimelineData } from './timelineData.ts';
-
-interface Surface {
-  fillStyle: string;
-  strokeStyle: string;
-  font: string;
-  textAlign: string;
-  textBaseline: string;
-  lineWidth: number;
-  setTransform(a: number, b: number, c: number, d: number, e: number, f: number): void;
-  clearRect(x: number, y: number, width: number, height: number): void;
-  fillRect(x: number, y: number, width: number, height: number): void;
-  fillText(text: string, x: number, y: number): void;
-  beginPath(): void;
-  rect(x: number, y: number, width: number, height: number): void;
-  moveTo(x: number, y: number): void;
-  lineTo(x: number, y: number): void;
-  stroke(): void;
-  clip(): void;
-  save(): void;
-  restore(): void;
-}
-
-interface Happening {
-  readonly key: string;
-  readonly shiftKey: boolean;
-  readonly ctrlKey: boolean;
-  readonly metaKey: boolean;
-  readonly deltaY: number;
-  readonly offsetX: number;
-  readonly offsetY: number;
-  readonly clientX: number;
-  readonly pointerId: number;
-  preventDefault(): void;
-}
-
-interface Part {
-  textContent: string;
-  hidden: boolean;
-  readonly clientWidth: number;
-  readonly offsetWidth: number;
-  readonly dataset: Record<string, string>;
-  readonly style: Record<string, string>;
-  width: number;
-  height: number;
-  getContext(kind: '2d'): Surface;
-  addEventListener(
-    kind: string,
-    listener: (event: Happening) => void,
-    options?: { readonly passive: boolean },
-  ): void;
-  querySelectorAll(selector: string): Iterable<Part>;
-  setPointerCapture(id: number): void;
-}
-
-interface Page {
-  readonly documentElement: Part;
-  getElementById(id: string): Part;
-}
-
-interface Surroundings {
-  readonly devicePixelRatio: number;
-  getComputedStyle(part: Part): { getPropertyValue(name: string): string };
-  matchMedia(query: string): Pick<Part, 'addEventListener'>;
-  addEventListener: Part['addEventListener'];
-}
 
 interface DrawnSpan {
   readonly kind: string;
