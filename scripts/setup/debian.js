@@ -18,6 +18,11 @@ export const NEEDS = /** @type {Record<string, Need>} */ ({
     purpose: 'building the WebAssembly kernels, which are committed',
     probe: ['sh', '-c', 'command -v clang++-19 && command -v wasm-ld-19'],
   },
+  chromium: {
+    package: 'chromium',
+    purpose: 'looking at the HTML report',
+    probe: ['sh', '-c', 'command -v chromium'],
+  },
   xz: {
     package: 'xz-utils',
     purpose: 'the compression that a trained model is compared with',
