@@ -22,8 +22,10 @@ export type KernelRelease = 'first' | 'later';
 
 export interface KernelMachine {
   readonly gpu: GpuSpec;
-  /** SMs left to compute. */
+  /** SMs that products and attention are laid out for. */
   readonly numSms: number;
+  /** SMs that are free for other kernels. */
+  readonly memorySms: number;
   readonly release: KernelRelease;
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
@@ -46,12 +48,6 @@ const OTHER_CHIP_ERROR = 0.2;
 /** A fit of one release used for another, or inside a busier GPU. */
 const FITTED_FLOOR = 0.05;
 
-/**
- * Memory needs about 2 MB in flight (3.35 TB/s × 600 ns); an SM full of threads that load 16 bytes
- * each keeps 32 KB in flight, so half of the SMs fill the bandwidth, and fewer have their share.
- */
-const SMS_THAT_FILL_MEMORY = 0.5;
-
 export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const { gpu } = machine;
   switch (kernel.class) {
@@ -66,12 +62,8 @@ export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTi
     case 'attentionBackward':
       return attentionTime(kernel, machine);
     default: {
-      const share = Math.min(1, machine.numSms / (gpu.numSms * SMS_THAT_FILL_MEMORY));
-      const bandwidth = Math.max(
-        gpu.memoryBytesPerSecond / 2,
-        gpu.memoryBytesPerSecond - machine.memoryTaken,
-      );
-      const rate = bandwidth * memoryShare(machine.release) * share;
+      const free = gpu.memoryBytesPerSecond - machine.memoryTaken;
+      const rate = Math.max(free, gpu.memoryBytesPerSecond / 2) * memoryShare(machine);
       return {
         seconds: gpu.launchSeconds + kernel.bytes / rate,
         source: 'derived',
@@ -83,13 +75,19 @@ export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTi
 }
 
 /**
- * Of the bandwidth: `later`, what casts written in 2026 reach; `first`, what DeepGEMM's first
- * kernels reach where memory bounds them (its masked products: 2.0 of 3.35 TB/s), since nobody
- * published the bytes-bound kernels of the time.
+ * Share of the bandwidth that kernels bound by memory reach. `later`: what casts written in 2026
+ * do. `first`: what DeepGEMM's first kernels do where memory bounds them (its masked products, 2.0
+ * of 3.35 TB/s), since nobody published the bytes-bound kernels of the time.
+ *
+ * A kernel that stays below what others reach is bound by what its SMs keep in flight, so it goes
+ * with their number; never above the ceiling. A kernel at the ceiling needs half of the SMs: memory
+ * wants 2 MB in flight (3.35 TB/s × 600 ns), a full SM that loads 16 bytes a thread keeps 32 KB.
  */
-function memoryShare(release: KernelRelease): number {
-  const first = curves.fp8GroupedFirst.curve.memoryShare;
-  return release === 'first' ? first : curves.memory.memoryShare;
+function memoryShare({ release, gpu, memorySms }: KernelMachine): number {
+  const ceiling = curves.memory.memoryShare;
+  const sms = memorySms / gpu.numSms;
+  if (release === 'later') return ceiling * Math.min(1, 2 * sms);
+  return Math.min(ceiling, curves.fp8GroupedFirst.curve.memoryShare * sms);
 }
 
 function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {

@@ -110,7 +110,9 @@ export class Recipe {
     const product = productOf(classOfProduct(isFp8, isRouted), { ...work, m, k, bytes });
     const arrives = isRouted && cameByDispatch(name, layout);
     const casts = isFp8 && !arrives ? this.#castOf(a, what, { elements: m * k, name, layout }) : [];
-    return [...casts, product, ...this.#swiglu(record, { m, n, isFp8 })];
+    const sum =
+      args.accumulate === true ? [moved('elementwise', 'sum', 3 * BF16 * m * n, true)] : [];
+    return [...casts, product, ...sum, ...this.#swiglu(record, { m, n, isFp8 })];
   }
 
   #swiglu(
@@ -141,7 +143,8 @@ export class Recipe {
     const isKeptFiner = more.layout === 'nt' && (more.name ?? '').endsWith('o_proj.weight');
     const elements = more.elements ?? sizeOf(x);
     const bytes = elements * (BF16 + FP8 + (isKeptFiner ? E5M6 : 0));
-    return [moved('cast', what, bytes, !(more.name ?? '').includes('.mlp.experts.'))];
+    const isShared = !(more.name ?? '').includes('.mlp.experts.');
+    return [moved('cast', what, bytes, isShared), scaleColumns(what, elements, isShared)];
   }
 
   #transposedCast(
@@ -149,7 +152,9 @@ export class Recipe {
     { elements, what, from }: { elements: number; what: string; from: number },
   ): KernelWork[] {
     if (!this.#isNew(this.#transposed, x)) return [];
-    return [moved('transposedCast', what, elements * (from + FP8), true)];
+    const isShared = !what.startsWith('experts.');
+    const bytes = elements * (from + FP8);
+    return [moved('transposedCast', what, bytes, isShared), scaleColumns(what, elements, isShared)];
   }
 
   /** Bytes of an element of a product's input, when its weight gradient reads it. */
@@ -208,6 +213,14 @@ export function headKernels(record: OperationRecord): {
       }),
     ],
   };
+}
+
+/**
+ * DeepGEMM reads the scales of its left side by columns, aligned for its copies: its README asks
+ * for a transpose before each product. A float in and out for 128 elements.
+ */
+function scaleColumns(what: string, elements: number, isShared: boolean): KernelWork {
+  return moved('cast', `${what} scales`, (2 * 4 * elements) / 128, isShared);
 }
 
 export function moved(

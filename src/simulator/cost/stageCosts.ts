@@ -5,11 +5,13 @@
  *     const stage = costs.stage({ first: 3, last: 7, hasEmbedding: false, hasHead: false });
  *     costs.price(order, { forward: stage, backward: stage }).seconds
  *
- * The order is data (`policy/overlap`): steps on two streams and what each waits for. In a pair of
- * passes the communication kernels hold their SMs from beginning to end (DeepSeek's persistent
- * kernels; 20 of 132), so every product of the pair is laid out for the rest; a lone pass gives them
- * up where no transfer runs. Transfers also read and write memory, which kernels bound by memory
- * feel.
+ * The order is data (`policy/overlap`): steps on two streams and what each waits for. Where experts
+ * are spread, communication has SMs of its own (20 of 132). Products and attention are persistent
+ * kernels whose grids are set once for the process (`set_num_sms` in DeepGEMM and DeepEP), so they
+ * are laid out for the rest, also where nothing is sent. Kernels bound by memory take whatever is
+ * free: in an overlapped pair the same rest, since one transfer follows another and those that wait
+ * for other ranks hold their SMs too; in a lone pass everything but where a transfer runs beside.
+ * There they also feel what the transfer reads and writes.
  */
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
@@ -112,28 +114,26 @@ interface OrderArgs {
   readonly release: KernelRelease;
 }
 
+/** What a transfer beside a step leaves to it. */
 interface Pricing {
-  readonly numSms: (index: number) => number;
-  readonly memoryTaken: (index: number) => number;
+  readonly isPair: boolean;
+  readonly isBeside: (index: number) => boolean;
+  readonly memoryTaken: number;
 }
 
 function priceOrder(args: OrderArgs): PassPrice {
   const { order, stages, setting } = args;
-  const { cluster } = setting;
-  const { numSms } = cluster.gpu;
-  const left = numSms - cluster.communicationSms;
   const isSending =
-    order.some((step) => workOf(step, stages).transfers.length > 0) && setting.ep > 1;
-  const isPair = isSending && order.some(isForward) && order.some((step) => !isForward(step));
-  const free = { numSms: () => (isPair ? left : numSms), memoryTaken: () => 0 };
-  const alone = runOrder(args, free);
+    setting.ep > 1 && order.some((step) => workOf(step, stages).transfers.length > 0);
+  const isPair = order.some(isForward) && order.some((step) => !isForward(step));
+  const alone = runOrder(args, { isPair, isBeside: () => false, memoryTaken: 0 });
   if (!isSending) return alone;
-  // Once more, knowing which steps had a transfer beside them and what it took of the memory.
-  const taken = memoryOfTransfers(args) / Math.max(alone.communicationSeconds, 1e-9);
+  // Once more, knowing which steps have a transfer beside them and what it takes of the memory.
   const beside = order.map((_, index) => isBeside(alone.taskSpans[index], alone.taskSpans, order));
   return runOrder(args, {
-    numSms: (index) => (isPair || beside[index] ? left : numSms),
-    memoryTaken: (index) => (beside[index] ? taken : 0),
+    isPair,
+    isBeside: (index) => beside[index] === true,
+    memoryTaken: memoryOfTransfers(args) / Math.max(alone.communicationSeconds, 1e-9),
   });
 }
 
@@ -144,14 +144,17 @@ interface OrderRun extends PassPrice {
 
 function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   const { order, stages, setting, release } = args;
-  const { gpu } = setting.cluster;
+  const { gpu, communicationSms } = setting.cluster;
+  const reserved = gpu.numSms - (setting.ep > 1 ? communicationSms : 0);
   const sums = new OperationSums();
   const tasks = order.map((step, index): StreamTask => {
     const { kernels, transfers, tensorTransfers } = workOf(step, stages);
+    const isCovered = pricing.isBeside(index);
     const machine = {
       ...{ gpu, release },
-      numSms: pricing.numSms(index),
-      memoryTaken: pricing.memoryTaken(index),
+      numSms: reserved,
+      memorySms: isCovered || pricing.isPair ? reserved : gpu.numSms,
+      memoryTaken: isCovered ? pricing.memoryTaken : 0,
     };
     let seconds = priceKernels(kernels, machine, sums);
     for (const transfer of transfers) seconds += priceTransfer(transfer, setting, sums);

@@ -1,0 +1,152 @@
+/**
+ * What ends a training step: gradients summed over the ranks that share a parameter, the optimiser's
+ * own pass over memory, weights sent back. All of it follows from bytes.
+ *
+ * A parameter outside of the experts is on every data-parallel rank of its stage; a routed expert
+ * only on those that hold the same share of the experts. Where a pipeline holds stages twice
+ * (DualPipe), both copies are summed together, so groups are twice as large. ZeRO splits moments
+ * and master weights over the group: reduce-scatter, update a share, all-gather; without it an
+ * all-reduce, and everybody updates everything.
+ *
+ * Gradients and master weights are FP32, moments BF16 (report, 3.3.3), weights travel in BF16.
+ */
+import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
+import type { TrainingPlan } from '../../config/parallelPlan.ts';
+import { parameterLayout, type Stage } from '../../model/parameterLayout.ts';
+import { numElements } from '../../tensor/tensor.ts';
+import type { Estimate } from '../estimate.ts';
+import type { NetworkModel } from '../networkModel.ts';
+import { type KernelRelease, kernelTime } from './kernelTime.ts';
+import { worse } from './priceParts.ts';
+import { rankModel } from './rankModel.ts';
+import { moved } from './recipe.ts';
+
+export interface OptimizerOptions {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  readonly network: NetworkModel;
+  /** All stages that one rank holds: two in DualPipe(V), as many as chunks when interleaved. */
+  readonly stages: readonly Stage[];
+  /** Pipeline ranks that hold each stage: 2 in DualPipe, else 1. */
+  readonly stageCopies: 1 | 2;
+  readonly release?: KernelRelease;
+}
+
+export interface OptimizerPrice {
+  /** Everything between the last pass and the next step. */
+  readonly total: Estimate;
+  /** Reduce-scatter or all-reduce, experts and others one after the other. */
+  readonly reduceGradients: Estimate;
+  readonly gradientNorm: Estimate;
+  readonly update: Estimate;
+  /** Zero without ZeRO. */
+  readonly gatherWeights: Estimate;
+  /** ZeRO-3: gathering the weights of the rank's stages once, which every pass needs again. */
+  readonly gatherPerPass: Estimate;
+  readonly parameters: RankParameters;
+}
+
+export interface RankParameters {
+  readonly experts: number;
+  readonly others: number;
+}
+
+const GRADIENT = 4;
+const WEIGHT = 2;
+/** Gradient read; master weight and both moments read and written; weight written; zeroing. */
+const UPDATE_BYTES: number = 4 + 8 + 4 * 2 + WEIGHT + 4;
+
+export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
+  const { model, plan, cluster, network, stages, stageCopies } = options;
+  const { layout } = plan;
+  const { dp, tp, ep, zeroStage } = layout;
+  const parameters = rankParameters({ model, stages, plan });
+  const groups = {
+    experts: { size: ((dp * tp) / ep) * stageCopies, stride: ep },
+    others: { size: dp * stageCopies, stride: tp },
+  };
+  const each = (of: (kind: 'experts' | 'others') => Estimate): Estimate =>
+    inTurn([of('experts'), of('others')].filter(({ seconds }) => seconds > 0));
+  const isSplit = zeroStage > 0;
+  const reduceGradients = each((kind) => {
+    const [bytes, group] = [GRADIENT * parameters[kind], groups[kind]];
+    if (group.size === 1 || bytes === 0) return nothing;
+    return isSplit ? network.reduceScatter({ bytes, group }) : network.allReduce({ bytes, group });
+  });
+  const gather = each((kind) => {
+    const [bytes, group] = [WEIGHT * parameters[kind], groups[kind]];
+    return group.size === 1 || bytes === 0 ? nothing : network.allGather({ bytes, group });
+  });
+  const owned = (kind: 'experts' | 'others'): number =>
+    parameters[kind] / (isSplit ? groups[kind].size : 1);
+  const world = dp * layout.pp * tp;
+  const release = options.release ?? 'first';
+  const pass = (bytes: number): Estimate => {
+    const { numSms } = cluster.gpu;
+    const machine = { gpu: cluster.gpu, numSms, memorySms: numSms, release, memoryTaken: 0 };
+    return kernelTime(moved('elementwise', 'optimiser', bytes), machine);
+  };
+  const count = owned('experts') + owned('others');
+  const normPass = pass(GRADIENT * count);
+  const gradientNorm =
+    world === 1
+      ? normPass
+      : inTurn([normPass, network.allReduce({ bytes: 4, group: { size: world, stride: 1 } })]);
+  const update = pass(UPDATE_BYTES * count);
+  const gatherWeights = isSplit && zeroStage < 3 ? gather : nothing;
+  return {
+    total: inTurn([reduceGradients, gradientNorm, update, gatherWeights]),
+    ...{ reduceGradients, gradientNorm, update, gatherWeights, parameters },
+    gatherPerPass: zeroStage === 3 ? gather : nothing,
+  };
+}
+
+const nothing: Estimate = { seconds: 0, source: 'derived', relativeError: 0 };
+
+/** One after another; each has its own reason to be off, so errors add in quadrature. */
+function inTurn(estimates: readonly Estimate[]): Estimate {
+  const seconds = estimates.reduce((sum, each) => sum + each.seconds, 0);
+  if (seconds === 0) return nothing;
+  const squares = estimates.reduce((sum, e) => sum + (e.seconds * e.relativeError) ** 2, 0);
+  return {
+    seconds,
+    source: estimates.map(({ source }) => source).reduce(worse),
+    relativeError: Math.sqrt(squares) / seconds,
+  };
+}
+
+/** Trained elements on one rank; what two of its stages share (the embedding) counts once. */
+export function rankParameters(args: {
+  readonly model: PlannedModel;
+  readonly stages: readonly Stage[];
+  readonly plan: TrainingPlan;
+}): RankParameters {
+  const { model, stages, plan } = args;
+  const { tp, ep } = plan.layout;
+  const config = { ...rankModel(model, { tp, ep }) };
+  if (!plan.mtp) Object.assign(config, { numNextnPredictLayers: 0 });
+  const sizes = new Map<string, number>();
+  for (const stage of stages) {
+    const share = config.nRoutedExperts / ep;
+    const held =
+      config.nRoutedExperts > 0 ? { ...stage, experts: { first: 0, last: share } } : stage;
+    for (const { name, shape, isTrained } of parameterLayout(config, held)) {
+      if (!isTrained || (isGqa(model) && name.includes('.self_attn.'))) continue;
+      sizes.set(name, numElements(shape));
+    }
+    if (!isGqa(model)) continue;
+    const keyHeads = Math.max(1, model.numKeyValueHeads / tp);
+    const heads = (2 * model.numAttentionHeads) / tp + 2 * keyHeads;
+    for (let layer = stage.first; layer < stage.last; layer++) {
+      sizes.set(`attention ${layer}`, heads * model.headDim * model.hiddenSize);
+    }
+  }
+  let [experts, others] = [0, 0];
+  for (const [name, size] of sizes) {
+    if (name.includes('.mlp.experts.')) experts += size;
+    else others += size;
+  }
+  return { experts, others };
+}
