@@ -1,0 +1,141 @@
+/**
+ * What passes of a plan's stages take, each priced once: a pass by its stage, a pair by its two.
+ * Also what one slice of the model takes, from which stages are made in the first place.
+ */
+import { at } from '../base/assert.ts';
+import type { PlannedModel } from '../config/gqaModelConfig.ts';
+import type { TrainingPlan } from '../config/parallelPlan.ts';
+import {
+  backwardInputOrder,
+  backwardOrder,
+  backwardWeightOrder,
+  forwardOrder,
+  pairOrder,
+} from '../policy/overlap/partOrder.ts';
+import type { StageParts } from '../policy/overlap/stageParts.ts';
+import type { TrainingInstruction } from '../program/instruction.ts';
+import type { PassPrice, PricedStage, StageCosts } from '../simulator/cost/stageCosts.ts';
+import { isMoe, type PlannedStage, partsOfStage, type SliceCosts } from './pipelinePlan.ts';
+
+/** A pass, or the two passes of a pair, by what decides its price. */
+export type PassKind = 'forward' | 'backward' | 'backwardInput' | 'backwardWeight';
+
+const orders: Readonly<Record<PassKind, typeof forwardOrder>> = {
+  forward: forwardOrder,
+  backward: backwardOrder,
+  backwardInput: backwardInputOrder,
+  backwardWeight: backwardWeightOrder,
+};
+
+interface Setting {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly costs: StageCosts;
+}
+
+interface KnownStage {
+  readonly priced: PricedStage;
+  readonly parts: StageParts;
+  /** Equal for stages that are alike. */
+  readonly kind: string;
+}
+
+export class PassPrices {
+  readonly #costs: StageCosts;
+  readonly #stages: readonly KnownStage[];
+  readonly #known = new Map<string, PassPrice>();
+
+  constructor({ model, plan, costs, stages }: Setting & { stages: readonly PlannedStage[] }) {
+    this.#costs = costs;
+    this.#stages = stages.map((stage) => {
+      const parts = partsOfStage(model, plan, stage);
+      const { blocks, hasEmbedding, hasHead } = parts;
+      const kind = `${hasEmbedding ? 'e' : ''}${blocks.map(([first]) => first).join('')}${hasHead ? 'h' : ''}`;
+      return { priced: costs.stage(stage), parts, kind };
+    });
+  }
+
+  /** Of the hidden state between stages. */
+  get boundaryBytes(): number {
+    return at(this.#stages, 0).priced.work.boundaryBytes;
+  }
+
+  pass(kind: PassKind, stage: number): PassPrice {
+    const { priced, parts, kind: alike } = at(this.#stages, stage);
+    return this.#once(`${kind} ${alike}`, () =>
+      this.#costs.price(orders[kind](parts), { forward: priced, backward: priced }),
+    );
+  }
+
+  pair(forward: number, backward: number): PassPrice {
+    const [f, b] = [at(this.#stages, forward), at(this.#stages, backward)];
+    return this.#once(`${f.kind} & ${b.kind}`, () =>
+      this.#costs.price(pairOrder({ forward: f.parts, backward: b.parts }), {
+        forward: f.priced,
+        backward: b.priced,
+      }),
+    );
+  }
+
+  /** Null for instructions that are no passes. */
+  of(instruction: TrainingInstruction): PassPrice | null {
+    switch (instruction.kind) {
+      case 'forward':
+      case 'backward':
+      case 'backwardInput':
+      case 'backwardWeight':
+        return this.pass(instruction.kind, instruction.stage);
+      case 'forwardBackward':
+        return this.pair(instruction.forward.stage, instruction.backward.stage);
+      default:
+        return null;
+    }
+  }
+
+  #once(key: string, price: () => PassPrice): PassPrice {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const made = price();
+    this.#known.set(key, made);
+    return made;
+  }
+}
+
+/**
+ * Forward and backward of each kind of slice by itself: overlapped where the schedule overlaps.
+ */
+export function sliceCosts({ model, plan, costs }: Setting): SliceCosts {
+  const { numHiddenLayers } = model;
+  const none = { hasEmbedding: false, hasHead: false };
+  const seconds = (stage: PlannedStage): number => {
+    const priced = costs.stage(stage);
+    const parts = partsOfStage(model, plan, stage);
+    const stages = { forward: priced, backward: priced };
+    const isPaired = plan.schedule === 'dualpipe' || plan.schedule === 'dualpipev';
+    if (isPaired) {
+      return costs.price(pairOrder({ forward: parts, backward: parts }), stages).seconds;
+    }
+    const forward = costs.price(forwardOrder(parts), stages).seconds;
+    return forward + costs.price(backwardOrder(parts), stages).seconds;
+  };
+  const layerOf = (wanted: boolean): number => {
+    for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
+      if (isMoe(model, layer) === wanted) return layer;
+    }
+    return -1;
+  };
+  const layer = (index: number): number =>
+    index < 0 ? 0 : seconds({ first: index, last: index + 1, ...none });
+  const end = (stage: Pick<PlannedStage, 'hasEmbedding' | 'hasHead'>): number =>
+    seconds({
+      first: stage.hasHead ? numHiddenLayers : 0,
+      last: stage.hasHead ? numHiddenLayers : 0,
+      ...stage,
+    });
+  return {
+    dense: layer(layerOf(false)),
+    moe: layer(layerOf(true)),
+    embedding: end({ hasEmbedding: true, hasHead: false }),
+    head: end({ hasEmbedding: false, hasHead: true }),
+  };
+}

@@ -1,0 +1,190 @@
+/**
+ * One plan, simulated: the programs that its ranks will run, walked with the prices of the model's
+ * own code on the described cluster. All ranks of one place in the pipeline are alike, so one
+ * pipeline is walked for all.
+ *
+ *     model, plan ─► stages ─► programs ─┐
+ *     model's code on meta kernels ─► passes, pairs in seconds ─► walk ─► phases of every rank
+ *     network ─► dispatch, combine, messages, gradients ─┘
+ */
+import { at } from '../base/assert.ts';
+import type { ClusterSpec } from '../config/clusterSpec.ts';
+import type { PlannedModel } from '../config/gqaModelConfig.ts';
+import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
+import type { TrainingInstruction } from '../program/instruction.ts';
+import type { PipelineSchedule } from '../program/pipelineAction.ts';
+import type { Span } from '../program/span.ts';
+import { type OptimizerPrice, optimizerPrice } from '../simulator/cost/optimizerCosts.ts';
+import { worse } from '../simulator/cost/priceParts.ts';
+import { createStageCosts, type PassPrice } from '../simulator/cost/stageCosts.ts';
+import type { Estimate } from '../simulator/estimate.ts';
+import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
+import type { NetworkModel } from '../simulator/networkModel.ts';
+import { type Walk, walkPrograms } from '../simulator/walkPrograms.ts';
+import { PassPrices, sliceCosts } from './passPrices.ts';
+import { type PlannedStage, planPrograms, planStages, stagesOfRanks } from './pipelinePlan.ts';
+import type { StepPhases } from './planReport.ts';
+
+export interface SimulationInput {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  readonly imbalance?: number;
+  /** What `auto` came to. */
+  readonly recompute?: RecomputeItems;
+  /** Made of `cluster` unless given; one for many plans remembers what it simulated. */
+  readonly network?: NetworkModel;
+}
+
+/** A price with how often a rank pays it. */
+export interface PriceUse {
+  readonly price: PassPrice;
+  readonly count: number;
+}
+
+export interface SimulatedStep {
+  /** From the first instruction to the end of the last, with where it is from. */
+  readonly step: Estimate;
+  readonly stages: readonly PlannedStage[];
+  readonly stagesOfRank: readonly (readonly number[])[];
+  readonly schedule: PipelineSchedule;
+  readonly phasesOfRank: readonly StepPhases[];
+  readonly spans: readonly Span[];
+  readonly passes: PassPrices;
+  /** Per rank. */
+  readonly optimizer: readonly OptimizerPrice[];
+  /** What rank 0 spends its time on. */
+  readonly uses: readonly PriceUse[];
+  /** The overlapped pair that rank 0 runs most; null without pairs. */
+  readonly pair: PassPrice | null;
+  /** Of a hidden state to the next stage. */
+  readonly messageSeconds: number;
+}
+
+export function simulatePlan(input: SimulationInput): SimulatedStep {
+  const { model, plan, cluster } = input;
+  const network = input.network ?? createNetworkModel(cluster);
+  const costs = createStageCosts({
+    ...{ model, plan, cluster, network },
+    ...(input.recompute === undefined ? {} : { recompute: input.recompute }),
+    ...(input.imbalance === undefined ? {} : { imbalance: input.imbalance }),
+  });
+  const stages = planStages(model, plan, sliceCosts({ model, plan, costs }));
+  const stagesOfRank = stagesOfRanks(plan);
+  const passes = new PassPrices({ model, plan, costs, stages });
+  const { schedule, programs } = planPrograms(model, plan, stages);
+  const optimizer = stagesOfRank.map((own) =>
+    optimizerPrice({
+      ...{ model, plan, cluster, network },
+      stages: own.map((stage) => at(stages, stage)),
+      stageCopies: plan.schedule === 'dualpipe' ? 2 : 1,
+    }),
+  );
+  const bytes = passes.boundaryBytes;
+  const { dp, tp } = plan.layout;
+  const walk = walkPrograms(programs, {
+    seconds: (rank, instruction) => secondsOf(instruction, passes, at(optimizer, rank)),
+    transferSeconds: ({ from, to }) =>
+      network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
+  });
+  const phasesOfRank = stagesOfRank.map((_, rank) => phasesOf(walk, rank));
+  const instructions = programs[0]?.instructions ?? [];
+  const uses = usesOf(instructions, passes);
+  return {
+    step: stepEstimate(walk, uses, at(optimizer, 0)),
+    ...{ stages, stagesOfRank, schedule, phasesOfRank, passes, optimizer, uses },
+    spans: walk.spans,
+    pair: mostUsed(usesOf(instructions.filter(isPair), passes)),
+    messageSeconds: plan.layout.pp > 1 ? network.send({ bytes, stride: dp * tp }).seconds : 0,
+  };
+}
+
+function secondsOf(
+  instruction: TrainingInstruction,
+  passes: PassPrices,
+  optimizer: OptimizerPrice,
+): number {
+  switch (instruction.kind) {
+    case 'reduceGradients':
+      return optimizer.reduceGradients.seconds + optimizer.gradientNorm.seconds;
+    case 'optimizerStep':
+      return optimizer.update.seconds + optimizer.gatherWeights.seconds;
+    default: {
+      // Weights that ZeRO-3 spread are gathered a layer ahead, under the layer before.
+      const pass = passes.of(instruction);
+      return pass === null ? 0 : Math.max(pass.seconds, optimizer.gatherPerPass.seconds);
+    }
+  }
+}
+
+/** The rows of DeepSeek's table: what a rank computes by kind, and the rest is bubble. */
+function phasesOf(walk: Walk, rank: number): StepPhases {
+  const sums = { '1F': 0, '1B': 0, '1W': 0, '1F1B': 0, optimizer: 0 };
+  for (const span of walk.spans) {
+    if (span.rank !== rank) continue;
+    const row = rowOf(span.name);
+    if (row !== null) sums[row] += span.end - span.start;
+  }
+  const spent = Object.values(sums).reduce((sum, seconds) => sum + seconds, 0);
+  return { ...sums, bubble: Math.max(0, walk.makespan - spent) };
+}
+
+function rowOf(name: string): keyof Omit<StepPhases, 'bubble'> | null {
+  switch (name) {
+    case 'forward':
+      return '1F';
+    case 'backward':
+    case 'backwardInput':
+      return '1B';
+    case 'backwardWeight':
+      return '1W';
+    case 'forwardBackward':
+      return '1F1B';
+    case 'reduceGradients':
+    case 'optimizerStep':
+    case 'updateBias':
+      return 'optimizer';
+    default:
+      return null;
+  }
+}
+
+function isPair({ kind }: TrainingInstruction): boolean {
+  return kind === 'forwardBackward';
+}
+
+function usesOf(
+  instructions: readonly TrainingInstruction[],
+  passes: PassPrices,
+): readonly PriceUse[] {
+  const counts = new Map<PassPrice, number>();
+  for (const instruction of instructions) {
+    const price = passes.of(instruction);
+    if (price !== null) counts.set(price, (counts.get(price) ?? 0) + 1);
+  }
+  return [...counts].map(([price, count]) => ({ price, count }));
+}
+
+function mostUsed(uses: readonly PriceUse[]): PassPrice | null {
+  const [most] = [...uses].sort((a, b) => b.count - a.count);
+  return most?.price ?? null;
+}
+
+/**
+ * Passes are off together, since the same curves made them; the optimiser is off by itself. The
+ * bubble is made of passes too.
+ */
+function stepEstimate(walk: Walk, uses: readonly PriceUse[], optimizer: OptimizerPrice): Estimate {
+  const seconds = walk.makespan;
+  let [spent, error] = [0, 0];
+  let source = optimizer.total.source;
+  for (const { price, count } of uses) {
+    spent += count * price.seconds;
+    error += count * price.seconds * price.relativeError;
+    if (count * price.seconds > 0.05 * seconds) source = worse(source, price.source);
+  }
+  const passes = (spent > 0 ? error / spent : 0) * (seconds - optimizer.total.seconds);
+  const own = optimizer.total.seconds * optimizer.total.relativeError;
+  return { seconds, source, relativeError: Math.hypot(passes, own) / seconds };
+}
