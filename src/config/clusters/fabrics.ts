@@ -175,8 +175,8 @@ export const oneNic200: Fabric = {
     'scaleOut.layers': {
       kind: 'measured',
       note:
-        'Fire-Flyer AI-HPC (SC 2024): two zones of 800 ports; jobs are placed so that one pair of ' +
-        'nodes at most talks across, so a zone is described and more than 800 nodes get a core',
+        'Fire-Flyer AI-HPC (SC 2024): two zones of 800 ports; jobs are placed so that one pair ' +
+        'of nodes at most talks across, so a zone is described; more than 800 nodes get a core',
     },
   },
 };
@@ -219,7 +219,7 @@ export const podRoce400: Fabric = {
     ...railRoce400.sources,
     'scaleOut.oversubscription': {
       kind: 'assumed',
-      note: 'Llama 3 report, 3.3.1: 1:1 within pods of 3,072 GPUs; the 1:7 between pods is left out',
+      note: 'Llama 3 report, 3.3.1: 1:1 within pods of 3,072 GPUs; 1:7 between pods is left out',
     },
   },
 };

@@ -61,8 +61,8 @@ export const excludedRuns: readonly ExcludedRun[] = [
     published: '9,691 and 5,113 tokens/s/GPU',
     source: `${BRIDGE}, 26.02`,
     why:
-      'bound by the host that starts kernels: the same silicon in a GB200 reaches 26,084 with CUDA ' +
-      'graphs, and the maker’s later notes give H100 low 200s of TFLOP/s for this table’s 118',
+      'bound by the host that starts kernels: the same silicon in a GB200 reaches 26,084 with ' +
+      'CUDA graphs, and later notes of the maker give H100 “low 200s” of TFLOP/s for 118 here',
   },
   {
     run: 'Llama 3.1 8B, 70B and 405B in TorchTitan',
@@ -94,7 +94,7 @@ export const excludedRuns: readonly ExcludedRun[] = [
     run: 'Pangu Ultra 135B on 8,192 Ascend NPUs',
     published: '52 % MFU',
     source: 'arXiv 2504.07866',
-    why: 'neither tokens/s nor the peak that the share is of is given, and no full layout was found',
+    why: 'neither tokens/s nor the peak of the share is given, and no full layout was found',
   },
   {
     run: 'Pangu Ultra MoE 718B on 6,000 Ascend NPUs',
