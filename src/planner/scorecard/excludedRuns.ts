@@ -115,10 +115,16 @@ export const excludedRuns: readonly ExcludedRun[] = [
     why: 'no layout is given',
   },
   {
-    run: 'LLaMA 13B and DeepSeekMoE 16B on Fire-Flyer 2',
-    published: 'step times on 64 to 640 PCIe A100',
-    source: 'arXiv 2408.14158, section on HaiScale',
-    why: 'the figures could not be verified in the sources at hand',
+    run: 'InternLM 7B on 16 to 1,024 A100',
+    published: '3,842 to 2,271 tokens/s/GPU',
+    source: 'InternLM/InternLM, doc/en/train_performance.md',
+    why: 'each rank broadcasts its weights in turn, which is not how ZeRO stage 1 gathers here',
+  },
+  {
+    run: 'MegaScale-MoE 352B on 1,440 Hopper GPUs',
+    published: '1.41 million tokens/s',
+    source: 'arXiv 2505.11432',
+    why: 'the chip is not named, and expert traffic is compressed and overlapped in its own way',
   },
   {
     run: 'GPT models from 2B to 462B on 96 to 6,144 H100',
