@@ -1,5 +1,4 @@
 /** Published runs on A100 and on Ascend 910B: BF16 or FP16, which cost the same. */
-
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster } from '../../config/clusters/clusters.ts';
 import {
