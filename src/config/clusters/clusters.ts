@@ -8,6 +8,7 @@ import type { ClusterSpec } from '../clusterSpec.ts';
 import { fabricCapacity, fabricEndpoints } from './fabricSize.ts';
 import {
   type Fabric,
+  fireFlyer,
   hccs,
   infinityFabric,
   type Links,
@@ -173,7 +174,7 @@ const assembled: readonly ClusterSpec[] = [
   assemble('a100-pcie', {
     chip: a100Pcie,
     links: pcie4,
-    fabric: oneNic200,
+    fabric: fireFlyer,
     numGpus: 4800,
     node: { watts: 2500, note: 'Fire-Flyer AI-HPC (SC 2024), table 2: 2.5 kW for eight' },
     hostBytes: 512e9,

@@ -77,7 +77,10 @@ export const pcie4: Links = {
   },
   sources: {
     'scaleUp.bytesPerSecond': { kind: 'datasheet', note: 'PCIe 4.0 × 16: 32 GB/s one way' },
-    'scaleUp.achievableShare': { kind: 'assumed', note: 'about 27 GB/s after packet headers' },
+    'scaleUp.achievableShare': {
+      kind: 'measured',
+      note: 'Fire-Flyer AI-HPC (SC 2024), IV-D: over 27 GB/s between a GPU and the host',
+    },
     'scaleUp.latencySeconds': { kind: 'assumed', note: 'none published' },
   },
 };
@@ -167,16 +170,29 @@ export const railInfiniband200: Fabric = {
   },
 };
 
-/** One NIC for eight GPUs: Fire-Flyer 2. A zone is one two-layer fat tree of 800 ports. */
+/** One NIC for eight GPUs. */
 export const oneNic200: Fabric = {
-  scaleOut: { ...railInfiniband200.scaleOut, kind: 'fat-tree', nicsPerNode: 1, routing: 'static' },
+  ...railInfiniband200,
+  scaleOut: { ...railInfiniband200.scaleOut, kind: 'fat-tree', nicsPerNode: 1 },
+};
+
+/**
+ * Fire-Flyer 2: a zone is one two-layer fat tree of 800 ports, routed statically. Between a GPU and
+ * the NIC, EPYC Rome's root ports pass 9 GiB/s.
+ */
+export const fireFlyer: Fabric = {
+  scaleOut: { ...oneNic200.scaleOut, routing: 'static', achievableShare: 0.387 },
   sources: {
-    ...railInfiniband200.sources,
+    ...oneNic200.sources,
+    'scaleOut.achievableShare': {
+      kind: 'measured',
+      note: 'Fire-Flyer AI-HPC (SC 2024), IV-D: 9 GiB/s of 25 GB/s between GPU and NIC',
+    },
     'scaleOut.layers': {
       kind: 'measured',
       note:
-        'Fire-Flyer AI-HPC (SC 2024): two zones of 800 ports; jobs are placed so that one pair of ' +
-        'nodes at most talks across, so a zone is described and more than 800 nodes get a core',
+        'Fire-Flyer AI-HPC (SC 2024): two zones of 800 ports; jobs are placed so that one pair ' +
+        'of nodes at most talks across, so a zone is described; more than 800 nodes get a core',
     },
   },
 };
@@ -219,7 +235,7 @@ export const podRoce400: Fabric = {
     ...railRoce400.sources,
     'scaleOut.oversubscription': {
       kind: 'assumed',
-      note: 'Llama 3 report, 3.3.1: 1:1 within pods of 3,072 GPUs; the 1:7 between pods is left out',
+      note: 'Llama 3 report, 3.3.1: 1:1 within pods of 3,072 GPUs; 1:7 between pods is left out',
     },
   },
 };

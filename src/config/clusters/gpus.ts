@@ -100,7 +100,7 @@ export const a100Pcie: Chip = {
   gpu: {
     ...a100.gpu,
     name: 'A100 PCIe 40GB',
-    // Fire-Flyer (SC 2024), table 1: products run at 220 TFLOP/s where a DGX's run at 263.
+    // Fire-Flyer (SC 2024), table 2: products run at 220 TFLOP/s where a DGX's run at 263.
     peakFlops: { bf16: (312e12 * 220) / 263, fp8: null },
     memoryBytes: 40e9,
     memoryBytesPerSecond: 1.555e12,
@@ -108,7 +108,7 @@ export const a100Pcie: Chip = {
   sources: sheet('NVIDIA A100 40GB data sheet, PCIe', {
     'gpu.peakFlops.bf16': {
       kind: 'measured',
-      note: 'Fire-Flyer AI-HPC (SC 2024): 220 TFLOP/s of FP16 products against 263 on SXM',
+      note: 'Fire-Flyer AI-HPC (SC 2024), table 2: 220 TFLOP/s of FP16 products, 263 on SXM',
     },
   }),
 };

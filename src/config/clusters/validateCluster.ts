@@ -29,10 +29,10 @@ const RULES: readonly ((cluster: ClusterSpec) => Complaint | null)[] = [
   (cluster) => {
     const { numGpus, scaleUp, scaleOut } = cluster;
     if (numGpus <= scaleUp.domainSize || hasFabric(cluster)) return null;
+    const network = scaleOut.kind === 'none' ? 'no network' : 'no NIC';
+    const size = `${numGpus} GPUs, domains of ${scaleUp.domainSize}`;
     return {
-      says: `there is no path between ranks: ${numGpus} GPUs, domains of ${scaleUp.domainSize}, and ${
-        scaleOut.kind === 'none' ? 'no network' : 'no NIC'
-      }`,
+      says: `there is no path between ranks: ${size}, and ${network}`,
       hint: `Give scaleOut a kind and nicsPerNode, or raise scaleUp.domainSize to ${numGpus}.`,
       values: {
         numGpus,

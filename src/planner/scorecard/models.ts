@@ -79,3 +79,14 @@ export const qwen15_72b: GqaModelConfig = {
 
 /** DeepSeek-V2 with 16 of its 60 layers, as MindSpeed-LLM runs it on four nodes. */
 export const deepseekV2_60b: ModelConfig = { ...deepseekV2, numHiddenLayers: 16 };
+
+/** InternLM 7B: LLaMA 7B with a larger vocabulary. */
+export const internlm7b: GqaModelConfig = {
+  ...llama2_13b,
+  vocabSize: 103168,
+  hiddenSize: 4096,
+  intermediateSize: 11008,
+  numHiddenLayers: 32,
+  numAttentionHeads: 32,
+  numKeyValueHeads: 32,
+};

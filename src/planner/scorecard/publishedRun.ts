@@ -19,12 +19,11 @@ import {
 } from '../../config/parallelPlan.ts';
 
 /**
- * How a source counts a token's FLOPs. `causal`: six per weight of every product that a token meets,
- * and half of the attention matrix. `full`: the whole matrix. `gpt`: 72Lh² + 12Lhs + 6Vh, whatever
- * the model's heads and MLP (Narayanan 2021; Korthikanti 2022; NeMo's notes). `6n`: six per
- * parameter.
+ * How a source counts a token's FLOPs. `causal`: six per weight of every product that a token
+ * meets, and half of the attention matrix. `full`: the whole matrix. `gpt`: 72Lh² + 12Lhs + 6Vh,
+ * whatever the model's heads and MLP (Narayanan 2021; Korthikanti 2022; NeMo's notes).
  */
-export type FlopCount = 'causal' | 'full' | 'gpt' | '6n';
+export type FlopCount = 'causal' | 'full' | 'gpt';
 
 /** As printed by the source; one of the first three at least. */
 export interface Published {
@@ -138,8 +137,6 @@ export function sourceFlopsPerToken(
   switch (count) {
     case 'gpt':
       return 72 * layers * h * h + 12 * layers * h * sequenceLength + 6 * vocabSize * h;
-    case '6n':
-      return 6 * (activeWeights(model, plan) + vocabSize * h);
     case 'causal':
     case 'full': {
       const share = count === 'causal' ? 0.5 : 1;

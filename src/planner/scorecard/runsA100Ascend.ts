@@ -1,14 +1,19 @@
 /** Published runs on A100 and on Ascend 910B: BF16 or FP16, which cost the same. */
-
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster } from '../../config/clusters/clusters.ts';
-import { llama2_70b, llama31_8b } from '../../config/presets/dense.ts';
+import {
+  deepseek_moe_16b,
+  llama1_13b,
+  llama2_70b,
+  llama31_8b,
+} from '../../config/presets/dense.ts';
 import {
   deepseekV2_60b,
   gpt1t,
   gpt22b,
   gpt175b,
   gpt530b,
+  internlm7b,
   llama2_13b,
   llama2_34b,
   qwen15_72b,
@@ -105,6 +110,39 @@ const fsdp = {
   assumed: ['400 Gb/s per node on RoCE, as another version of the table says'],
 } as const satisfies Partial<PublishedRow>;
 
+/** PCIe cards with one NIC for eight: Fire-Flyer 2. A node's GPUs are of one pipeline stage. */
+const fireFlyer = {
+  microBatch: 1,
+  precision: 'bf16',
+  flopCount: 'causal',
+  source: 'Fire-Flyer AI-HPC (arXiv 2408.14158), figure 9 and V-B',
+  notes: ['gradients are summed on the hosts by HFReduce, overlapped with backward'],
+  assumed: [
+    'micro-batches of one sequence',
+    '1F1B',
+    'ZeRO stage 1',
+    'recomputation: none',
+    'no expert parallelism',
+  ],
+  uncertainty: 0.01,
+} as const satisfies Partial<PublishedRow>;
+
+const llama13b = {
+  ...fireFlyer,
+  model: ['llama-13b', llama1_13b],
+  layout: 'pp4,zero1',
+  globalBatch: 4096,
+  sequence: 2048,
+} as const satisfies Partial<PublishedRow>;
+
+const moe16b = {
+  ...fireFlyer,
+  model: ['deepseek-moe-16b', deepseek_moe_16b],
+  layout: 'pp10,zero1',
+  globalBatch: 4608,
+  sequence: 4096,
+} as const satisfies Partial<PublishedRow>;
+
 const ascend = {
   flopCount: 'causal',
   precision: 'bf16',
@@ -164,6 +202,43 @@ export const a100Rows: readonly PublishedRow[] = [
     globalBatch: 768,
     microBatch: 6,
     published: { tokensPerSecondPerGpu: 380 },
+  },
+  {
+    name: 'internlm-7b bf16 a100x8',
+    model: ['internlm-7b', internlm7b],
+    cluster: 'a100x8',
+    layout: 'zero1',
+    globalBatch: 64,
+    microBatch: 2,
+    sequence: 2048,
+    precision: 'bf16',
+    published: { tokensPerSecondPerGpu: 4062 },
+    flopCount: 'causal',
+    source: 'InternLM/InternLM, doc/en/train_performance.md (tp=1, zero1=-1)',
+  },
+  {
+    ...llama13b,
+    name: 'llama-13b bf16 a100-pciex64',
+    cluster: 'a100-pciex64',
+    published: { stepSeconds: 64.118 },
+  },
+  {
+    ...llama13b,
+    name: 'llama-13b bf16 a100-pciex512',
+    cluster: 'a100-pciex512',
+    published: { stepSeconds: 9.717 },
+  },
+  {
+    ...moe16b,
+    name: 'deepseek-moe-16b bf16 a100-pciex40',
+    cluster: 'a100-pciex40',
+    published: { stepSeconds: 79.615 },
+  },
+  {
+    ...moe16b,
+    name: 'deepseek-moe-16b bf16 a100-pciex640',
+    cluster: 'a100-pciex640',
+    published: { stepSeconds: 6.535 },
   },
 ];
 

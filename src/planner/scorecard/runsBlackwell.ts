@@ -1,6 +1,6 @@
 /**
- * Published runs on GB200 and B200, all of Megatron-Bridge's tables. Runs of 256 GPUs use 64 of each
- * rack's 72. FP8 there is MXFP8: scales of 32 elements, applied by the tensor core.
+ * Published runs on GB200 and B200, all of Megatron-Bridge's tables. Runs of 256 GPUs use 64 of
+ * each rack's 72. FP8 there is MXFP8: scales of 32 elements, applied by the tensor core.
  */
 
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';

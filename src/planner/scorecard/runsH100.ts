@@ -1,10 +1,10 @@
 /** Published runs on H100: dense and with experts, BF16 and FP8. */
-
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import {
   llama31_70b,
   llama31_405b,
   mixtral_8x7b,
+  mixtral_8x22b,
   qwen3_235b_a22b,
 } from '../../config/presets/dense.ts';
 import { gpt175b, nemotron4_15b, nemotron4_340b } from './models.ts';
@@ -197,6 +197,27 @@ export const h100Rows: readonly PublishedRow[] = [
     source: 'NVIDIA/Megatron-LM, megatron/core/transformer/moe/README.md (v0.9 and v0.8 tables)',
     notes: ['TFLOP/s are of v0.9, the layout is the reference mapping of v0.8 on the same page'],
     assumed: ['recomputation: none', 'tokens spread evenly over experts'],
+  },
+  {
+    ...bf16,
+    name: 'mixtral-8x22b bf16 h100x128',
+    model: ['mixtral-8x22b', mixtral_8x22b],
+    cluster: 'h100x128',
+    layout: 'tp2,pp8,ep8,zero1',
+    chunks: 7,
+    globalBatch: 256,
+    microBatch: 1,
+    sequence: 4096,
+    published: { mfu: 0.493, peakTeraflops: 989, teraflopsPerGpu: 487.6 },
+    flopCount: 'full',
+    uncertainty: 0.03,
+    source: 'MoE Parallel Folding (arXiv 2504.14960), table 1: 49.3 % MFU',
+    notes: ['TFLOP/s are 49.3 % of 989', 'experts keep whole matrices while attention is split'],
+    assumed: [
+      'batch of 256 and seven virtual stages, as in Megatron-Core’s reference mapping',
+      'recomputation: none',
+      'tokens spread evenly over experts',
+    ],
   },
   {
     ...fp8,
