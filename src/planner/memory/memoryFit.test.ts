@@ -12,6 +12,7 @@ import { autoRecompute } from './autoRecompute.ts';
 import {
   cheapestFixes,
   type FixInput,
+  fitMemory,
   fullest,
   requireFit,
   requireHostFit,
@@ -138,7 +139,7 @@ test('requireFit: a refusal names the rank, what is alive, the cap and the fixes
       assert.match(error.message, /rank 2 needs 110\.\d+ GiB of 74\.51 GiB \(steady\)/);
       assert.match(error.message, /activations that wait for backward/);
       assert.match(error.hint ?? '', /Set recompute from none to auto \([\d.]+ GiB less\)/);
-      const fixes = error.values['fixes'];
+      const fixes = error.values.fixes;
       assert.ok(Array.isArray(fixes) && fixes.length === 3);
       return true;
     },
