@@ -1,10 +1,22 @@
 /** What plans of known models come to, rank by rank, and what must hold of any plan. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { v3OnH800 } from '../../../tests/support/memoryPlans.ts';
+import fc from 'fast-check';
+import { stagesOfPlan, v3OnH800, v3Plan } from '../../../tests/support/memoryPlans.ts';
 import { at } from '../../base/assert.ts';
-import { type NamedRecompute, recomputePolicies } from '../../config/parallelPlan.ts';
-import { estimateMemory } from './estimateMemory.ts';
+import type { GqaModelConfig } from '../../config/gqaModelConfig.ts';
+import {
+  type NamedRecompute,
+  type Precision,
+  recomputePolicies,
+  type ScheduleName,
+  type TrainingPlan,
+} from '../../config/parallelPlan.ts';
+import { stagingBytes } from './communicationBuffers.ts';
+import { estimateMemory, type MemoryInput, type RankMemory } from './estimateMemory.ts';
+import { layerBytes } from './layerBytes.ts';
+import { liveChunks } from './liveChunks.ts';
+import { memoryRecipes } from './memoryRecipe.ts';
 
 const GB = 1e9;
 
@@ -40,4 +52,165 @@ test('estimateMemory: a phase is the sum of its parts, and the peak the largest 
     assert.equal(rank.peak.total, Math.max(...rank.phases.map(({ total }) => total)));
     assert.equal(at(rank.phases, 1).name, 'steady');
   }
+});
+
+/** As many heads for keys as for queries, and an MLP of 8/3 D: what a GPT layer of 4 D weighs. */
+const attentionOnly: GqaModelConfig = {
+  modelType: 'gqa',
+  vocabSize: 51_200,
+  hiddenSize: 12_288,
+  intermediateSize: 32_768,
+  numHiddenLayers: 96,
+  numAttentionHeads: 96,
+  numKeyValueHeads: 96,
+  headDim: 128,
+  nRoutedExperts: 0,
+  nSharedExperts: 0,
+  numExpertsPerTok: 0,
+  moeIntermediateSize: 0,
+  firstKDenseReplace: 96,
+  tieWordEmbeddings: false,
+  maxPositionEmbeddings: 2048,
+};
+
+test('layerBytes: a BF16 layer keeps 34 sbh without its dropout masks (Korthikanti et al. 2022)', () => {
+  // Equation 4 with selective recomputation, which flash attention is: sbh · 34 / t. Two of the 34
+  // are one-byte masks of dropout, which none of our models has. What we add is in FP32: the
+  // log-sum-exp of a head and two factors of norms.
+  const { hiddenSize: h, numAttentionHeads: a } = attentionOnly;
+  for (const t of [1, 8]) {
+    const [s, b] = [2048, 2];
+    const tokens = (s * b) / t;
+    const rows = { tokens, routed: 0, context: s };
+    const input = { model: attentionOnly, recipe: memoryRecipes.bf16, rows };
+    const { kept } = layerBytes(input, 'dense', recomputePolicies.none);
+    const published = (34 * s * b * h) / t;
+    const masks = (2 * s * b * h) / t;
+    assert.equal(kept, published - masks + 4 * (a + 2) * tokens);
+    assert.ok(Math.abs(kept / published - 1) < 0.06);
+    // Full recomputation keeps the layer's input alone: 2 sbh.
+    const full = layerBytes(input, 'dense', recomputePolicies.full);
+    assert.equal(full.kept, (2 * s * b * h) / t);
+  }
+});
+
+test('estimateMemory: every rank of a pipeline holds 1F1B’s share of a layer’s activations', () => {
+  const plan: TrainingPlan = {
+    ...v3Plan,
+    layout: { dp: 1, pp: 8, ep: 1, tp: 8, zeroStage: 0 },
+    schedule: '1f1b',
+    chunksPerRank: 1,
+    globalBatch: 64,
+    sequenceLength: 2048,
+    precision: 'bf16',
+    recompute: 'none',
+    mtp: false,
+  };
+  const ranks = estimateMemory({
+    model: attentionOnly,
+    plan,
+    stages: stagesOfPlan(plan, attentionOnly.numHiddenLayers),
+  });
+  const rows = { tokens: 2048 / 8, routed: 0, context: 2048 };
+  const input = { model: attentionOnly, recipe: memoryRecipes.bf16, rows };
+  const layer = layerBytes(input, 'dense', recomputePolicies.none);
+  for (const [rank, { phases }] of ranks.slice(0, 7).entries()) {
+    const steady = at(phases, 1).breakdown.activations;
+    assert.equal(steady, (8 - rank) * 12 * layer.kept + layer.backwardWork);
+  }
+});
+
+test('estimateMemory: a zero-bubble rank pays for the weight halves that wait', () => {
+  const plain = estimateMemory(v3OnH800({ schedule: '1f1b', chunksPerRank: 1 }));
+  const zero = estimateMemory(v3OnH800({ schedule: 'zb1p', chunksPerRank: 1 }));
+  assert.equal(at(zero, 0).peak.total, at(plain, 0).peak.total);
+  for (let rank = 1; rank < 16; rank++) {
+    assert.ok(at(zero, rank).peak.total > at(plain, rank).peak.total);
+  }
+});
+
+test('estimateMemory: a walk’s own counts take the place of the closed forms', () => {
+  const input = v3OnH800({ schedule: '1f1b', chunksPerRank: 1 });
+  const twice = liveChunks(input.plan).map(({ kept, deferred }) => ({
+    kept: kept.map((count) => 2 * count),
+    deferred,
+  }));
+  const waiting = (ranks: RankMemory[]): number[] =>
+    ranks.map(
+      ({ live }) =>
+        live.find(({ what }) => what === 'activations that wait for backward')?.bytes ?? 0,
+    );
+  const once = waiting(estimateMemory(input));
+  const more = waiting(estimateMemory({ ...input, liveChunks: twice }));
+  for (const [rank, bytes] of more.entries()) assert.equal(bytes, 2 * at(once, rank));
+});
+
+const layouts = fc
+  .record({
+    dp: fc.constantFrom(2, 4, 16),
+    tp: fc.constantFrom(1, 2, 4),
+    pp: fc.constantFrom(2, 4, 8),
+    ep: fc.constantFrom(1, 2, 8),
+    zeroStage: fc.constantFrom<(0 | 1 | 2 | 3)[]>(0, 1, 2, 3),
+  })
+  .filter(({ dp, tp, ep }) => (dp * tp) % ep === 0);
+
+test('estimateMemory: grows with tokens, batch, imbalance and MTP, on every rank', () => {
+  const schedule = fc.constantFrom<ScheduleName>('gpipe', '1f1b', 'zb1p', 'dualpipe', 'dualpipev');
+  const recompute = fc.constantFrom<NamedRecompute>('none', 'norm', 'swiglu', 'v3', 'full');
+  const precision = fc.constantFrom<Precision>('fp8', 'bf16');
+  const plans = fc.record({ layout: layouts, schedule, recompute, precision });
+  fc.assert(
+    fc.property(plans, (chosen) => {
+      const { pp, dp } = chosen.layout;
+      const base = { ...chosen, globalBatch: 4 * pp * dp, chunksPerRank: 2 };
+      const total = (changes: Partial<TrainingPlan>, more: Partial<MemoryInput> = {}): number[] =>
+        estimateMemory({ ...v3OnH800({ ...base, ...changes }), ...more }).map(
+          ({ peak }) => peak.total,
+        );
+      const plain = total({});
+      const larger: readonly (readonly number[])[] = [
+        total({ sequenceLength: 8192 }),
+        total({ microBatchSize: 2, globalBatch: 2 * base.globalBatch }),
+        total({}, { imbalance: 1.5 }),
+        total({ recompute: 'none' }),
+      ];
+      for (const each of larger) {
+        for (const [rank, bytes] of each.entries()) assert.ok(bytes >= at(plain, rank));
+      }
+      const without = total({ mtp: false });
+      for (const [rank, bytes] of without.entries()) assert.ok(bytes <= at(plain, rank));
+    }),
+    { numRuns: 60 },
+  );
+});
+
+test('estimateMemory: a grouped-query model needs less for keys than one with all heads', () => {
+  const grouped = { ...attentionOnly, numKeyValueHeads: 8 };
+  const plan: TrainingPlan = {
+    ...v3Plan,
+    layout: { dp: 8, pp: 8, ep: 1, tp: 8, zeroStage: 1 },
+    schedule: '1f1b',
+    chunksPerRank: 1,
+    globalBatch: 256,
+    precision: 'bf16',
+    recompute: 'none',
+    mtp: false,
+  };
+  const stages = stagesOfPlan(plan, 96);
+  const peak = (model: GqaModelConfig): number =>
+    at(estimateMemory({ model, plan, stages }), 0).peak.total;
+  assert.ok(peak(grouped) < peak(attentionOnly));
+});
+
+test('stagingBytes: DeepEP’s size hints for V3’s rows in a node, worked out on paper', () => {
+  // 10 channels × 8 peers × (256 tokens × (14,336 hidden + 8 source + 1,024 + 512 top-k + 512
+  // scales) + 5 integers) bytes.
+  const device = { communicationSms: 20, domainSize: 8 };
+  assert.equal(
+    stagingBytes({ hiddenSize: 7168, ep: 8, device }),
+    10 * 8 * (256 * (14_336 + 8 + 1024 + 512 + 512) + 5 * 4),
+  );
+  const wide = stagingBytes({ hiddenSize: 7168, ep: 64, device });
+  assert.ok(wide > 0.7e9 && wide < 0.8e9, `${wide}`);
 });

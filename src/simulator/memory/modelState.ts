@@ -94,11 +94,13 @@ export function heldParameters(input: ModelStateInput, rank: number): HeldParame
     if (count * times > 0) held.push({ name, kind, count: (count * times) / parts, replicas });
   };
   const own = stages[rank] ?? [];
-  const withEmbedding = (each: readonly StageLayers[]): boolean =>
-    each.some((stage) => needsEmbedding(model, stage, numMtp));
-  if (withEmbedding(own)) add(embeddingGroup(model), 1, stages.filter(withEmbedding).length);
+  const copiesOf = (stage: StageLayers): number =>
+    stages.filter((each) => each.some((other) => isSame(other, stage))).length;
+  // Where the embedding serves the head too it is a copy of its own, whose gradients are added.
+  const user = own.find((stage) => needsEmbedding(model, stage, numMtp));
+  if (user) add(embeddingGroup(model), 1, copiesOf(user));
   for (const stage of own) {
-    const copies = stages.filter((each) => each.some((other) => isSame(other, stage))).length;
+    const copies = copiesOf(stage);
     const numLayers = layersByKind(model, stage);
     for (const kind of ['dense', 'moe'] as const) {
       if (numLayers[kind] === 0) continue;
