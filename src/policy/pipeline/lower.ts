@@ -12,6 +12,7 @@
  * Stages that are neighbours on one rank hand over in its memory, without a message.
  */
 import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import type {
   ForwardPass,
   PartStep,
@@ -50,7 +51,11 @@ export interface PipelineStep {
   readonly batches?: readonly MicroBatch[];
 }
 
-/** A step of every rank, cut where the guard chooses between applying and dropping. */
+/**
+ * A step of every rank, cut where the guard chooses between applying and dropping.
+ *
+ * @throws program.order when a schedule from elsewhere leaves a micro-batch out in some stage
+ */
 export function lower(step: PipelineStep): StepPrograms {
   const { schedule, settings } = step;
   const { optimizer, biasSpeed } = settings;
@@ -114,7 +119,7 @@ function messageBatches(actions: readonly PipelineAction[], place: Place): Messa
   const peerOf = (stage: number, microBatch: number): number | null => {
     if (stage < 0 || stage >= numStages) return null;
     const peer = at(rankOf, stage * numMicroBatches + microBatch);
-    assert(peer >= 0, `no rank runs micro-batch ${microBatch} in stage ${stage}: check it first`);
+    if (peer < 0) refuseHole({ stage, microBatch });
     return peer === rank ? null : peer;
   };
   for (const [index, action] of actions.entries()) {
@@ -162,6 +167,15 @@ function messageBatches(actions: readonly PipelineAction[], place: Place): Messa
     }
   }
   return batches;
+}
+
+function refuseHole(pass: PipelinePass): never {
+  const { stage, microBatch } = pass;
+  throw new MoebiusError(
+    'program.order',
+    `no rank runs the forward of stage ${stage}, micro-batch ${microBatch}`,
+    { values: { ...pass }, hint: 'Give every micro-batch a forward in every stage.' },
+  );
 }
 
 /** Which rank runs a micro-batch in a stage; −1 where none does. */
