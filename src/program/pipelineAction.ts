@@ -44,6 +44,22 @@ export interface PipelineSchedule {
   readonly ranks: readonly (readonly PipelineAction[])[];
 }
 
+/**
+ * A schedule of lists that came from elsewhere; it may be wrong, and its programs want checking.
+ */
+export function scheduleOf(ranks: readonly (readonly PipelineAction[])[]): PipelineSchedule {
+  let numStages = 0;
+  let numMicroBatches = 0;
+  for (const action of ranks.flat()) {
+    const passes = action.kind === 'forwardBackward' ? [action.forward, action.backward] : [action];
+    for (const { stage, microBatch } of passes) {
+      numStages = Math.max(numStages, stage + 1);
+      numMicroBatches = Math.max(numMicroBatches, microBatch + 1);
+    }
+  }
+  return { numStages, numMicroBatches, ranks };
+}
+
 /** The pass whose forward this action runs, if it runs one. */
 export function forwardOf(action: PipelineAction): PipelinePass | null {
   if (action.kind === 'forward') return action;

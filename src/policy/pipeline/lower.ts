@@ -12,6 +12,7 @@
  * Stages that are neighbours on one rank hand over in its memory, without a message.
  */
 import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import type {
   ForwardPass,
   PartStep,
@@ -23,6 +24,7 @@ import {
   backwardOf,
   forwardOf,
   type PipelineAction,
+  type PipelinePass,
   type PipelineSchedule,
   timingOf,
 } from '../../program/pipelineAction.ts';
@@ -49,12 +51,16 @@ export interface PipelineStep {
   readonly batches?: readonly MicroBatch[];
 }
 
-/** A step of every rank, cut where the guard chooses between applying and dropping. */
+/**
+ * A step of every rank, cut where the guard chooses between applying and dropping.
+ *
+ * @throws program.order when a schedule from elsewhere leaves a micro-batch out in some stage
+ */
 export function lower(step: PipelineStep): StepPrograms {
   const { schedule, settings } = step;
   const { optimizer, biasSpeed } = settings;
   const rankOf = ranksOfPasses(schedule);
-  const translate = translator(step, rankOf);
+  const write = actionWriter(step, rankOf);
   const everyRank = (
     instructions: (rank: number) => TrainingInstruction[],
   ): Program<TrainingInstruction>[] =>
@@ -65,7 +71,8 @@ export function lower(step: PipelineStep): StepPrograms {
       const batches = messageBatches(actions, { rank, rankOf, schedule });
       const instructions: TrainingInstruction[] = [];
       for (const [index, action] of actions.entries()) {
-        instructions.push(...at(batches, index), ...translate(action));
+        for (const message of at(batches, index)) instructions.push(message);
+        write(action, instructions);
       }
       instructions.push(...at(batches, actions.length), { kind: 'reduceGradients' });
       return instructions;
@@ -82,7 +89,7 @@ export function lower(step: PipelineStep): StepPrograms {
 export function wholeStep({ compute, apply }: StepPrograms): Program<TrainingInstruction>[] {
   return compute.map(({ rank, instructions }, index) => ({
     rank,
-    instructions: [...instructions, ...at(apply, index).instructions],
+    instructions: instructions.concat(at(apply, index).instructions),
   }));
 }
 
@@ -96,68 +103,79 @@ interface Place {
 
 /**
  * Per action the messages that are posted before it, and last those after all of them: sends before
- * receives, activations before gradients, and of two activations the one that was put off or asked
- * for ahead of its turn behind or before the other.
+ * receives, activations before gradients. Of two activations that are sent the one that was put off
+ * comes behind the other; of two that are received the one asked for ahead of its turn before it.
  */
 function messageBatches(actions: readonly PipelineAction[], place: Place): Message[][] {
   const { rank, rankOf, schedule } = place;
   const { numStages, numMicroBatches } = schedule;
+  const batches: Message[][] = Array.from({ length: actions.length + 1 }, () => []);
+  const numSends = new Uint8Array(actions.length + 1);
+  const put = (batch: number, position: number, message: Message): void => {
+    at(batches, batch).splice(position, 0, message);
+    if (message.kind === 'send') numSends[batch] = at(numSends, batch) + 1;
+  };
+  /** Null at the ends of the model and between neighbours on this rank. */
   const peerOf = (stage: number, microBatch: number): number | null => {
     if (stage < 0 || stage >= numStages) return null;
     const peer = at(rankOf, stage * numMicroBatches + microBatch);
-    assert(peer >= 0, `no rank runs micro-batch ${microBatch} in stage ${stage}: check it first`);
+    if (peer < 0) refuseHole({ stage, microBatch });
     return peer === rank ? null : peer;
   };
-  const batches = Array.from({ length: actions.length + 1 }, () => ({
-    sends: [] as Message[],
-    receives: [] as Message[],
-  }));
   for (const [index, action] of actions.entries()) {
     const forward = forwardOf(action);
     if (forward !== null) {
+      const content = 'activation';
       const { stage, microBatch } = forward;
       const { receiveEarly, sendLate } = timingOf(action);
+      const asked = index - receiveEarly;
+      const given = index + 1 + sendLate;
       const from = peerOf(stage - 1, microBatch);
       const to = peerOf(stage + 1, microBatch);
-      const content = 'activation';
       if (from !== null) {
-        const message: Message = {
+        const message = {
           kind: 'recv',
           content,
           stage: stage - 1,
           microBatch,
           peer: from,
-        };
-        at(batches, index - receiveEarly).receives.unshift(message);
+        } as const;
+        put(asked, at(numSends, asked), message);
       }
-      if (to !== null) {
-        const message: Message = { kind: 'send', content, stage, microBatch, peer: to };
-        at(batches, index + 1 + sendLate).sends.unshift(message);
-      }
+      if (to !== null) put(given, 0, { kind: 'send', content, stage, microBatch, peer: to });
     }
     const backward = backwardOf(action);
     if (backward !== null) {
+      const content = 'gradient';
       const { stage, microBatch } = backward;
       const from = peerOf(stage + 1, microBatch);
       const to = peerOf(stage - 1, microBatch);
-      const content = 'gradient';
       if (from !== null) {
-        const message: Message = {
+        const message = {
           kind: 'recv',
           content,
           stage: stage + 1,
           microBatch,
           peer: from,
-        };
-        at(batches, index).receives.push(message);
+        } as const;
+        put(index, at(batches, index).length, message);
       }
       if (to !== null) {
-        const message: Message = { kind: 'send', content, stage, microBatch, peer: to };
-        at(batches, index + 1).sends.push(message);
+        const given = index + 1;
+        put(given, at(numSends, given), { kind: 'send', content, stage, microBatch, peer: to });
       }
     }
   }
-  return batches.map(({ sends, receives }) => [...sends, ...receives]);
+  return batches;
+}
+
+function refuseHole(pass: PipelinePass): never {
+  const { stage, microBatch } = pass;
+  throw new MoebiusError(
+    'program.order',
+    `no rank runs the forward of stage ${stage}, micro-batch ${microBatch}`,
+    { values: { ...pass }, hint: 'Give every micro-batch a forward in every stage.' },
+  );
 }
 
 /** Which rank runs a micro-batch in a stage; −1 where none does. */
@@ -172,10 +190,10 @@ function ranksOfPasses({ numStages, numMicroBatches, ranks }: PipelineSchedule):
   return rankOf;
 }
 
-function translator(
-  step: PipelineStep,
-  rankOf: Int32Array,
-): (action: PipelineAction) => TrainingInstruction[] {
+/** Appends what an action is in a program. */
+type ActionWriter = (action: PipelineAction, into: TrainingInstruction[]) => void;
+
+function actionWriter(step: PipelineStep, rankOf: Int32Array): ActionWriter {
   const { schedule, settings, normalizers, stages, batches } = step;
   const { numStages, numMicroBatches } = schedule;
   const { mtpWeight, balanceCoefficient } = settings;
@@ -203,27 +221,30 @@ function translator(
     pairs.set(key, made);
     return made;
   };
-  const load = (stage: number, microBatch: number): TrainingInstruction[] => {
-    if (batches === undefined || (stage !== 0 && stage !== numStages - 1)) return [];
+  const load = ({ stage, microBatch }: PipelinePass, into: TrainingInstruction[]): void => {
+    if (batches === undefined || (stage !== 0 && stage !== numStages - 1)) return;
     // DualPipeV turns round: the rank of the last stage is that of the first and has read it.
     const first = rankOf[microBatch];
-    if (stage !== 0 && first === rankOf[stage * numMicroBatches + microBatch]) return [];
-    return [{ kind: 'loadMicroBatch', microBatch, batch: at(batches, microBatch) }];
+    if (stage !== 0 && first === rankOf[stage * numMicroBatches + microBatch]) return;
+    into.push({ kind: 'loadMicroBatch', microBatch, batch: at(batches, microBatch) });
   };
-  return (action) => {
+  return (action, into) => {
     if (action.kind === 'forwardBackward') {
       const { forward, backward } = action;
       const order = orderOfPair(forward.stage, backward.stage);
-      return [
-        ...load(forward.stage, forward.microBatch),
-        { kind: 'forwardBackward', forward: { ...forward, ...loss }, backward, order },
-      ];
+      load(forward, into);
+      into.push({ kind: 'forwardBackward', forward: { ...forward, ...loss }, backward, order });
+      return;
     }
     const { kind, stage, microBatch } = action;
     const order = orders[kind][stage];
     const inner = order === undefined ? {} : { order };
-    if (kind !== 'forward') return [{ kind, stage, microBatch, ...inner }];
-    return [...load(stage, microBatch), { kind, stage, microBatch, ...loss, ...inner }];
+    if (kind === 'forward') {
+      load(action, into);
+      into.push({ kind, stage, microBatch, ...loss, ...inner });
+    } else {
+      into.push({ kind, stage, microBatch, ...inner });
+    }
   };
 }
 
