@@ -6,6 +6,9 @@ import type { ClusterSpec, GpuSpec } from '../clusterSpec.ts';
 
 type Sources = ClusterSpec['sources'];
 
+/** Capacities are those that drivers show: a card of "80 GB" has stacks of 2³⁰-byte gigabytes. */
+const MIB = 2 ** 20;
+
 /** A piece of a cluster's description with the origin of its numbers, by path in the cluster. */
 export interface Chip {
   readonly gpu: GpuSpec;
@@ -34,7 +37,7 @@ const hopper: GpuSpec = {
   numSms: 132,
   peakFlops: { bf16: 989.4e12, fp8: 1978.9e12 },
   vectorFlops: 66.9e12,
-  memoryBytes: 80e9,
+  memoryBytes: 81_559 * MIB,
   memoryBytesPerSecond: 3.35e12,
   fp8Accumulation: 'promoted',
   launchSeconds: LAUNCH_SECONDS,
@@ -59,7 +62,7 @@ export const h800: Chip = {
 };
 
 export const h200: Chip = {
-  gpu: { ...hopper, name: 'H200 SXM', memoryBytes: 141e9, memoryBytesPerSecond: 4.8e12 },
+  gpu: { ...hopper, name: 'H200 SXM', memoryBytes: 143_771 * MIB, memoryBytesPerSecond: 4.8e12 },
   sources: sheet('NVIDIA H200 data sheet, SXM; dense', promoted),
 };
 
@@ -71,7 +74,7 @@ export const h20: Chip = {
     numSms: 78,
     peakFlops: { bf16: 148e12, fp8: 296e12 },
     vectorFlops: 44e12,
-    memoryBytes: 96e9,
+    memoryBytes: 97_871 * MIB,
     memoryBytesPerSecond: 4e12,
   },
   sources: sheet('NVIDIA H20 data sheet; dense', {
@@ -87,7 +90,7 @@ export const a100: Chip = {
     numSms: 108,
     peakFlops: { bf16: 312e12, fp8: null },
     vectorFlops: 19.5e12,
-    memoryBytes: 80e9,
+    memoryBytes: 81_920 * MIB,
     memoryBytesPerSecond: 2.039e12,
     fp8Accumulation: null,
     launchSeconds: LAUNCH_SECONDS,
@@ -102,7 +105,7 @@ export const a100Pcie: Chip = {
     name: 'A100 PCIe 40GB',
     // Fire-Flyer (SC 2024), table 2: products run at 220 TFLOP/s where a DGX's run at 263.
     peakFlops: { bf16: (312e12 * 220) / 263, fp8: null },
-    memoryBytes: 40e9,
+    memoryBytes: 40_960 * MIB,
     memoryBytesPerSecond: 1.555e12,
   },
   sources: sheet('NVIDIA A100 40GB data sheet, PCIe', {
@@ -120,7 +123,7 @@ export const b200: Chip = {
     numSms: 148,
     peakFlops: { bf16: 2250e12, fp8: 4500e12 },
     vectorFlops: 75e12,
-    memoryBytes: 180e9,
+    memoryBytes: 183_359 * MIB,
     memoryBytesPerSecond: 7.7e12,
     fp8Accumulation: 'fp32',
     launchSeconds: LAUNCH_SECONDS,
@@ -140,7 +143,7 @@ export const gb200: Chip = {
     name: 'GB200',
     peakFlops: { bf16: 2500e12, fp8: 5000e12 },
     vectorFlops: 80e12,
-    memoryBytes: 186e9,
+    memoryBytes: 189_471 * MIB,
     memoryBytesPerSecond: 8e12,
   },
   sources: {
@@ -155,7 +158,7 @@ export const mi300x: Chip = {
     numSms: 304,
     peakFlops: { bf16: 1307.4e12, fp8: 2614.9e12 },
     vectorFlops: 163.4e12,
-    memoryBytes: 192e9,
+    memoryBytes: 196_592 * MIB,
     memoryBytesPerSecond: 5.3e12,
     fp8Accumulation: 'fp32',
     launchSeconds: LAUNCH_SECONDS,
@@ -173,7 +176,7 @@ export const ascend910b: Chip = {
     peakFlops: { bf16: 376e12, fp8: null },
     // 48 vector cores × 64 FP32 lanes × 2 × 1.8 GHz.
     vectorFlops: 11e12,
-    memoryBytes: 64e9,
+    memoryBytes: 65_536 * MIB,
     memoryBytesPerSecond: 1.6e12,
     fp8Accumulation: null,
     launchSeconds: 2e-6,
@@ -195,7 +198,7 @@ export const rtx4090: Chip = {
     // FP32 sums halve the rate of GeForce tensor cores.
     peakFlops: { bf16: 165.2e12, fp8: 330.3e12 },
     vectorFlops: 82.6e12,
-    memoryBytes: 24e9,
+    memoryBytes: 24_564 * MIB,
     memoryBytesPerSecond: 1.008e12,
     fp8Accumulation: 'fp32',
     launchSeconds: LAUNCH_SECONDS,

@@ -1,0 +1,232 @@
+/**
+ * A plan and everything that follows from it: seconds, memory, FLOPs, money, and where each number
+ * is from. What `moebius plan train` prints.
+ */
+import { at } from '../base/assert.ts';
+import type { ClusterSpec } from '../config/clusterSpec.ts';
+import { describeCluster } from '../config/clusters/describeCluster.ts';
+import type { PlannedModel } from '../config/gqaModelConfig.ts';
+import {
+  numMicroBatches,
+  type RecomputeItems,
+  recomputePolicies,
+  type TrainingPlan,
+  worldSize,
+} from '../config/parallelPlan.ts';
+import { dollarsOf, kilowattHoursOf, tokensPerDay, utilization } from '../config/runCost.ts';
+import { worse } from '../simulator/cost/priceParts.ts';
+import type { PassPrice } from '../simulator/cost/stageCosts.ts';
+import type { Estimate } from '../simulator/estimate.ts';
+import type { RankMemory } from '../simulator/memory/estimateMemory.ts';
+import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
+import type { NetworkModel } from '../simulator/networkModel.ts';
+import { type PlanMemory, planMemory } from './planMemory.ts';
+import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
+import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
+
+export interface PlanningInput {
+  readonly modelName: string;
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  /** Of the whole run; null plans one step. */
+  readonly totalTokens: number | null;
+  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  readonly imbalance?: number;
+  readonly network?: NetworkModel;
+}
+
+export interface PlannedTraining {
+  readonly report: PlanReport;
+  readonly simulated: SimulatedStep;
+  readonly memory: readonly RankMemory[];
+}
+
+const SECONDS_PER_HOUR = 3600;
+const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
+
+/**
+ * @throws plan.memory for a plan that does not fit, with the three cheapest fixes; pipeline.schedule
+ * where the schedule cannot take these ranks and micro-batches
+ */
+export function planTraining(input: PlanningInput): PlannedTraining {
+  const { model, plan, cluster, imbalance = 1 } = input;
+  const network = input.network ?? createNetworkModel(cluster);
+  const memory = planMemory({ model, plan, cluster, network, imbalance });
+  const simulated = simulatePlan({
+    ...{ model, plan, cluster, network, imbalance },
+    ...(memory.recompute === undefined ? {} : { recompute: everywhere(memory) }),
+  });
+  return {
+    report: reportOf(input, simulated, memory.ranks),
+    simulated,
+    memory: memory.ranks,
+  };
+}
+
+/** What most layers make again: the choice by layer as one, for prices. */
+function everywhere({ stages, recompute }: PlanMemory): RecomputeItems {
+  const counts = new Map<string, { items: RecomputeItems; count: number }>();
+  for (const [stage, { first, last }] of stages.entries()) {
+    for (let layer = first; layer < last; layer++) {
+      const items = recompute?.({ rank: 0, stage, layer }) ?? recomputePolicies.none;
+      const key = JSON.stringify(items);
+      const known = counts.get(key) ?? { items, count: 0 };
+      counts.set(key, { items, count: known.count + 1 });
+    }
+  }
+  const [most] = [...counts.values()].sort((a, b) => b.count - a.count);
+  return most?.items ?? recomputePolicies.none;
+}
+
+function reportOf(
+  input: PlanningInput,
+  simulated: SimulatedStep,
+  memory: readonly RankMemory[],
+): PlanReport {
+  const { model, plan, cluster, totalTokens } = input;
+  const { step, phasesOfRank } = simulated;
+  const numGpus = worldSize(plan.layout);
+  const tokensPerStep = plan.globalBatch * plan.sequenceLength;
+  const timed = { tokensPerStep, stepSeconds: step.seconds };
+  const use = utilization({
+    ...{ model, numGpus, ...timed, sequenceLength: plan.sequenceLength },
+    // DeepSeek's own figures count neither MTP nor what is computed twice.
+    mtp: false,
+    peakFlops: cluster.gpu.peakFlops.bf16,
+  });
+  const runSeconds =
+    totalTokens === null ? step.seconds : (totalTokens / tokensPerStep) * step.seconds;
+  const gpuHours = (runSeconds * numGpus) / SECONDS_PER_HOUR;
+  const phases = at(phasesOfRank, 0);
+  const ranks = rankReports(simulated, memory);
+  const operations = operationShares(simulated.uses);
+  return {
+    schemaVersion: 1,
+    stepSeconds: step.seconds,
+    tokensPerDay: tokensPerDay(timed),
+    mfuCausal: use.mfuCausal,
+    mfuNonCausal: use.mfuNonCausal,
+    tflopsCausal: use.tflopsCausal,
+    bubbleSeconds: phases.bubble,
+    phases,
+    memoryBytesPerRank: ranks.map(({ memoryBytes }) => memoryBytes),
+    peakMemoryBytes: Math.max(...ranks.map(({ memoryBytes }) => memoryBytes)),
+    gpuHours,
+    dollars: dollarsOf(gpuHours, cluster.price),
+    sources: sourceNotes(input, simulated),
+    model: input.modelName,
+    cluster: cluster.name,
+    ...{ plan, numGpus, step, tokensPerStep, totalTokens },
+    days: totalTokens === null ? null : runSeconds / SECONDS_PER_DAY,
+    kilowattHours: kilowattHoursOf(gpuHours, cluster.price),
+    flopsPerTokenCausal: use.flopsPerTokenCausal,
+    flopsPerTokenNonCausal: use.flopsPerTokenNonCausal,
+    overlap: overlapOf(simulated.pair),
+    ranks,
+    operations,
+    derived: derivedValues(input, simulated),
+  };
+}
+
+function rankReports(
+  { stages, stagesOfRank, phasesOfRank }: SimulatedStep,
+  memory: readonly RankMemory[],
+): RankReport[] {
+  return stagesOfRank.map((own, rank) => {
+    const { peak } = at(memory, rank);
+    return {
+      rank,
+      stages: own.map((stage) => {
+        const { first, last } = at(stages, stage);
+        return { first, last };
+      }),
+      phases: at(phasesOfRank, rank),
+      memoryBytes: peak.total,
+      memory: peak.breakdown,
+    };
+  });
+}
+
+function overlapOf(pair: PassPrice | null): PlanReport['overlap'] {
+  if (pair === null) return null;
+  const { seconds, computeSeconds, communicationSeconds, hiddenShare } = pair;
+  return { pairSeconds: seconds, computeSeconds, communicationSeconds, hiddenShare };
+}
+
+/** What rank 0 does in a step, by class of operation; longest first. */
+function operationShares(uses: readonly PriceUse[]): OperationShare[] {
+  const shares = new Map<string, OperationShare & { limitSeconds: number }>();
+  for (const { price, count } of uses) {
+    for (const { name, ...operation } of price.operations) {
+      const seconds = operation.seconds * count;
+      const known = shares.get(name);
+      const limitSeconds = (known?.limitSeconds ?? 0) + operation.shareOfLimit * seconds;
+      const total = (known?.seconds ?? 0) + seconds;
+      shares.set(name, {
+        name,
+        seconds: total,
+        flops: (known?.flops ?? 0) + operation.flops * count,
+        bytes: (known?.bytes ?? 0) + operation.bytes * count,
+        source: known === undefined ? operation.source : worse(known.source, operation.source),
+        shareOfLimit: total > 0 ? limitSeconds / total : 0,
+        bound: operation.bound,
+        limitSeconds,
+      });
+    }
+  }
+  return [...shares.values()]
+    .map(({ limitSeconds: _, ...share }) => share)
+    .sort((a, b) => b.seconds - a.seconds);
+}
+
+/** One line for each class of operation, with the table or formula that its number is from. */
+function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedStep): SourceNote[] {
+  const notes = new Map<string, SourceNote & { seconds: number }>();
+  for (const { price, count } of uses) {
+    for (const { name, seconds, source, relativeError } of price.operations) {
+      const known = notes.get(name);
+      notes.set(name, {
+        what: name,
+        source: known === undefined ? source : worse(known.source, source),
+        relativeError: Math.max(known?.relativeError ?? 0, relativeError),
+        from: originOf(name),
+        seconds: (known?.seconds ?? 0) + seconds * count,
+      });
+    }
+  }
+  const bySeconds = [...notes.values()].sort((a, b) => b.seconds - a.seconds);
+  const note = (what: string, { source, relativeError }: Estimate, from: string): SourceNote => ({
+    ...{ what, source, relativeError, from },
+  });
+  return [
+    note('step', step, 'programs walked with the prices below'),
+    ...bySeconds.map(({ seconds: _, ...each }) => each),
+    note('optimizer', at(optimizer, 0).total, 'bytes of gradients, moments and weights'),
+    {
+      what: 'cluster',
+      source: 'derived',
+      relativeError: 0,
+      from: `${input.cluster.name}: ${Object.keys(input.cluster.sources).length} of its numbers say where they are from`,
+    },
+  ];
+}
+
+function originOf(name: string): string {
+  if (name.startsWith('fp8WeightGradient')) return 'DeepGEMM’s published weight gradients';
+  if (name.startsWith('fp8')) return 'DeepGEMM’s published tables';
+  if (name.startsWith('bf16')) return 'published BF16 products; InferSim’s H800 tables';
+  if (name === 'attentionForward') return 'InferSim’s H800 table of MLA prefill';
+  if (name === 'attentionBackward') return 'FlashAttention-3’s published backward';
+  if (name === 'dispatch' || name === 'combine') return 'DeepEP’s published tables';
+  if (['allGather', 'reduceScatter', 'allReduce'].includes(name)) return 'bytes over links';
+  return 'bytes over memory bandwidth';
+}
+
+function derivedValues(input: PlanningInput, simulated: SimulatedStep): Record<string, number> {
+  const { plan, cluster } = input;
+  const values: Record<string, number> = { microBatches: numMicroBatches(plan) };
+  for (const { what, value } of describeCluster(cluster)) values[what] = value;
+  values['message to the next stage, seconds'] = simulated.messageSeconds;
+  return values;
+}
