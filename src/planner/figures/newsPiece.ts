@@ -106,7 +106,7 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.kv',
     group,
     source,
-    claim: 'KV cache per token, before and after MLA',
+    claim: 'KV cache per token, by MLA',
     formula: 'GQA 2·g·d·L·2 B; MLA (c + p)·L·2 B',
     basis: numbers(
       {
@@ -190,7 +190,7 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.mtp-tokens',
     group,
     source,
-    claim: 'tokens that MTP predicts at once, from and to',
+    claim: 'tokens that MTP predicts at once',
     formula: 'the next token and D = 1 more',
     basis: numbers(
       { name: 'from', said: '2', unit: '', ours: 1 + deepseekV3.numNextnPredictLayers },
@@ -288,9 +288,14 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.utilisation',
     group,
     source,
-    claim: 'cluster utilisation, “linear speed-up”',
+    claim: 'cluster utilisation',
     formula: 'no source; 272.80 B tok/day · FLOPs per token / (2048 · 989 TF)',
-    basis: { kind: 'nowhere', said: '92 %', sources: 'against', closest: closestMfu },
+    basis: {
+      kind: 'nowhere',
+      said: '92 %, “linear speed-up”',
+      sources: 'against',
+      closest: closestMfu,
+    },
   },
   {
     id: 'seed0.stability',
@@ -305,9 +310,14 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.stacked-memory',
     group,
     source,
-    claim: 'capacity by stacked DRAM; a month becomes a week',
+    claim: 'gained by stacked DRAM',
     formula: 'no source; stacking is a recommendation (ISCA s6.6)',
-    basis: { kind: 'nowhere', said: '× 4', sources: 'against', closest: [] },
+    basis: {
+      kind: 'nowhere',
+      said: 'capacity × 4, a month → a week',
+      sources: 'against',
+      closest: [],
+    },
   },
   {
     id: 'seed0.pages',

@@ -1,4 +1,4 @@
-/** Group 3: the hardware paper (ISCA 2025): caches, FLOPs, limits of expert exchange, step times. */
+/** Group 3: the hardware paper (ISCA 2025): caches, FLOPs, limits of decoding, step times. */
 import { moduleFlops, publishedFlops, trainingFactor } from '../../config/flops.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import { flopsPerToken, kvBytesPerToken } from '../../config/modelCounts.ts';

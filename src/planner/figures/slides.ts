@@ -154,11 +154,11 @@ const configs: readonly Figure[] = [
     id: 'seed1.other-models',
     group,
     source,
-    claim: 'sizes and tokens of GPT-4, Claude and Llama',
+    claim: 'GPT-4; Claude; Llama’s tokens',
     formula: 'no source; Llama 3 paper',
     basis: {
       kind: 'nowhere',
-      said: '175B on 1T; 52B; 1.2T tokens',
+      said: '175B on 1T; 52B; 1.2T',
       sources: 'against',
       closest: [
         { name: 'Llama-3.1-405B', value: llama405b.tokens / 1e12, unit: 'T tokens', digits: 1 },
