@@ -5,18 +5,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { countVerdicts, figureGroups, findGroup, sourceNames } from './audit.ts';
-import { expertLimit } from './expertLimit.ts';
-import {
-  dragonfly,
-  type FabricCounts,
-  fabricDollars,
-  multiPlaneFatTree,
-  slimFly,
-  threeLayerFatTree,
-  twoLayerFatTree,
-} from './fabricTable.ts';
 import { agrees, type Figure, judge, readPrinted, type Verdict } from './figure.ts';
-import { bubbleSeconds, dualpipeChunks, dualpipePhases } from './pipelineFormulas.ts';
+import { activationsHeld, dualpipePhases, passCounts, walkedBubble } from './pipelineWalk.ts';
 
 const figures = figureGroups.flatMap((group) => group.figures);
 const byId = new Map(figures.map((figure) => [figure.id, figure]));
@@ -146,62 +136,48 @@ test('c.days: 14.8T tokens at 272.80B a day are 54.25 days, 2664K GPU-hours 54.2
   assert.equal(numberOf('v3.pre-training-days', 0).toFixed(2), '54.20');
 });
 
-test('Bubbles: 1F1B (P−1)(F+B), ZB1P (P−1)(F+B−2W), DualPipe (P/2−1)(F&B+B−3W)', () => {
+test('walkedBubble: what an event simulation of the action lists gave, and the formulas', () => {
   const chunk = { F: 1, B: 2, W: 1, FB: 3 };
-  assert.equal(bubbleSeconds['1f1b'](8, chunk), 21);
-  assert.equal(bubbleSeconds.zb1p(8, chunk), 7);
-  // What an event simulation of the real action lists gave, PP 8, PP 4, and a better overlap.
-  assert.equal(bubbleSeconds.dualpipe(8, chunk), 6);
-  assert.equal(bubbleSeconds.dualpipe(4, chunk), 2);
-  assert.equal(bubbleSeconds.dualpipe(8, { ...chunk, FB: 2.5 }), 4.5);
+  const at = (name: 'dualpipe' | '1f1b' | 'zb1p', numRanks: number): number =>
+    walkedBubble({ name, numRanks, numMicroBatches: 20 }, chunk);
+  assert.equal(at('dualpipe', 8), 6);
+  assert.equal(at('dualpipe', 4), 2);
+  assert.equal(at('1f1b', 8), 7 * 3);
+  assert.equal(at('zb1p', 8), 7);
+  const better = { ...chunk, FB: 2.5 };
+  assert.equal(walkedBubble({ name: 'dualpipe', numRanks: 8, numMicroBatches: 20 }, better), 4.5);
 });
 
-test('DualPipe: a rank’s phases run each of its micro-batches forward and backward once', () => {
-  for (const [ranks, numMicroBatches] of [
+test('activationsHeld: PP in 1F1B, PP + 1 in DualPipe', () => {
+  for (const numRanks of [4, 8, 16]) {
+    assert.equal(activationsHeld({ name: '1f1b', numRanks, numMicroBatches: 40 }), numRanks);
+    assert.equal(
+      activationsHeld({ name: 'dualpipe', numRanks, numMicroBatches: 40 }),
+      numRanks + 1,
+    );
+  }
+});
+
+test('dualpipePhases: its eight phases are the action list, but for one pair in the middle', () => {
+  for (const [numRanks, numMicroBatches] of [
     [4, 8],
     [8, 20],
     [16, 120],
   ] as const) {
-    for (let rank = 0; rank < ranks; rank++) {
-      const phases = dualpipePhases({ ranks, numMicroBatches, rank });
-      assert.ok(phases.every((times) => times >= 0));
-      const { forward, pairs, backward, weight } = dualpipeChunks(phases);
-      assert.equal(forward + pairs, numMicroBatches);
-      assert.equal(backward + pairs, numMicroBatches);
-      assert.ok(weight <= backward);
+    for (let rank = 0; rank < numRanks; rank++) {
+      const phases = dualpipePhases({ numRanks, numMicroBatches }, { rank });
+      const [p1 = 0, p2 = 0, p3 = 0, p4 = 0, p5 = 0, p6 = 0, p7 = 0, p8 = 0] = phases;
+      const apart = p1 === 0 ? 1 : 0;
+      const choice = { name: 'dualpipe', numRanks, numMicroBatches } as const;
+      const { split: _split, ...passes } = passCounts(choice, { rank });
+      assert.deepEqual(passes, {
+        forward: p1 + 2 * p2 + p3 + apart,
+        pairs: 2 * p4 + p5 - apart,
+        backward: p3 + p5 + 2 * p6 + p7 + apart,
+        weight: p3 + p7 + p8,
+      });
     }
   }
-});
-
-const TABLE_3: readonly (readonly [string, FabricCounts, readonly number[]])[] = [
-  ['FT2', twoLayerFatTree(64), [2048, 96, 2048, 9]],
-  ['MPFT', multiPlaneFatTree({ ports: 64, planes: 8 }), [16_384, 768, 16_384, 72]],
-  ['FT3', threeLayerFatTree(64), [65_536, 5120, 131_072, 491]],
-  ['SF', slimFly(28), [32_928, 1568, 32_928, 146]],
-  ['DF', dragonfly({ p: 16, a: 32, h: 16, g: 511 }), [261_632, 16_352, 384_272, 1522]],
-];
-
-for (const [name, counts, [endpoints, switches, links, millions = 0]] of TABLE_3) {
-  test(`ISCA table 3, ${name}: counts exact, cost within 1 %`, () => {
-    assert.deepEqual(counts, { endpoints, switches, links });
-    assert.ok(Math.abs(fabricDollars(counts) / 1e6 / millions - 1) < 0.01);
-  });
-}
-
-test('expertLimit: 120.96 µs, 14.76 ms, 67 tok/s over InfiniBand; 6.72 µs, 0.82 ms in a rack', () => {
-  const setting = { tokensPerDevice: 32, destinations: 9, hiddenSize: 7000, numLayers: 61 };
-  const network = expertLimit({ ...setting, bytesPerSecond: 50e9 });
-  assert.equal((network.exchangeSeconds * 1e6).toFixed(2), '120.96');
-  assert.equal((network.layerSeconds * 1e6).toFixed(2), '241.92');
-  assert.equal((network.tokenSeconds * 1e3).toFixed(2), '14.76');
-  assert.equal(Math.floor(network.tokensPerSecond), 67);
-  const rack = expertLimit({ ...setting, bytesPerSecond: 900e9 });
-  assert.equal((rack.exchangeSeconds * 1e6).toFixed(2), '6.72');
-  assert.equal((rack.tokenSeconds * 1e3).toFixed(2), '0.82');
-  // With V3's true width.
-  const wide = expertLimit({ ...setting, hiddenSize: 7168, bytesPerSecond: 50e9 });
-  assert.equal((wide.exchangeSeconds * 1e6).toFixed(1), '123.9');
-  assert.equal((wide.tokenSeconds * 1e3).toFixed(1), '15.1');
 });
 
 test('Contradictions of the sources themselves are found as such', () => {

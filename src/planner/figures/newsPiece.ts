@@ -8,7 +8,11 @@ import {
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { llama31_405b } from '../../config/presets/dense.ts';
 import { stepSecondsAt, utilization } from '../../config/runCost.ts';
-import { expertLimit } from './expertLimit.ts';
+import {
+  type DecodeLimit,
+  decodeLimit,
+  paperDecodeSetting,
+} from '../../simulator/network/decodeLimit.ts';
 import { iscaPaper, llama405b, v3Report } from './facts.ts';
 import { type Closest, type Figure, numbers } from './figure.ts';
 
@@ -19,11 +23,8 @@ const gpuHours =
   v3Report.preTrainingGpuHours + v3Report.contextExtensionGpuHours + v3Report.postTrainingGpuHours;
 
 /** The paper's own bound on decoding over its network. */
-export const networkLimit: ReturnType<typeof expertLimit> = expertLimit({
-  tokensPerDevice: iscaPaper.tokensPerDevice,
-  destinations: deepseekV3.numExpertsPerTok + deepseekV3.nSharedExperts,
-  hiddenSize: iscaPaper.expertHiddenSize,
-  numLayers: deepseekV3.numHiddenLayers,
+export const networkLimit: DecodeLimit = decodeLimit({
+  ...paperDecodeSetting,
   bytesPerSecond: iscaPaper.networkBytesPerSecond,
 });
 
@@ -45,7 +46,7 @@ export const closestMfu: readonly Closest[] = [
   { name: 'causal', value: measured.mfuCausal * 100, unit: '%', digits: 2 },
 ];
 
-const decodeLimit: Closest = {
+const closestLimit: Closest = {
   name: 'limit by the network',
   value: networkLimit.tokensPerSecond,
   unit: 'tok/s',
@@ -212,7 +213,7 @@ export const newsPiece: readonly Figure[] = [
     source,
     claim: 'decoding speed',
     formula: 'no source; ISCA s2.3.2 has a limit',
-    basis: { kind: 'nowhere', said: '18 tok/s', sources: 'silent', closest: [decodeLimit] },
+    basis: { kind: 'nowhere', said: '18 tok/s', sources: 'silent', closest: [closestLimit] },
   },
   {
     id: 'seed0.consumer-gpu',
