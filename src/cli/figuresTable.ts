@@ -13,6 +13,7 @@ export interface FiguresView {
   readonly width: number;
 }
 
+const ARTICLE_WIDTH = 'SEED0'.length;
 const VERDICT_WIDTH = Math.max(...verdicts.map((verdict) => verdict.length));
 
 /** Counts of every group, then group 1: what is wrong line by line, what agrees by name. */
@@ -45,22 +46,33 @@ export function formatCounts(): string {
   return formatTable([...rows, total], ['group', '', 'figures', ...verdicts]);
 }
 
+/** Of what the verdict and the source leave: claim and said; ours has the rest. */
+const COMPACT = { claim: 0.29, said: 0.24 };
+
 function compactLine(figure: Figure, width: number): string {
   const options = { onlyWrong: true };
-  const { source, claim } = figure;
-  const reason = reasonText(figure);
+  const left = width - VERDICT_WIDTH - ARTICLE_WIDTH - 4 * 2;
+  const [claim, said] = [COMPACT.claim, COMPACT.said].map((share) => Math.floor(share * left));
   const ours = oursText(figure, options);
-  const tail = judge(figure) === 'garbled' ? `${ours} (${reason})` : ours;
-  const text = `${source} ${claim}: ${saidText(figure, options)} → ${tail}`;
-  const verdict = judge(figure).padEnd(VERDICT_WIDTH);
-  return `${verdict}  ${clip(text, width - VERDICT_WIDTH - 2)}`;
+  const isGarbled = judge(figure) === 'garbled';
+  const cells = [
+    [judge(figure), VERDICT_WIDTH],
+    [figure.source, ARTICLE_WIDTH],
+    [figure.claim, claim ?? 0],
+    [saidText(figure, options), said ?? 0],
+    [isGarbled ? `${ours}: ${reasonText(figure)}` : ours, left - (claim ?? 0) - (said ?? 0)],
+  ] as const;
+  return cells
+    .map(([text, columns]) => pad(clip(text, columns), columns))
+    .join('  ')
+    .trimEnd();
 }
 
 /** Every figure of some groups: claim, source, said, ours, formula, verdict. */
 export function formatGroups(groups: readonly FigureGroup[], { width }: FiguresView): string {
   const tables = groups.map(({ number, title, figures }) => {
     const counts = countVerdicts(figures);
-    const summary = verdicts.map((verdict) => `${counts[verdict]} ${verdict}`).join(', ');
+    const summary = verdicts.map((verdict) => `${verdict} ${counts[verdict]}`).join(', ');
     return [`Group ${number}, ${title}: ${summary}`, formatFigures(figures, width)].join('\n');
   });
   return tables.join('\n\n');

@@ -6,6 +6,7 @@
 import { checkpointSize } from '../checkpoint/parameterNames.ts';
 import { openCheckpoint } from '../checkpoint/shards.ts';
 import { verifyCheckpoint } from '../checkpoint/verify.ts';
+import { type ModuleFlops, moduleFlops, ruleOfThumbFlops } from '../config/flops.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import {
   activeParameters,
@@ -36,6 +37,13 @@ export interface ModelFigures {
   /** To train, at `context` tokens of causal attention. */
   readonly flopsPerToken: number;
   readonly flopsPerTokenWithMtp: number;
+  /** With attention over the whole context. */
+  readonly flopsPerTokenNonCausal: number;
+  /** By rule of thumb, 6 and 8 per active parameter with the head; attention is not in it. */
+  readonly flopsPerToken6N: number;
+  readonly flopsPerToken8N: number;
+  /** Of a forward pass, causal; `mtp` and `gate` are in no published total. */
+  readonly forwardFlopsByModule: ModuleFlops;
   readonly context: number;
   readonly parts: Readonly<Record<ModelPart, number>>;
   /** Of the checkpoint as it is published, MTP and its copies included. */
@@ -75,6 +83,8 @@ export async function inspectModel(
   const active = activeParameters(config);
   const size = checkpointSize(config);
   const training = { context, causal: true, training: true };
+  const thumb = (flopsPerParameter: 6 | 8): number =>
+    ruleOfThumbFlops({ flopsPerParameter, parameters: active.withHead, tokens: 1 });
   return {
     kind,
     config,
@@ -86,6 +96,12 @@ export async function inspectModel(
     kvBytesPerToken: kvBytesPerToken(config),
     flopsPerToken: Math.round(flopsPerToken(config, { ...training, mtp: false })),
     flopsPerTokenWithMtp: Math.round(flopsPerToken(config, { ...training, mtp: true })),
+    flopsPerTokenNonCausal: Math.round(
+      flopsPerToken(config, { ...training, causal: false, mtp: false }),
+    ),
+    flopsPerToken6N: thumb(6),
+    flopsPerToken8N: thumb(8),
+    forwardFlopsByModule: moduleFlops(config, { sequenceLength: context, causal: true }),
     context,
     parts,
     checkpointTensors: size.tensors,

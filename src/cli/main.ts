@@ -124,6 +124,7 @@ export function createProgram(): Command {
     .argument('<target>', 'a checkpoint’s folder, a config.json, or a preset’s name')
     .option('--context <n>', 'context length for FLOPs per token', integerOption(1), 4096)
     .option('--tensors', 'list every tensor')
+    .option('--modules', 'FLOPs of a forward pass, module by module')
     .option('--json', 'end with one line of JSON')
     .action(async (target, options) =>
       (await import('./commands/inspect.ts')).inspect(target, options),

@@ -85,6 +85,21 @@ test('inspect: DeepSeek-V3’s checkpoint has 91,991 tensors, each with name, sh
   assert.match(row ?? '', /7168 × 14336/);
 });
 
+test('inspect: FLOPs module by module, causal and not, 6N and 8N', async () => {
+  const json = await moebiusJson('inspect', 'deepseek-v3', '--modules');
+  const modules = json.forwardFlopsByModule as Readonly<Record<string, number>>;
+  const { mtp: _mtp, gate: _gate, ...counted } = modules;
+  const forward = Object.values(counted).reduce((sum, flops) => sum + flops, 0);
+  assert.equal(3 * forward, json.flopsPerToken);
+  assert.equal((Number(json.flopsPerTokenNonCausal) / 1e9).toFixed(3), '280.514');
+  assert.equal(json.flopsPerToken6N, 6 * Number(json.activeParametersWithHead));
+  assert.equal(json.flopsPerToken8N, 8 * Number(json.activeParametersWithHead));
+  const { stdout } = await moebius('inspect', 'deepseek-v3', '--modules');
+  assert.match(stdout, /^routedExperts +40\.869 GFLOP +49\.1 %$/m);
+  assert.match(stdout, /^gate +212\.861 MFLOP +not counted$/m);
+  assert.doesNotMatch((await moebius('inspect', 'deepseek-v3')).stdout, /routedExperts +40/);
+});
+
 test('inspect: a config file says the same as the preset it came from', async (context) => {
   const file = join(temporaryFolder(context), 'config.json');
   for (const [name, config] of presets) {

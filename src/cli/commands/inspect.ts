@@ -8,12 +8,14 @@ import { type Cell, formatTable, print, printResult } from '../output.ts';
 export interface InspectOptions {
   readonly context: number;
   readonly tensors?: boolean;
+  readonly modules?: boolean;
   readonly json?: boolean;
 }
 
 export async function inspect(name: string, options: InspectOptions): Promise<void> {
   const { config, ...figures } = await inspectModel(name, options);
   if (options.tensors === true) printTensors(config);
+  if (options.modules === true) printModules({ config, ...figures });
   printResult(options, {
     table: formatTable(rowsOf({ config, ...figures })),
     json: { target: name, ...figures },
@@ -33,7 +35,9 @@ function rowsOf(model: InspectedModel): Cell[][] {
     ['', `${counted(model.activeParametersWithoutEmbedding)} without either`],
     ['KV cache per token', `${model.kvBytesPerToken.toLocaleString('en')} bytes in BF16`],
     ['FLOPs per token', `${gigaflops(model.flopsPerToken)} to train at ${model.context} causal`],
-    ['', `${gigaflops(model.flopsPerTokenWithMtp)} with MTP`],
+    ['', `${gigaflops(model.flopsPerTokenNonCausal)} not causal`],
+    ['', `${gigaflops(model.flopsPerTokenWithMtp)} causal, with MTP`],
+    ['', `${gigaflops(model.flopsPerToken6N)} by 6N, ${gigaflops(model.flopsPerToken8N)} by 8N`],
     ['checkpoint', sizeText(model.checkpointTensors, model.checkpointBytes)],
   ];
   if (stored === undefined) return rows;
@@ -53,6 +57,16 @@ function printTensors(config: ModelConfig): void {
     kind,
   ]);
   print(formatTable(rows, ['tensor', 'shape', 'dtype', 'kind']));
+}
+
+function printModules({ forwardFlopsByModule, flopsPerToken }: InspectedModel): void {
+  const forward = flopsPerToken / 3;
+  const rows = Object.entries(forwardFlopsByModule).map(([name, flops]) => [
+    name,
+    gigaflops(flops),
+    name === 'mtp' || name === 'gate' ? 'not counted' : `${((100 * flops) / forward).toFixed(1)} %`,
+  ]);
+  print(`${formatTable(rows, ['module', 'forward, per token', 'share'])}\n`);
 }
 
 function layerText(config: ModelConfig): string {

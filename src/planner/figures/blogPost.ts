@@ -52,11 +52,11 @@ export const blogPost: readonly Figure[] = [
     id: 'seed2.nodes',
     group,
     source,
-    claim: 'nodes and MFU; DGX A100 with more than 96 layers; after tuning',
+    claim: 'nodes, MFU, layers on A100',
     formula: 'no source; 2048 / 8 nodes, 61 layers',
     basis: {
       kind: 'nowhere',
-      said: '32 nodes, 37 %; 22 %; 41 %',
+      said: '32, 37 %; > 96, 22 %; 41 %',
       sources: 'against',
       closest: [
         { name: 'nodes', value: v3Report.numGpus / v3Report.gpusPerNode, unit: '', digits: 0 },
@@ -68,7 +68,7 @@ export const blogPost: readonly Figure[] = [
     id: 'seed2.layout',
     group,
     source,
-    claim: 'tensor parallelism with ZeRO-3, and what they gain',
+    claim: 'parallelism and what it gains',
     formula: 'no source; V3 s3.2: no TP in training, ZeRO-1',
     basis: {
       kind: 'nowhere',
@@ -84,8 +84,9 @@ export const blogPost: readonly Figure[] = [
     id: 'seed2.tuning',
     group,
     source,
-    claim: 'recomputing; tensor cores in FP8; days; energy; FP16 with GradScaler; multimodal',
+    claim: 'recomputing, FP8 cores, days, energy',
     formula: 'no source; days of pre-training: 2664K / 2048 / 24',
+    note: 'nor for FP16 with GradScaler, nor for a multimodal V3',
     basis: {
       kind: 'nowhere',
       said: '18 %; 68 %; 14 → 9 days; −28 %',

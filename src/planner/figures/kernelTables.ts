@@ -1,6 +1,6 @@
 /**
- * Group 4, continued: tables of DeepEP and DeepGEMM whose columns follow from one another. Bandwidth
- * is bytes moved over the time that the other column gives.
+ * Group 4, continued: tables of DeepEP and DeepGEMM whose columns follow from one another.
+ * Bandwidth is bytes moved over the time that the other column gives.
  */
 import { type Figure, numbers, type Quantity } from './figure.ts';
 

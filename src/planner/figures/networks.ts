@@ -1,13 +1,5 @@
 /** Group 3, continued: counts and costs of networks (ISCA 2025, table 3). */
-import {
-  dragonfly,
-  type FabricCounts,
-  fabricDollars,
-  multiPlaneFatTree,
-  slimFly,
-  threeLayerFatTree,
-  twoLayerFatTree,
-} from './fabricTable.ts';
+import { countFabric, type Fabric, priceFabric } from '../../simulator/network/fabricCounts.ts';
 import { type Figure, numbers, type Reading } from './figure.ts';
 
 const ports = 64;
@@ -15,7 +7,7 @@ const ports = 64;
 interface Row {
   readonly name: string;
   readonly title: string;
-  readonly counts: FabricCounts;
+  readonly fabric: Fabric;
   readonly formula: string;
   /** Endpoints, switches, links, M$, K$ per endpoint. */
   readonly said: readonly [string, string, string, string, string];
@@ -25,35 +17,35 @@ const rows: readonly Row[] = [
   {
     name: 'ft2',
     title: 'two-layer fat tree',
-    counts: twoLayerFatTree(ports),
+    fabric: { kind: 'fat-tree-2', ports },
     formula: 'k²/2, 3k/2, k²/2; k = 64',
     said: ['2048', '96', '2048', '9', '4.39'],
   },
   {
     name: 'mpft',
     title: 'multi-plane fat tree',
-    counts: multiPlaneFatTree({ ports, planes: 8 }),
+    fabric: { kind: 'multi-plane-fat-tree', ports, planes: 8 },
     formula: '8 · FT2',
     said: ['16384', '768', '16384', '72', '4.39'],
   },
   {
     name: 'ft3',
     title: 'three-layer fat tree',
-    counts: threeLayerFatTree(ports),
+    fabric: { kind: 'fat-tree-3', ports },
     formula: 'k³/4, 5k²/4, k³/2; k = 64',
     said: ['65536', '5120', '131072', '491', '7.5'],
   },
   {
     name: 'slim-fly',
     title: 'Slim Fly',
-    counts: slimFly(28),
+    fabric: { kind: 'slim-fly', q: 28 },
     formula: '21 · 2q², 2q², 2q² · 42/2; q = 28',
     said: ['32928', '1568', '32928', '146', '4.4'],
   },
   {
     name: 'dragonfly',
     title: 'Dragonfly',
-    counts: dragonfly({ p: 16, a: 32, h: 16, g: 511 }),
+    fabric: { kind: 'dragonfly', p: 16, a: 32, h: 16, g: 511 },
     formula: 'p·a·g, a·g, g·a(a−1)/2 + g·a·h/2; 16, 32, 16, 511',
     said: ['261632', '16352', '384272', '1522', '5.8'],
   },
@@ -67,8 +59,9 @@ const fittedAndRounded: Reading = {
   because: `${because}, and this column has two digits`,
 };
 
-export const networks: readonly Figure[] = rows.map(({ name, title, counts, formula, said }) => {
-  const dollars = fabricDollars(counts);
+export const networks: readonly Figure[] = rows.map(({ name, title, fabric, formula, said }) => {
+  const counts = countFabric(fabric);
+  const { dollars, dollarsPerEndpoint } = priceFabric(counts);
   return {
     id: `i.network-${name}`,
     group: 3,
@@ -84,7 +77,7 @@ export const networks: readonly Figure[] = rows.map(({ name, title, counts, form
         name: 'each',
         said: said[4],
         unit: 'K$',
-        ours: dollars / counts.endpoints / 1e3,
+        ours: dollarsPerEndpoint / 1e3,
         reading: fittedAndRounded,
       },
     ),

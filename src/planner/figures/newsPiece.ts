@@ -8,7 +8,11 @@ import {
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { llama31_405b } from '../../config/presets/dense.ts';
 import { stepSecondsAt, utilization } from '../../config/runCost.ts';
-import { expertLimit } from './expertLimit.ts';
+import {
+  type DecodeLimit,
+  decodeLimit,
+  paperDecodeSetting,
+} from '../../simulator/network/decodeLimit.ts';
 import { iscaPaper, llama405b, v3Report } from './facts.ts';
 import { type Closest, type Figure, numbers } from './figure.ts';
 
@@ -19,11 +23,8 @@ const gpuHours =
   v3Report.preTrainingGpuHours + v3Report.contextExtensionGpuHours + v3Report.postTrainingGpuHours;
 
 /** The paper's own bound on decoding over its network. */
-export const networkLimit: ReturnType<typeof expertLimit> = expertLimit({
-  tokensPerDevice: iscaPaper.tokensPerDevice,
-  destinations: deepseekV3.numExpertsPerTok + deepseekV3.nSharedExperts,
-  hiddenSize: iscaPaper.expertHiddenSize,
-  numLayers: deepseekV3.numHiddenLayers,
+export const networkLimit: DecodeLimit = decodeLimit({
+  ...paperDecodeSetting,
   bytesPerSecond: iscaPaper.networkBytesPerSecond,
 });
 
@@ -45,7 +46,7 @@ export const closestMfu: readonly Closest[] = [
   { name: 'causal', value: measured.mfuCausal * 100, unit: '%', digits: 2 },
 ];
 
-const decodeLimit: Closest = {
+const closestLimit: Closest = {
   name: 'limit by the network',
   value: networkLimit.tokensPerSecond,
   unit: 'tok/s',
@@ -106,7 +107,7 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.kv',
     group,
     source,
-    claim: 'KV cache per token, before and after MLA',
+    claim: 'KV cache per token, by MLA',
     formula: 'GQA 2·g·d·L·2 B; MLA (c + p)·L·2 B',
     basis: numbers(
       {
@@ -190,7 +191,7 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.mtp-tokens',
     group,
     source,
-    claim: 'tokens that MTP predicts at once, from and to',
+    claim: 'tokens that MTP predicts at once',
     formula: 'the next token and D = 1 more',
     basis: numbers(
       { name: 'from', said: '2', unit: '', ours: 1 + deepseekV3.numNextnPredictLayers },
@@ -212,7 +213,7 @@ export const newsPiece: readonly Figure[] = [
     source,
     claim: 'decoding speed',
     formula: 'no source; ISCA s2.3.2 has a limit',
-    basis: { kind: 'nowhere', said: '18 tok/s', sources: 'silent', closest: [decodeLimit] },
+    basis: { kind: 'nowhere', said: '18 tok/s', sources: 'silent', closest: [closestLimit] },
   },
   {
     id: 'seed0.consumer-gpu',
@@ -288,9 +289,14 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.utilisation',
     group,
     source,
-    claim: 'cluster utilisation, “linear speed-up”',
+    claim: 'cluster utilisation',
     formula: 'no source; 272.80 B tok/day · FLOPs per token / (2048 · 989 TF)',
-    basis: { kind: 'nowhere', said: '92 %', sources: 'against', closest: closestMfu },
+    basis: {
+      kind: 'nowhere',
+      said: '92 %, “linear speed-up”',
+      sources: 'against',
+      closest: closestMfu,
+    },
   },
   {
     id: 'seed0.stability',
@@ -305,9 +311,14 @@ export const newsPiece: readonly Figure[] = [
     id: 'seed0.stacked-memory',
     group,
     source,
-    claim: 'capacity by stacked DRAM; a month becomes a week',
+    claim: 'gained by stacked DRAM',
     formula: 'no source; stacking is a recommendation (ISCA s6.6)',
-    basis: { kind: 'nowhere', said: '× 4', sources: 'against', closest: [] },
+    basis: {
+      kind: 'nowhere',
+      said: 'capacity × 4, a month → a week',
+      sources: 'against',
+      closest: [],
+    },
   },
   {
     id: 'seed0.pages',

@@ -1,4 +1,4 @@
-/** Group 3: the hardware paper (ISCA 2025): caches, FLOPs, limits of expert exchange, step times. */
+/** Group 3: the hardware paper (ISCA 2025): caches, FLOPs, limits of decoding, step times. */
 import { moduleFlops, publishedFlops, trainingFactor } from '../../config/flops.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import { flopsPerToken, kvBytesPerToken } from '../../config/modelCounts.ts';
@@ -6,10 +6,10 @@ import { deepseekV2 } from '../../config/presets/deepseekV2.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { deepseek_67b, llama31_405b, qwen25_72b } from '../../config/presets/dense.ts';
 import { stepSecondsAt, utilization } from '../../config/runCost.ts';
-import { type ExpertLimit, expertLimit } from './expertLimit.ts';
+import { decodeLimit, paperDecodeSetting } from '../../simulator/network/decodeLimit.ts';
 import { chips, iscaPaper, v3Report } from './facts.ts';
 import { type Figure, numbers, type Quantity } from './figure.ts';
-import { bubbleSeconds, dualpipeChunks, dualpipePhases } from './pipelineFormulas.ts';
+import { passCounts, walkedBubble } from './pipelineWalk.ts';
 
 const group = 3;
 const shape = { sequenceLength: v3Report.sequenceLength, causal: true };
@@ -114,16 +114,6 @@ const sizes: readonly Figure[] = [
   },
 ];
 
-function limitAt(bytesPerSecond: number): ExpertLimit {
-  return expertLimit({
-    tokensPerDevice: iscaPaper.tokensPerDevice,
-    destinations: deepseekV3.numExpertsPerTok + deepseekV3.nSharedExperts,
-    hiddenSize: iscaPaper.expertHiddenSize,
-    numLayers: deepseekV3.numHiddenLayers,
-    bytesPerSecond,
-  });
-}
-
 function limitFigure(
   options: Pick<Figure, 'id' | 'claim'> & {
     readonly bytesPerSecond: number;
@@ -132,7 +122,7 @@ function limitFigure(
   },
 ): Figure {
   const { id, claim, bytesPerSecond, said, speed } = options;
-  const limit = limitAt(bytesPerSecond);
+  const limit = decodeLimit({ ...paperDecodeSetting, bytesPerSecond });
   return {
     id,
     group,
@@ -141,7 +131,7 @@ function limitFigure(
     formula: '(1 + 2) B · 32 tokens · 9 · 7,000 / bandwidth; · 2 · 61',
     basis: numbers(
       { name: 'exchange', said: said[0], unit: 'µs', ours: limit.exchangeSeconds * 1e6 },
-      { name: 'token', said: said[1], unit: 'ms', ours: limit.tokenSeconds * 1e3 },
+      { name: 'token', said: said[1], unit: 'ms', ours: limit.secondsPerToken * 1e3 },
       { ...speed, unit: 'tok/s', ours: limit.tokensPerSecond },
     ),
   };
@@ -219,18 +209,18 @@ function stepFigures(
 }
 
 const { stepRows } = iscaPaper;
-const chunks = dualpipeChunks(dualpipePhases({ ranks: 16, numMicroBatches: 120, rank: 0 }));
-const inner = dualpipeChunks(dualpipePhases({ ranks: 16, numMicroBatches: 120, rank: 7 }));
+const dualpipe = { name: 'dualpipe', numRanks: 16, numMicroBatches: 120 } as const;
+const outer = passCounts(dualpipe, { rank: 0 });
+const middle = passCounts(dualpipe, { rank: 7 });
 
-/** One chunk of rank 0 by the table: backwards that leave W for later are as many as the Ws. */
-const W = stepRows['1W'] / chunks.weight;
-const numWhole = chunks.backward - chunks.weight;
-const backwardInput = (stepRows['1B'] - numWhole * W) / chunks.backward;
+/** Passes of rank 0 by the table: of its backwards the split ones leave W for later. */
+const W = stepRows['1W'] / outer.weight;
+const backwardInput = (stepRows['1B'] - (outer.backward - outer.split) * W) / outer.backward;
 const chunk = {
-  F: stepRows['1F'] / chunks.forward,
+  F: stepRows['1F'] / outer.forward,
   B: backwardInput + W,
   W,
-  FB: stepRows['1F1B'] / chunks.pairs,
+  FB: stepRows['1F1B'] / outer.pairs,
 };
 
 const steps: readonly Figure[] = [
@@ -265,24 +255,37 @@ const steps: readonly Figure[] = [
     id: 'i.step-bubble',
     group,
     source: 'ISCA T4',
-    claim: 'bubble of a step, by DualPipe’s formula',
-    formula: '(P/2−1)(F&B + B − 3W), a chunk’s seconds by the other rows over rank 0’s counts',
-    basis: numbers({
-      said: '2.06',
-      unit: 's',
-      ours: bubbleSeconds.dualpipe(16, chunk),
-    }),
-    note: 'what was measured holds waiting that the formula does not know',
+    claim: 'bubble of a step, from its other rows: by DualPipe’s formula, and walked',
+    formula: '(P/2−1)(F&B + B − 3W); a pass’s seconds are a row over rank 0’s passes',
+    basis: numbers(
+      {
+        name: 'formula',
+        said: '2.06',
+        unit: 's',
+        ours: (dualpipe.numRanks / 2 - 1) * (chunk.FB + chunk.B - 3 * chunk.W),
+      },
+      { name: 'walked', said: '2.06', unit: 's', ours: walkedBubble(dualpipe, chunk) },
+    ),
+    note: 'what was measured holds waiting that neither knows',
   },
   {
     id: 'i.step-pair',
     group,
     source: 'ISCA T4',
-    claim: 'one overlapped pair, by the counts of rank 0 and of rank 7',
-    formula: '13.95 s / 97; / 104',
+    claim: 'one overlapped pair, by the passes of rank 0 and of rank 7',
+    formula: '13.95 s / 97; / 103',
     basis: numbers(
       { name: 'rank 0', said: '143.8', unit: 'ms', ours: 1e3 * chunk.FB },
-      { name: 'rank 7', said: '134.1', unit: 'ms', ours: (1e3 * stepRows['1F1B']) / inner.pairs },
+      {
+        name: 'rank 7',
+        said: '134.1',
+        unit: 'ms',
+        ours: (1e3 * stepRows['1F1B']) / middle.pairs,
+        slip: {
+          name: 'the middle’s first pair, whose halves run one by one, counted as overlapped',
+          value: (1e3 * stepRows['1F1B']) / (middle.pairs + 1),
+        },
+      },
     ),
   },
 ];

@@ -1,10 +1,16 @@
 /** Group 2, continued: how V3 was trained and is served, by its report. */
-import { parseLayout } from '../../config/parallelPlan.ts';
+import { parseLayout, type ScheduleName } from '../../config/parallelPlan.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { daysOn, dollarsOf, gpuHoursOf } from '../../config/runCost.ts';
 import { iscaPaper, v3Report } from './facts.ts';
 import { type Figure, numbers, type Quantity } from './figure.ts';
-import { bubbleSeconds, dualpipeChunks, dualpipePhases } from './pipelineFormulas.ts';
+import {
+  activationsHeld,
+  dualpipePhases,
+  type PassCounts,
+  passCounts,
+  walkedBubble,
+} from './pipelineWalk.ts';
 
 const group = 2;
 const layout = parseLayout(v3Report.layout, v3Report.numGpus);
@@ -130,29 +136,60 @@ const run: readonly Figure[] = [
   },
 ];
 
-/** Runs with table 2’s assumption, a chunk’s B of 2 F and W of F. */
-const chunk = { F: 1, B: 2, W: 1, FB: 3 };
+const dualpipe = { name: 'dualpipe', numRanks: layout.pp, numMicroBatches } as const;
 
-function phasesOf(rank: number): readonly number[] {
-  return dualpipePhases({ ranks: layout.pp, numMicroBatches, rank });
+/** With a chunk’s B of 2 F and W of F, as where the formulas were found to hold. */
+function bubbleOf(name: ScheduleName): number {
+  const choice = { name, numRanks: 8, numMicroBatches: 20 };
+  return walkedBubble(choice, { F: 1, B: 2, W: 1, FB: 3 });
 }
 
-function phaseFigure(rank: number, said: readonly string[], chunks: readonly string[]): Figure {
-  const phases = phasesOf(rank);
-  const counted = Object.entries(dualpipeChunks(phases));
-  return {
-    id: `v3.dualpipe-rank${rank}`,
-    group,
-    source: 'DUALPIPE',
-    claim: `DualPipe, PP 16, 120 micro-batches: phases of rank ${rank}, then its chunks`,
-    formula: '2(H−h−1), h+1, H−h−1, C/2−P+h+1, H−h−1, h+1, H−h−1, h+1',
-    basis: numbers(
-      ...phases.map((ours, i): Quantity => ({ said: said[i] ?? '', unit: '', ours })),
-      ...counted.map(
-        ([name, ours], i): Quantity => ({ name, said: chunks[i] ?? '', unit: '', ours }),
+type Counted = 'forward' | 'pairs' | 'backward' | 'weight';
+
+interface RankClaim {
+  readonly rank: number;
+  readonly phases: readonly string[];
+  readonly passes: Readonly<Record<Counted, string>>;
+  /** What the eight phases alone give, where the action list differs. */
+  readonly byPhases?: Pick<PassCounts, Counted>;
+}
+
+function rankFigures({ rank, phases, passes, byPhases }: RankClaim): Figure[] {
+  const counted = passCounts(dualpipe, { rank });
+  const names = ['forward', 'pairs', 'backward', 'weight'] as const;
+  const name = 'the middle’s first pair, whose halves run one by one, counted as overlapped';
+  return [
+    {
+      id: `v3.dualpipe-phases-${rank}`,
+      group,
+      source: 'DUALPIPE',
+      claim: `DualPipe, PP 16, 120 micro-batches: phases of rank ${rank}`,
+      formula: '2(H−h−1), h+1, H−h−1, C/2−P+h+1, H−h−1, h+1, H−h−1, h+1',
+      basis: numbers(
+        ...dualpipePhases(dualpipe, { rank }).map(
+          (ours, i): Quantity => ({ said: phases[i] ?? '', unit: '', ours }),
+        ),
       ),
-    ),
-  };
+    },
+    {
+      id: `v3.dualpipe-passes-${rank}`,
+      group,
+      source: 'DUALPIPE',
+      claim: `passes of rank ${rank}, alone and in pairs`,
+      formula: 'counted in the action list',
+      basis: numbers(
+        ...names.map(
+          (each): Quantity => ({
+            name: each,
+            said: passes[each],
+            unit: '',
+            ours: counted[each],
+            ...(byPhases === undefined ? {} : { slip: { name, value: byPhases[each] } }),
+          }),
+        ),
+      ),
+    },
+  ];
 }
 
 const pipeline: readonly Figure[] = [
@@ -174,32 +211,40 @@ const pipeline: readonly Figure[] = [
     group,
     source: 'V3 T2',
     claim: 'bubbles of 1F1B, ZB1P, DualPipe at PP 8, in F (B = 2 F, W = F, F&B = 3 F)',
-    formula: '(P−1)(F+B); (P−1)(F+B−2W); (P/2−1)(F&B+B−3W)',
+    formula: '(P−1)(F+B); (P−1)(F+B−2W); (P/2−1)(F&B+B−3W); ours walks the schedules',
     basis: numbers(
-      { name: '1F1B', said: '21', unit: 'F', ours: bubbleSeconds['1f1b'](8, chunk) },
-      { name: 'ZB1P', said: '7', unit: 'F', ours: bubbleSeconds.zb1p(8, chunk) },
-      { name: 'DualPipe', said: '6', unit: 'F', ours: bubbleSeconds.dualpipe(8, chunk) },
+      { name: '1F1B', said: '21', unit: 'F', ours: bubbleOf('1f1b') },
+      { name: 'ZB1P', said: '7', unit: 'F', ours: bubbleOf('zb1p') },
+      { name: 'DualPipe', said: '6', unit: 'F', ours: bubbleOf('dualpipe') },
     ),
   },
   {
     id: 'v3.activations',
     group,
     source: 'V3 T2',
-    claim: 'chunks of activations that DualPipe keeps, PP 16: PP + 1',
-    formula: 'F of phases 1 and 2, and the one of an overlapped pair; most over ranks',
-    basis: numbers({
-      said: '17',
-      unit: '',
-      ours: Math.max(
-        ...Array.from({ length: layout.pp }, (_, rank) => {
-          const [first = 0, second = 0] = phasesOf(rank);
-          return first + 2 * second + 1;
-        }),
-      ),
-    }),
+    claim: 'passes whose activations are held: 1F1B, DualPipe at PP 16 (PP and PP + 1)',
+    formula: 'most over ranks, counted in the action lists',
+    basis: numbers(
+      {
+        name: '1F1B',
+        said: '16',
+        unit: '',
+        ours: activationsHeld({ ...dualpipe, name: '1f1b' }),
+      },
+      { name: 'DualPipe', said: '17', unit: '', ours: activationsHeld(dualpipe) },
+    ),
   },
-  phaseFigure(0, ['14', '1', '7', '45', '7', '1', '7', '1'], ['23', '97', '23', '15']),
-  phaseFigure(7, ['0', '8', '0', '52', '0', '8', '0', '8'], ['16', '104', '16', '8']),
+  ...rankFigures({
+    rank: 0,
+    phases: ['14', '1', '7', '45', '7', '1', '7', '1'],
+    passes: { forward: '23', pairs: '97', backward: '23', weight: '15' },
+  }),
+  ...rankFigures({
+    rank: 7,
+    phases: ['0', '8', '0', '52', '0', '8', '0', '8'],
+    passes: { forward: '16', pairs: '104', backward: '16', weight: '8' },
+    byPhases: { forward: 2 * 8, pairs: 2 * 52, backward: 2 * 8, weight: 8 },
+  }),
 ];
 
 const linkRatio = v3Report.nvlinkBytesPerSecond / v3Report.networkBytesPerSecond;

@@ -1,12 +1,12 @@
 /** Group 1, second article: a slide deck on costs, configs and layout (SEED1). */
-import { parseLayout } from '../../config/parallelPlan.ts';
+import { parseLayout, type ScheduleName } from '../../config/parallelPlan.ts';
 import { deepseekV2 } from '../../config/presets/deepseekV2.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { daysOn, dollarsOf } from '../../config/runCost.ts';
 import { chips, daySix, llama405b, v3Report } from './facts.ts';
 import { type Figure, numbers, type Quantity } from './figure.ts';
 import { networkLimit } from './newsPiece.ts';
-import { bubbleSeconds } from './pipelineFormulas.ts';
+import { walkedBubble } from './pipelineWalk.ts';
 import { slidesMfu } from './slidesMfu.ts';
 
 const group = 1;
@@ -154,11 +154,11 @@ const configs: readonly Figure[] = [
     id: 'seed1.other-models',
     group,
     source,
-    claim: 'sizes and tokens of GPT-4, Claude and Llama',
+    claim: 'GPT-4; Claude; Llama’s tokens',
     formula: 'no source; Llama 3 paper',
     basis: {
       kind: 'nowhere',
-      said: '175B on 1T; 52B; 1.2T tokens',
+      said: '175B on 1T; 52B; 1.2T',
       sources: 'against',
       closest: [
         { name: 'Llama-3.1-405B', value: llama405b.tokens / 1e12, unit: 'T tokens', digits: 1 },
@@ -272,11 +272,11 @@ const systems: readonly Figure[] = [
     group,
     source,
     claim: 'bubbles at PP 16, in F (B = 2 F, W = F, F&B = 3 F)',
-    formula: '(P−1)(F+B); (P−1)(F+B−2W); (P/2−1)(F&B+B−3W)',
+    formula: '(P−1)(F+B); (P−1)(F+B−2W); (P/2−1)(F&B+B−3W); ours walks the schedules',
     basis: numbers(
-      { name: '1F1B', said: '45', unit: 'F', ours: bubbleSeconds['1f1b'](16, simpleChunk()) },
-      { name: 'ZB1P', said: '15', unit: 'F', ours: bubbleSeconds.zb1p(16, simpleChunk()) },
-      { name: 'DualPipe', said: '14', unit: 'F', ours: bubbleSeconds.dualpipe(16, simpleChunk()) },
+      { name: '1F1B', said: '45', unit: 'F', ours: bubbleOf('1f1b') },
+      { name: 'ZB1P', said: '15', unit: 'F', ours: bubbleOf('zb1p') },
+      { name: 'DualPipe', said: '14', unit: 'F', ours: bubbleOf('dualpipe') },
     ),
   },
   {
@@ -312,8 +312,9 @@ const systems: readonly Figure[] = [
   },
 ];
 
-function simpleChunk(): { F: number; B: number; W: number; FB: number } {
-  return { F: 1, B: 2, W: 1, FB: 3 };
+function bubbleOf(name: ScheduleName): number {
+  const choice = { name, numRanks: 16, numMicroBatches: 120 };
+  return walkedBubble(choice, { F: 1, B: 2, W: 1, FB: 3 });
 }
 
 export const slides: readonly Figure[] = [...moneyAndTime, ...configs, ...systems, ...slidesMfu];
