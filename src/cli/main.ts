@@ -170,6 +170,32 @@ export function createProgram(): Command {
       (await import('./commands/bench.ts')).bench(what, workload, options),
     );
 
+  const plan = program
+    .command('plan')
+    .description('what training or serving a model on described hardware comes to');
+  plan
+    .command('train')
+    .description('plan and simulate training: seconds, memory, MFU, days, dollars')
+    .requiredOption('--model <name|file>', 'a preset, a config.json, or a checkpoint’s folder')
+    .requiredOption('--cluster <name|file>', 'a preset as h800x2048, or a YAML file')
+    .option('--gpus <n>', 'as many GPUs of that kind', integerOption(1))
+    .option('--layout <words>', 'as pp16,ep64,zero1: pp, ep, tp, dp and zero')
+    .option('--schedule <name>', 'gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or dualpipev')
+    .option('--chunks <n>', 'interleaved-1f1b: model chunks of each rank', integerOption(2))
+    .option('--global-batch <n>', 'sequences of a step; the published run’s', integerOption(1))
+    .option('--micro-batch <n>', 'sequences of a micro-batch; 1', integerOption(1))
+    .option('--sequence-length <n>', 'tokens of a sequence', integerOption(2))
+    .option('--precision <name>', 'fp8 or bf16')
+    .option('--recompute <name>', 'none, norm, swiglu, v3, full or auto')
+    .option('--no-mtp', 'without multi-token prediction')
+    .option('--tokens <n>', 'tokens of the whole run', numberOption(1, 1e18))
+    .option('--imbalance <x>', 'load of the busiest experts over the mean; 1', numberOption(1, 64))
+    .option('--what-if <path=value>', 'as gpu.memoryBytesPerSecond*=2; repeat for more', listOption)
+    .option('--trace <file>', 'write the step as a Chrome trace')
+    .option('--html <file>', 'write a report with pictures')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/plan.ts')).planTrain(options));
+
   program
     .command('figures')
     .description('what is said about DeepSeek-V3, computed again: the audit of published figures')

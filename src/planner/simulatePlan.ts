@@ -11,7 +11,7 @@ import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
-import type { TrainingInstruction } from '../program/instruction.ts';
+import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
 import { type OptimizerPrice, optimizerPrice } from '../simulator/cost/optimizerCosts.ts';
@@ -49,6 +49,8 @@ export interface SimulatedStep {
   readonly stages: readonly PlannedStage[];
   readonly stagesOfRank: readonly (readonly number[])[];
   readonly schedule: PipelineSchedule;
+  /** One step of one pipeline. */
+  readonly programs: readonly Program<TrainingInstruction>[];
   readonly phasesOfRank: readonly StepPhases[];
   readonly spans: readonly Span[];
   readonly passes: PassPrices;
@@ -93,7 +95,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
   const uses = usesOf(instructions, passes);
   return {
     step: stepEstimate(walk, uses, at(optimizer, 0)),
-    ...{ stages, stagesOfRank, schedule, phasesOfRank, passes, optimizer, uses },
+    ...{ stages, stagesOfRank, schedule, programs, phasesOfRank, passes, optimizer, uses },
     spans: walk.spans,
     pair: mostUsed(usesOf(instructions.filter(isPair), passes)),
     messageSeconds: plan.layout.pp > 1 ? network.send({ bytes, stride: dp * tp }).seconds : 0,

@@ -1,0 +1,70 @@
+/** `moebius plan train`: a model, a cluster, and what training one on the other comes to. */
+import { writeFile } from 'node:fs/promises';
+import { MoebiusError } from '../../base/errors.ts';
+import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
+import { planHtml } from '../../planner/html/planHtml.ts';
+import type { PlanExtras } from '../../planner/planExtras.ts';
+import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
+import { publishedRowsOf } from '../../planner/publishedSteps.ts';
+import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
+import { note, printResult } from '../output.ts';
+import { planTables } from '../plan/planTables.ts';
+import {
+  type PlanOptions,
+  planOf,
+  type ResolvedPlan,
+  resolveSubject,
+} from '../plan/resolvePlan.ts';
+import { writeTraces } from '../plan/writeTraces.ts';
+
+export interface PlanTrainOptions extends PlanOptions {
+  readonly json?: boolean;
+  readonly trace?: string;
+  readonly html?: string;
+}
+
+export async function planTrain(options: PlanTrainOptions): Promise<void> {
+  const subject = await resolveSubject(options);
+  const plan = planOf(subject, options, layoutOf(options, subject));
+  const planned = planTraining({ ...subject, plan });
+  const { report } = planned;
+  const extras = extrasOf(subject, plan, planned);
+  if (options.trace !== undefined) {
+    for (const file of await writeTraces(options.trace, planned)) note(`wrote ${file}`);
+  }
+  if (options.html !== undefined) {
+    await writeFile(options.html, planHtml(report, extras));
+    note(`wrote ${options.html}`);
+  }
+  const { cluster, command, publishedRows } = extras;
+  printResult(options, {
+    table: planTables(report, { cluster, command, published: publishedRows }),
+    json: { ...report },
+  });
+}
+
+function layoutOf({ layout }: PlanOptions, { cluster }: ResolvedPlan): TrainingPlan['layout'] {
+  if (layout !== undefined) return parseLayout(layout, cluster.numGpus);
+  throw new MoebiusError('plan.layout', 'no layout is given', {
+    hint: 'Write it as in --layout pp16,ep64,zero1.',
+  });
+}
+
+function extrasOf(
+  subject: ResolvedPlan,
+  plan: TrainingPlan,
+  { simulated }: PlannedTraining,
+): PlanExtras {
+  const { modelName, cluster } = subject;
+  return {
+    cluster,
+    command:
+      `npx moebius plan train --model ${modelName} --cluster ${cluster.name} ` +
+      `--layout ${formatLayout(plan.layout)} --schedule ${plan.schedule}`,
+    spans: timelineSpans(simulated),
+    pairSpans: pairSpans(simulated.pair),
+    candidates: [],
+    whatIfs: [],
+    publishedRows: publishedRowsOf(modelName, cluster.name, plan),
+  };
+}

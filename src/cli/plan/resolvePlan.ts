@@ -1,0 +1,176 @@
+/**
+ * From words on a command line to a plan: the model by name or file, the cluster by name or file,
+ * and the step, of which the model's own published run gives what nobody said.
+ */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { MoebiusError, nearestName } from '../../base/errors.ts';
+import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import { findCluster, withNumGpus } from '../../config/clusters/clusters.ts';
+import { parseClusterSpec } from '../../config/clusters/parseClusterSpec.ts';
+import { applyWhatIf } from '../../config/clusters/whatIf.ts';
+import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
+import {
+  checkLayout,
+  type ParallelPlan,
+  type Precision,
+  type RecomputePolicy,
+  recomputePolicies,
+  type ScheduleName,
+  scheduleNames,
+  type TrainingPlan,
+} from '../../config/parallelPlan.ts';
+import { parsePlannedModel } from '../../config/parsePlannedModel.ts';
+import { findPlannedModel } from '../../config/presets/dense.ts';
+import { type TrainingRun, trainingRunOf } from '../../config/presets/trainingRuns.ts';
+import { readJson, readModelConfig } from '../../runtime/openModel.ts';
+
+export interface PlanOptions {
+  readonly model: string;
+  readonly cluster: string;
+  readonly gpus?: number;
+  readonly layout?: string;
+  readonly schedule?: string;
+  readonly chunks?: number;
+  readonly globalBatch?: number;
+  readonly microBatch?: number;
+  readonly sequenceLength?: number;
+  readonly precision?: string;
+  readonly recompute?: string;
+  /** Commander's `--no-mtp`. */
+  readonly mtp: boolean;
+  readonly tokens?: number;
+  readonly imbalance?: number;
+  readonly whatIf?: readonly string[];
+}
+
+export interface ResolvedPlan {
+  readonly modelName: string;
+  readonly model: PlannedModel;
+  readonly cluster: ClusterSpec;
+  readonly run: TrainingRun;
+  readonly totalTokens: number | null;
+  readonly imbalance: number;
+}
+
+export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan> {
+  const model = await readPlannedModel(options.model);
+  const described = await readCluster(options.cluster);
+  const sized = options.gpus === undefined ? described : withNumGpus(described, options.gpus);
+  const cluster = options.whatIf === undefined ? sized : applyWhatIf(sized, options.whatIf);
+  const run = trainingRunOf(options.model);
+  return {
+    modelName: options.model,
+    ...{ model, cluster, run },
+    totalTokens: options.tokens ?? run.totalTokens,
+    imbalance: options.imbalance ?? 1,
+  };
+}
+
+/** A preset, a config.json, or a checkpoint's folder. */
+async function readPlannedModel(target: string): Promise<PlannedModel> {
+  if (existsSync(target)) {
+    return target.endsWith('.json')
+      ? parsePlannedModel(await readJson(target), target)
+      : await readModelConfig(target);
+  }
+  if (!/[/\\]|\.json$/.test(target)) return findPlannedModel(target);
+  throw missing(target, 'a preset’s name, a config.json or a checkpoint’s folder');
+}
+
+async function readCluster(target: string): Promise<ClusterSpec> {
+  if (existsSync(target)) {
+    return parseClusterSpec(parse(await readFile(target, 'utf8')), target);
+  }
+  if (!/[/\\]|\.(ya?ml|json)$/.test(target)) return findCluster(target);
+  throw missing(target, 'a preset’s name, or a YAML or JSON file');
+}
+
+function missing(path: string, what: string): MoebiusError {
+  return new MoebiusError('file.missing', `there is no ${path}`, {
+    values: { path },
+    hint: `Give ${what}.`,
+  });
+}
+
+/** The step around a layout; numbers that are not given are the published run's. */
+export function planOf(
+  subject: ResolvedPlan,
+  options: PlanOptions,
+  layout: ParallelPlan,
+): TrainingPlan {
+  const { run, model, cluster } = subject;
+  const precision = precisionOf(options.precision ?? ownPrecision(run, cluster));
+  const schedule = scheduleOf(options.schedule ?? ownSchedule(layout, model));
+  const sizes = {
+    globalBatch: options.globalBatch ?? run.globalBatch,
+    microBatchSize: options.microBatch ?? 1,
+    sequenceLength: options.sequenceLength ?? run.sequenceLength,
+  };
+  const perMicroBatch = layout.dp * sizes.microBatchSize;
+  if (sizes.globalBatch % perMicroBatch !== 0) {
+    const fitting = Math.max(1, Math.floor(sizes.globalBatch / perMicroBatch)) * perMicroBatch;
+    throw new MoebiusError(
+      'plan.batch',
+      `a batch of ${sizes.globalBatch} sequences does not divide by dp × micro-batch = ` +
+        `${layout.dp} × ${sizes.microBatchSize}`,
+      {
+        values: { ...sizes, dp: layout.dp },
+        hint: `Set --global-batch ${fitting}, or choose a layout whose dp divides the batch.`,
+      },
+    );
+  }
+  return {
+    layout: checkLayout(layout, cluster.numGpus),
+    schedule,
+    chunksPerRank: chunksOf(schedule, options.chunks),
+    ...sizes,
+    precision,
+    recompute: recomputeOf(options.recompute ?? (precision === 'fp8' ? 'v3' : 'auto')),
+    mtp: options.mtp && !isGqa(model) && model.numNextnPredictLayers > 0,
+  };
+}
+
+function ownPrecision({ precision }: TrainingRun, { gpu }: ClusterSpec): Precision {
+  return precision === 'fp8' && gpu.peakFlops.fp8 === null ? 'bf16' : precision;
+}
+
+/** Where experts have to be reached, overlap pays; a pipeline of odd length cannot have it. */
+function ownSchedule({ pp }: ParallelPlan, model: PlannedModel): ScheduleName {
+  if (pp > 1 && pp % 2 === 0 && model.nRoutedExperts > 0) return 'dualpipe';
+  return '1f1b';
+}
+
+function chunksOf(schedule: ScheduleName, given: number | undefined): number {
+  const own = schedule === 'dualpipe' || schedule === 'dualpipev' ? 2 : 1;
+  if (schedule === 'interleaved-1f1b') return given ?? 2;
+  if (given === undefined || given === own) return own;
+  throw new MoebiusError('plan.chunks', `${schedule} has ${own} per rank, not ${given}`, {
+    values: { schedule, chunks: given },
+    hint: 'Leave --chunks out, or set --schedule interleaved-1f1b.',
+  });
+}
+
+function precisionOf(text: string): Precision {
+  return oneOf('precision', text, ['fp8', 'bf16'] as const);
+}
+
+function scheduleOf(text: string): ScheduleName {
+  return oneOf('schedule', text, scheduleNames);
+}
+
+function recomputeOf(text: string): RecomputePolicy {
+  const named = Object.keys(recomputePolicies) as Exclude<RecomputePolicy, 'auto'>[];
+  return oneOf<RecomputePolicy>('recompute', text, [...named, 'auto']);
+}
+
+function oneOf<Word extends string>(what: string, text: string, words: readonly Word[]): Word {
+  const found = words.find((word) => word === text);
+  if (found !== undefined) return found;
+  const near = nearestName(text, words);
+  throw new MoebiusError(`plan.${what}`, `there is no ${what} "${text}"`, {
+    values: { [what]: text },
+    hint: near === undefined ? `Use one of: ${words.join(', ')}.` : `Did you mean "${near}"?`,
+  });
+}
