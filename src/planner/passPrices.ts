@@ -102,40 +102,42 @@ export class PassPrices {
 }
 
 /**
- * Forward and backward of each kind of slice by itself: overlapped where the schedule overlaps.
+ * What each kind of slice adds to a stage, forward and backward, overlapped where the schedule
+ * overlaps: the price with it less the price without, beside two layers that are there anyway. By
+ * itself a slice's transfers would have nothing to hide under.
  */
 export function sliceCosts({ model, plan, costs }: Setting): SliceCosts {
   const { numHiddenLayers } = model;
-  const none = { hasEmbedding: false, hasHead: false };
+  const isPaired = plan.schedule === 'dualpipe' || plan.schedule === 'dualpipev';
   const seconds = (stage: PlannedStage): number => {
     const priced = costs.stage(stage);
     const parts = partsOfStage(model, plan, stage);
     const stages = { forward: priced, backward: priced };
-    const isPaired = plan.schedule === 'dualpipe' || plan.schedule === 'dualpipev';
     if (isPaired) {
       return costs.price(pairOrder({ forward: parts, backward: parts }), stages).seconds;
     }
     const forward = costs.price(forwardOrder(parts), stages).seconds;
     return forward + costs.price(backwardOrder(parts), stages).seconds;
   };
-  const layerOf = (wanted: boolean): number => {
-    for (let layer = numHiddenLayers - 1; layer >= 0; layer--) {
-      if (isMoe(model, layer) === wanted) return layer;
-    }
-    return -1;
+  const none = { hasEmbedding: false, hasHead: false };
+  const added = (bare: PlannedStage, whole: PlannedStage): number =>
+    Math.max(0, seconds(whole) - seconds(bare));
+  const layer = (wanted: boolean): number => {
+    // As many alike in a row as there are, three at most.
+    let last = numHiddenLayers;
+    while (last > 0 && isMoe(model, last - 1) !== wanted) last--;
+    if (last === 0) return 0;
+    let first = last;
+    while (first > 0 && last - first < 3 && isMoe(model, first - 1) === wanted) first--;
+    const whole = { first, last, ...none };
+    return last - first === 1 ? seconds(whole) : added({ ...whole, last: last - 1 }, whole);
   };
-  const layer = (index: number): number =>
-    index < 0 ? 0 : seconds({ first: index, last: index + 1, ...none });
-  const end = (stage: Pick<PlannedStage, 'hasEmbedding' | 'hasHead'>): number =>
-    seconds({
-      first: stage.hasHead ? numHiddenLayers : 0,
-      last: stage.hasHead ? numHiddenLayers : 0,
-      ...stage,
-    });
+  const start = { first: 0, last: Math.min(2, numHiddenLayers), ...none };
+  const end = { first: Math.max(0, numHiddenLayers - 2), last: numHiddenLayers, ...none };
   return {
-    dense: layer(layerOf(false)),
-    moe: layer(layerOf(true)),
-    embedding: end({ hasEmbedding: true, hasHead: false }),
-    head: end({ hasEmbedding: false, hasHead: true }),
+    dense: layer(false),
+    moe: layer(true),
+    embedding: added(start, { ...start, hasEmbedding: true }),
+    head: added(end, { ...end, hasHead: true }),
   };
 }
