@@ -10,6 +10,7 @@ import { findCluster } from '../../src/config/clusters/clusters.ts';
 import type { TrainingPlan } from '../../src/config/parallelPlan.ts';
 import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
 import {
+  backwardOrder,
   backwardWeightOrder,
   forwardOrder,
   pairOrder,
