@@ -1,8 +1,9 @@
 /**
  * Fits the efficiency curves, from kernel tables alone. The code here is given texts by an allow
  * list (`FIT_FILES`) and the published tables of `publishedKernels.ts`; it can open nothing, so it
- * cannot see DeepSeek's training trace or the paper's step times. `tests/simulator/costFits.test.ts`
- * runs it again where the files are and holds the stored numbers (`curves.ts`) to what comes out.
+ * cannot see DeepSeek's training trace or the paper's step times. Where the files are,
+ * `tests/simulator/costFits.test.ts` runs it again and holds the stored numbers (`curves.ts`) to
+ * what comes out.
  */
 import { assert, at } from '../../base/assert.ts';
 import { minimise } from './minimise.ts';

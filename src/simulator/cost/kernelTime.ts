@@ -20,6 +20,9 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  */
 export type KernelRelease = 'first' | 'later';
 
+/** By class of kernel. */
+export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
+
 export interface KernelMachine {
   readonly gpu: GpuSpec;
   /** SMs that products and attention are laid out for. */
@@ -29,6 +32,7 @@ export interface KernelMachine {
   readonly release: KernelRelease;
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
+  readonly factors?: KernelFactors;
 }
 
 export interface KernelTime {
@@ -49,6 +53,14 @@ const OTHER_CHIP_ERROR = 0.2;
 const FITTED_FLOOR = 0.05;
 
 export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
+  const time = curveTime(kernel, machine);
+  const factor = machine.factors?.[kernel.class];
+  return factor === undefined
+    ? time
+    : { ...time, seconds: time.seconds * factor, source: 'measured' };
+}
+
+function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const { gpu } = machine;
   switch (kernel.class) {
     case 'fp8Gemm':

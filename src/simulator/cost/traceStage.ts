@@ -56,17 +56,24 @@ export class StageTracer {
     const { model, microBatchSize, sequenceLength, tp } = this.shape;
     const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
     const slices: SliceWork[] = [];
-    if (stage.hasEmbedding) slices.push(this.#slice('embedding'));
+    if (stage.hasEmbedding) slices.push(this.slice('embedding'));
     for (let layer = stage.first; layer < stage.last; layer++) {
-      const slice = this.#slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
+      const slice = this.slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
       slices.push(onLayer(slice, layer));
     }
-    if (stage.hasHead) slices.push(this.#slice('head'));
+    if (stage.hasHead) slices.push(this.slice('head'));
     const boundaryBytes = (2 * microBatchSize * sequenceLength * model.hiddenSize) / tp;
     return { slices, boundaryBytes };
   }
 
-  #slice(kind: SliceKind): SliceWork {
+  has(kind: SliceKind): boolean {
+    const { model } = this.shape;
+    const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
+    if (kind === 'embedding' || kind === 'head') return true;
+    return firstLayer(config, kind) !== null;
+  }
+
+  slice(kind: SliceKind): SliceWork {
     const known = this.#slices.get(kind);
     if (known !== undefined) return known;
     const made = makeSlice(this.shape, kind);
@@ -127,12 +134,16 @@ function stageOf(config: ModelConfig, kind: SliceKind): Stage {
   const none = { hasEmbedding: false, hasHead: false };
   if (kind === 'embedding') return { first: 0, last: 0, hasEmbedding: true, hasHead: false };
   if (kind === 'head') return { first: end, last: end, hasEmbedding: false, hasHead: true };
-  for (let layer = 0; layer < end; layer++) {
-    if (isMoeLayer(config, layer) === (kind === 'moe')) {
-      return { first: layer, last: layer + 1, ...none };
-    }
+  const layer = firstLayer(config, kind);
+  assert(layer !== null, `the model has no ${kind} layer`);
+  return { first: layer, last: layer + 1, ...none };
+}
+
+function firstLayer(config: ModelConfig, kind: 'dense' | 'moe'): number | null {
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    if (isMoeLayer(config, layer) === (kind === 'moe')) return layer;
   }
-  throw new RangeError(`the model has no ${kind} layer`);
+  return null;
 }
 
 function gqaOf(shape: StageShape, model: GqaModelConfig): GqaTrace {
