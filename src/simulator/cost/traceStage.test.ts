@@ -117,4 +117,7 @@ test('StageTracer: experts or heads that do not divide are refused with their nu
   assert.throws(() => wholeOf({ ...shape, ep: 48 }), { code: 'plan.layout' });
   const gqa = { ...shape, model: llama31_405b, ep: 1, tp: 3 };
   assert.throws(() => wholeOf(gqa), { code: 'plan.layout' });
+  assert.throws(() => wholeOf({ ...gqa, tp: 1, ep: 2 }), { code: 'plan.layout', hint: /ep/ });
+  const odd = { ...gqa, tp: 8, sequenceLength: 250 };
+  assert.throws(() => wholeOf(odd), { code: 'plan.layout', hint: /sequence/ });
 });

@@ -10,6 +10,7 @@
  * surrounded by an all-gather and a reduce-scatter.
  */
 import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import { type GqaModelConfig, isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import { isMoeLayer, type ModelConfig } from '../../config/modelConfig.ts';
 import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
@@ -102,7 +103,12 @@ function makeSlice(shape: StageShape, kind: SliceKind): SliceWork {
   const args = { config, stage, mtp: mtp && kind === 'head', imbalance: shape.imbalance, ep };
   const numSequences = shape.microBatchSize;
   const whole = traceSlice({ ...args, numSequences, sequenceLength });
-  assert(sequenceLength % tp === 0, `${sequenceLength} tokens on ${tp} ranks`);
+  if (sequenceLength % tp !== 0) {
+    throw new MoebiusError('plan.layout', `${sequenceLength} tokens do not divide by tp ${tp}`, {
+      values: { sequenceLength, tp },
+      hint: 'Choose tp among the divisors of the sequence length.',
+    });
+  }
   const share =
     tp === 1 ? whole : traceSlice({ ...args, numSequences, sequenceLength: sequenceLength / tp });
   const gqa = isGqa(model) && (kind === 'dense' || kind === 'moe') ? gqaOf(shape, model) : null;
