@@ -105,7 +105,7 @@ export const curves: Curves = {
       count: 14,
       median: 0.0054292,
       p90: 0.01294,
-      rms: 0.0072624,
+      rms: 0.10026,
     },
   },
   fp8WeightGradientLater: {
@@ -143,18 +143,20 @@ export const curves: Curves = {
     },
   },
   attentionForward: {
-    tensorShare: 0.65335,
-    secondsPerElement: 1.7787e-12,
+    tensorShare: 0.62663,
+    launchSeconds: 0.000038106,
+    secondsPerElement: 0,
     tile: 128,
     residuals: {
       count: 5,
-      median: 0.040714,
-      p90: 0.1277,
-      rms: 0.072524,
+      median: 0.007744,
+      p90: 0.069457,
+      rms: 0.043268,
     },
   },
   attentionBackward: {
     tensorShare: 0.59762,
+    launchSeconds: 0,
     secondsPerElement: 7.2245e-12,
     tile: 128,
     residuals: {

@@ -1,8 +1,9 @@
 /**
  * Fits the efficiency curves, from kernel tables alone. The code here is given texts by an allow
  * list (`FIT_FILES`) and the published tables of `publishedKernels.ts`; it can open nothing, so it
- * cannot see DeepSeek's training trace or the paper's step times. `tests/simulator/costFits.test.ts`
- * runs it again where the files are and holds the stored numbers (`curves.ts`) to what comes out.
+ * cannot see DeepSeek's training trace or the paper's step times. Where the files are,
+ * `tests/simulator/costFits.test.ts` runs it again and holds the stored numbers (`curves.ts`) to
+ * what comes out.
  */
 import { assert, at } from '../../base/assert.ts';
 import { minimise } from './minimise.ts';
@@ -48,10 +49,9 @@ export interface FittedProduct {
 export interface FittedAttention {
   /** Share of the BF16 peak on the pairs that tiles cover. */
   readonly tensorShare: number;
-  /**
-   * Of each token, head and channel: a tile's start, and in backward the passes over rows before
-   * and behind the core.
-   */
+  /** Once: filling and emptying the card (forward). */
+  readonly launchSeconds: number;
+  /** Of each token, head and channel: passes over rows before and behind the core (backward). */
   readonly secondsPerElement: number;
   /** Causal tiles cover `1 + tile / length` of the pairs that count. */
   readonly tile: number;
@@ -126,9 +126,12 @@ function slowed({ curve, residuals }: FittedProduct, factor: number): FittedProd
       stepSeconds: curve.stepSeconds * factor,
       tileSeconds: curve.tileSeconds * factor,
     },
-    residuals,
+    // "About" is not a table: as much again as the factor may be rounded by.
+    residuals: { ...residuals, rms: Math.hypot(residuals.rms, ABOUT) },
   };
 }
+
+const ABOUT = 0.1;
 
 const LIMITS = { tensorShare: 0.98, memoryShare: 0.95 };
 
@@ -196,15 +199,17 @@ function fitAttention(
   rows: readonly { length: number; flops: number; elements: number; seconds: number }[],
   mask: 'causal' | 'full',
 ): FittedAttention {
+  const isCausal = mask === 'causal';
   const curveOf = (point: readonly number[]): Omit<FittedAttention, 'residuals'> => ({
     tensorShare: 0.95 / (1 + Math.exp(at(point, 0))),
-    secondsPerElement: 1e-12 * Math.exp(at(point, 1)),
+    launchSeconds: isCausal ? 1e-6 * Math.exp(at(point, 1)) : 0,
+    secondsPerElement: isCausal ? 0 : 1e-12 * Math.exp(at(point, 1)),
     tile: 128,
   });
   const errors = (curve: Omit<FittedAttention, 'residuals'>): number[] =>
     rows.map(({ length, flops, elements, seconds }) => {
-      const covered = mask === 'causal' ? flops * (1 + curve.tile / length) : flops;
-      const ends = curve.secondsPerElement * elements;
+      const covered = isCausal ? flops * (1 + curve.tile / length) : flops;
+      const ends = curve.launchSeconds + curve.secondsPerElement * elements;
       return Math.log((ends + covered / (FIT_GPU.bf16 * curve.tensorShare)) / seconds);
     });
   const cost = (point: readonly number[]): number =>

@@ -20,6 +20,9 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  */
 export type KernelRelease = 'first' | 'later';
 
+/** By class of kernel. */
+export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
+
 export interface KernelMachine {
   readonly gpu: GpuSpec;
   /** SMs that products and attention are laid out for. */
@@ -29,6 +32,7 @@ export interface KernelMachine {
   readonly release: KernelRelease;
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
+  readonly factors?: KernelFactors;
 }
 
 export interface KernelTime {
@@ -49,6 +53,14 @@ const OTHER_CHIP_ERROR = 0.2;
 const FITTED_FLOOR = 0.05;
 
 export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
+  const time = curveTime(kernel, machine);
+  const factor = machine.factors?.[kernel.class];
+  return factor === undefined
+    ? time
+    : { ...time, seconds: time.seconds * factor, source: 'measured' };
+}
+
+function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const { gpu } = machine;
   switch (kernel.class) {
     case 'fp8Gemm':
@@ -111,21 +123,12 @@ function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const { m, groups } = kernel;
   const rows = isGradient ? m : m / groups;
   const { seconds, bound } = productTime(curve, { ...kernel, m: rows }, target);
-  const isMeasured = !isGradient || isFp8;
-  return {
-    seconds,
-    bound,
-    ...provenance(gpu, {
-      rms: fitted.residuals.rms,
-      isMeasured: isMeasured && !isGrouped16(kernel),
-    }),
-  };
+  const isMeasured = isFp8 || (kernel.class === 'bf16Gemm' && rows <= BF16_ROWS);
+  return { seconds, bound, ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured }) };
 }
 
-/** BF16 experts and BF16 weight gradients have no table: the dense curve stands for them. */
-function isGrouped16(kernel: KernelWork): boolean {
-  return kernel.class === 'bf16GroupedGemm';
-}
+/** The table of BF16 products ends here; experts and weight gradients have none in BF16. */
+const BF16_ROWS = 256;
 
 function isWeightGradient(kernelClass: KernelClass): boolean {
   return kernelClass === 'fp8WeightGradient' || kernelClass === 'bf16WeightGradient';
@@ -183,7 +186,7 @@ function attentionTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const core = covered / (gpu.peakFlops.bf16 * fitted.tensorShare * share);
   const memory = FIT_GPU.memoryBytesPerSecond / gpu.memoryBytesPerSecond;
   return {
-    seconds: gpu.launchSeconds + core + ends * memory,
+    seconds: gpu.launchSeconds + fitted.launchSeconds + core + ends * memory,
     bound: 'compute',
     ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured: true }),
   };

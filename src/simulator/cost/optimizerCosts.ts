@@ -1,6 +1,6 @@
 /**
- * What ends a training step: gradients summed over the ranks that share a parameter, the optimiser's
- * own pass over memory, weights sent back. All of it follows from bytes.
+ * What ends a training step: gradients summed over the ranks that share a parameter, the pass of
+ * the optimiser over memory, weights sent back. All of it follows from bytes.
  *
  * A parameter outside of the experts is on every data-parallel rank of its stage; a routed expert
  * only on those that hold the same share of the experts. Where a pipeline holds stages twice

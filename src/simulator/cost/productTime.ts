@@ -2,13 +2,13 @@
  * Seconds of one product on tensor cores, from how such kernels work (DeepGEMM, CUTLASS on Hopper):
  *
  *     tiles  = ceil(m / tileM) × ceil(n / tileN) × groups, dealt to the SMs in waves
- *     a tile = ceil(k / 128) steps of (stepSeconds + FLOPs of the step / an SM's rate) + tileSeconds
+ *     a tile = tileSeconds + ceil(k / 128) × (stepSeconds + FLOPs of the step / an SM's rate)
  *     time   = launchSeconds + max(waves × tile, bytes / bandwidth)
  *
  * `stepSeconds` is what each 128 deep slice costs beside the tensor core: barriers, and where FP8
  * sums must be promoted every 128 terms the ordinary cores' additions (report, 3.3.2).
- * `tileSeconds` is filling the pipeline and writing the result. The tile is the one that is fastest,
- * as the libraries choose theirs. Fewer SMs mean more waves.
+ * `tileSeconds` is filling the pipeline and writing the result. The tile is the fastest one, as the
+ * libraries choose theirs. Fewer SMs mean more waves.
  */
 
 export interface ProductCurve {

@@ -25,7 +25,12 @@ export function rankModel(model: PlannedModel, shards: ShardArgs): ModelConfig {
     });
   };
   if (config.nRoutedExperts > 0) split('nRoutedExperts', config.nRoutedExperts, ep);
-  else if (ep > 1) split('nRoutedExperts', 1, ep);
+  else if (ep > 1) {
+    throw new MoebiusError('plan.layout', `ep ${ep}, and the model has no experts`, {
+      values: { ep, nRoutedExperts: 0 },
+      hint: 'Leave ep out, or set it to 1.',
+    });
+  }
   if (isGqa(model)) split('numAttentionHeads', model.numAttentionHeads, tp);
   return {
     ...config,

@@ -24,7 +24,7 @@ import type { Stage } from '../../model/parameterLayout.ts';
 import type { PartStep } from '../../program/instruction.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
-import type { KernelRelease } from './kernelTime.ts';
+import type { KernelFactors, KernelRelease } from './kernelTime.ts';
 import {
   memoryPasses,
   type OperationSum,
@@ -38,7 +38,7 @@ import {
 import type { StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
-import { StageTracer } from './traceStage.ts';
+import { type SliceKind, StageTracer } from './traceStage.ts';
 
 export interface StageCostOptions {
   readonly model: PlannedModel;
@@ -50,6 +50,8 @@ export interface StageCostOptions {
   /** Load of the busiest rank over the mean; 1 is balanced. */
   readonly imbalance?: number;
   readonly release?: KernelRelease;
+  /** Seconds of a class over what the curves say, where somebody measured it; 1 when left out. */
+  readonly factors?: KernelFactors;
 }
 
 export interface PricedStage {
@@ -62,13 +64,26 @@ export interface PassPrice extends Estimate {
   readonly spans: readonly StreamSpan[];
   readonly computeSeconds: number;
   readonly communicationSeconds: number;
+  /** Of tensor parallelism's transfers, which nothing hides: part of `computeSeconds`. */
+  readonly tensorSeconds: number;
   /** Share of the transfers under which something computes; 1 where nothing is sent. */
   readonly hiddenShare: number;
   readonly operations: readonly OperationSum[];
 }
 
+/** A forward and a whole backward pass of each slice, transfers left out; 0 where there is none. */
+export interface SliceSeconds {
+  readonly embedding: number;
+  readonly dense: number;
+  readonly moe: number;
+  /** With its MTP modules. */
+  readonly head: number;
+}
+
 export interface StageCosts {
   stage(stage: Stage): PricedStage;
+  /** What layers weigh when they are dealt to stages. */
+  sliceSeconds(): SliceSeconds;
   /** A pass of one stage, or a pair: each step is looked up in the stage of its pass. */
   price(
     order: readonly PartStep[],
@@ -97,14 +112,36 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     expertsPerToken: model.numExpertsPerTok,
     nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.gpusPerNode }),
   };
-  const release = options.release ?? 'first';
+  const { release = 'first', factors = {} } = options;
   return {
     stage: (stage) => {
       const work = tracer.stage(stage);
       return { stage, work, steps: new StageSteps(work) };
     },
-    price: (order, stages) => priceOrder({ order, stages, setting, release }),
+    sliceSeconds: () => sliceSeconds(tracer, { setting, release, factors }),
+    price: (order, stages) => priceOrder({ order, stages, setting, release, factors }),
   };
+}
+
+function sliceSeconds(
+  tracer: StageTracer,
+  { setting, release, factors }: Pick<OrderArgs, 'setting' | 'release' | 'factors'>,
+): SliceSeconds {
+  const { gpu } = setting.cluster;
+  const numSms = reservedSms(setting);
+  const machine = { gpu, release, factors, numSms, memorySms: numSms, memoryTaken: 0 };
+  const of = (kind: SliceKind): number => {
+    if (!tracer.has(kind)) return 0;
+    const { forward, backwardInput, backwardWeight } = tracer.slice(kind);
+    const kernels = [forward, backwardInput, backwardWeight].flat().flatMap((part) => part.kernels);
+    return priceKernels(kernels, machine, new OperationSums());
+  };
+  return { embedding: of('embedding'), dense: of('dense'), moe: of('moe'), head: of('head') };
+}
+
+/** What products and attention are laid out for. */
+function reservedSms({ cluster, ep }: TransferSetting): number {
+  return cluster.gpu.numSms - (ep > 1 ? cluster.communicationSms : 0);
 }
 
 interface OrderArgs {
@@ -112,6 +149,7 @@ interface OrderArgs {
   readonly stages: { readonly forward?: PricedStage; readonly backward?: PricedStage };
   readonly setting: TransferSetting;
   readonly release: KernelRelease;
+  readonly factors: KernelFactors;
 }
 
 /** What a transfer beside a step leaves to it. */
@@ -143,22 +181,27 @@ interface OrderRun extends PassPrice {
 }
 
 function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
-  const { order, stages, setting, release } = args;
-  const { gpu, communicationSms } = setting.cluster;
-  const reserved = gpu.numSms - (setting.ep > 1 ? communicationSms : 0);
+  const { order, stages, setting, release, factors } = args;
+  const { gpu } = setting.cluster;
+  const reserved = reservedSms(setting);
+  let tensorSeconds = 0;
   const sums = new OperationSums();
   const tasks = order.map((step, index): StreamTask => {
     const { kernels, transfers, tensorTransfers } = workOf(step, stages);
     const isCovered = pricing.isBeside(index);
     const machine = {
-      ...{ gpu, release },
+      ...{ gpu, release, factors },
       numSms: reserved,
       memorySms: isCovered || pricing.isPair ? reserved : gpu.numSms,
       memoryTaken: isCovered ? pricing.memoryTaken : 0,
     };
     let seconds = priceKernels(kernels, machine, sums);
     for (const transfer of transfers) seconds += priceTransfer(transfer, setting, sums);
-    for (const transfer of tensorTransfers) seconds += priceTensorTransfer(transfer, setting, sums);
+    for (const transfer of tensorTransfers) {
+      const own = priceTensorTransfer(transfer, setting, sums);
+      tensorSeconds += own;
+      seconds += own;
+    }
     const { stream, pass, part, layer, waitsFor } = step;
     return { stream, name: `${pass} ${part}`, layer, seconds, after: waitsFor };
   });
@@ -166,8 +209,14 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   const operations = sums.list();
   const { communicationSeconds, exposedSeconds } = run;
   const hidden = communicationSeconds > 0 ? 1 - exposedSeconds / communicationSeconds : 1;
-  return { ...run, ...errorOf(operations, run), hiddenShare: hidden, operations };
+  return { ...run, ...errorOf(operations, run), tensorSeconds, hiddenShare: hidden, operations };
 }
+
+/**
+ * What all classes share: clocks under load, gaps, ranks that wait for one another. Two published
+ * measurements of the same FP8 products on the same card (DeepGEMM, InferSim) are 9 to 28 % apart.
+ */
+const COMMON_ERROR = 0.08;
 
 /** Independent classes in quadrature; transfers count as far as nothing hides them. */
 function errorOf(
@@ -176,7 +225,7 @@ function errorOf(
 ): { source: EstimateSource; relativeError: number } {
   const { seconds, communicationSeconds, exposedSeconds } = run;
   const exposed = communicationSeconds > 0 ? exposedSeconds / communicationSeconds : 0;
-  let squares = 0;
+  let squares = (COMMON_ERROR * seconds) ** 2;
   let source: EstimateSource = 'measured';
   for (const { bound, relativeError, seconds: own, source: from } of operations) {
     const counted = own * (bound === 'network' ? exposed : 1);

@@ -73,7 +73,7 @@ export interface PartWork {
   readonly isRecomputed: boolean;
 }
 
-/** A layer, or one of the ends: its passes, each a list of parts in the order of the model's code. */
+/** A layer, or one of the ends: its passes, each a list of parts as the model's code has them. */
 export interface SliceWork {
   readonly kind: 'embedding' | 'dense' | 'moe' | 'head';
   readonly layer: number | null;

@@ -10,6 +10,7 @@
  * surrounded by an all-gather and a reduce-scatter.
  */
 import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import { type GqaModelConfig, isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import { isMoeLayer, type ModelConfig } from '../../config/modelConfig.ts';
 import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
@@ -56,17 +57,24 @@ export class StageTracer {
     const { model, microBatchSize, sequenceLength, tp } = this.shape;
     const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
     const slices: SliceWork[] = [];
-    if (stage.hasEmbedding) slices.push(this.#slice('embedding'));
+    if (stage.hasEmbedding) slices.push(this.slice('embedding'));
     for (let layer = stage.first; layer < stage.last; layer++) {
-      const slice = this.#slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
+      const slice = this.slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
       slices.push(onLayer(slice, layer));
     }
-    if (stage.hasHead) slices.push(this.#slice('head'));
+    if (stage.hasHead) slices.push(this.slice('head'));
     const boundaryBytes = (2 * microBatchSize * sequenceLength * model.hiddenSize) / tp;
     return { slices, boundaryBytes };
   }
 
-  #slice(kind: SliceKind): SliceWork {
+  has(kind: SliceKind): boolean {
+    const { model } = this.shape;
+    const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
+    if (kind === 'embedding' || kind === 'head') return true;
+    return firstLayer(config, kind) !== null;
+  }
+
+  slice(kind: SliceKind): SliceWork {
     const known = this.#slices.get(kind);
     if (known !== undefined) return known;
     const made = makeSlice(this.shape, kind);
@@ -95,7 +103,12 @@ function makeSlice(shape: StageShape, kind: SliceKind): SliceWork {
   const args = { config, stage, mtp: mtp && kind === 'head', imbalance: shape.imbalance, ep };
   const numSequences = shape.microBatchSize;
   const whole = traceSlice({ ...args, numSequences, sequenceLength });
-  assert(sequenceLength % tp === 0, `${sequenceLength} tokens on ${tp} ranks`);
+  if (sequenceLength % tp !== 0) {
+    throw new MoebiusError('plan.layout', `${sequenceLength} tokens do not divide by tp ${tp}`, {
+      values: { sequenceLength, tp },
+      hint: 'Choose tp among the divisors of the sequence length.',
+    });
+  }
   const share =
     tp === 1 ? whole : traceSlice({ ...args, numSequences, sequenceLength: sequenceLength / tp });
   const gqa = isGqa(model) && (kind === 'dense' || kind === 'moe') ? gqaOf(shape, model) : null;
@@ -127,12 +140,16 @@ function stageOf(config: ModelConfig, kind: SliceKind): Stage {
   const none = { hasEmbedding: false, hasHead: false };
   if (kind === 'embedding') return { first: 0, last: 0, hasEmbedding: true, hasHead: false };
   if (kind === 'head') return { first: end, last: end, hasEmbedding: false, hasHead: true };
-  for (let layer = 0; layer < end; layer++) {
-    if (isMoeLayer(config, layer) === (kind === 'moe')) {
-      return { first: layer, last: layer + 1, ...none };
-    }
+  const layer = firstLayer(config, kind);
+  assert(layer !== null, `the model has no ${kind} layer`);
+  return { first: layer, last: layer + 1, ...none };
+}
+
+function firstLayer(config: ModelConfig, kind: 'dense' | 'moe'): number | null {
+  for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+    if (isMoeLayer(config, layer) === (kind === 'moe')) return layer;
   }
-  throw new RangeError(`the model has no ${kind} layer`);
+  return null;
 }
 
 function gqaOf(shape: StageShape, model: GqaModelConfig): GqaTrace {
