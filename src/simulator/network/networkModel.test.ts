@@ -7,7 +7,7 @@ import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import type { FabricKind } from '../../config/clusterSpec.ts';
 import type { ExpertExchange } from '../networkModel.ts';
-import { allToAllSeconds } from './collectives.ts';
+import { allToAllSeconds, gatherSeconds } from './collectives.ts';
 import { completionSeconds, fabricSlowdown, fullestLinkSeconds } from './completion.ts';
 import { createNetworkModel } from './createNetworkModel.ts';
 import { unfoldedFlows } from './foldFlows.ts';
@@ -94,6 +94,36 @@ test('all-to-all: the closed form is the simulation of every flow', () => {
   }
 });
 
+test('all-gather: hierarchical is the slower of its simulated phases, ring not far from it', () => {
+  const cluster = h800Cluster({ numGpus: 128, scaleOut: { kind: 'multi-rail-fat-tree' } });
+  const topology = buildTopology(cluster);
+  for (const [size, stride] of [
+    [128, 1],
+    [32, 4],
+    [16, 8],
+  ] as const) {
+    const bytes = 64e9;
+    const groups = groupsOf({ size, stride, numGpus: 128 });
+    const perNode = Math.max(1, 8 / stride);
+    const numNodes = size / perNode;
+    // Between nodes each rank passes its rail's shares on; inside, each what its rail brought.
+    const step = ringStep({ groups: railsOf(groups, 8), bytes: bytes / size });
+    const between = (numNodes - 1) * completionSeconds(topology, step);
+    const local = groupsOf({ size: perNode, stride, numGpus: 128 });
+    const inner = ringStep({ groups: local, bytes: bytes / perNode });
+    const inside = (perNode - 1) * completionSeconds(topology, inner);
+    const setting = {
+      cluster,
+      group: { size, stride },
+      bytes,
+      fabricSlowdown: 1,
+      messageSeconds: 2.8e-6,
+    };
+    near(gatherSeconds(setting, 'hierarchical'), Math.max(between, inside), 0.001);
+    near(gatherSeconds(setting, 'ring'), gatherSeconds(setting, 'hierarchical'), 0.07);
+  }
+});
+
 test('whole fabrics that nothing blocks: every pattern goes at the speed of its NICs', () => {
   for (const kind of fabrics) {
     for (const routing of ['static', 'adaptive'] as const) {
@@ -129,7 +159,12 @@ test('one plane of eight down: exchanges between nodes take 8/7', () => {
   const traffic = { kind: 'allToAll', groups, bytes: 1e7 } as const;
   // A receiver's 504 flows by seven relays do not divide evenly.
   near(completionSeconds(topology, traffic) / completionSeconds(whole, traffic), 8 / 7, 0.02);
-  near(fabricSlowdown(topology, { kind: 'exchange', size: 512, stride: 1 }), 8 / 7, 0.02);
+  // Messages cut into seven parts do.
+  for (const size of [16, 64, 512]) {
+    near(fabricSlowdown(topology, { kind: 'exchange', size, stride: 1 }), 8 / 7, 1e-6);
+    near(fabricSlowdown(topology, { kind: 'ring', size, stride: 1 }), 8 / 7, 1e-6);
+  }
+  near(fabricSlowdown(topology, { kind: 'shift', stride: 64 }), 8 / 7, 1e-6);
 });
 
 test('failed uplinks: static routing doubles one spine, adaptive spreads over those left', () => {
