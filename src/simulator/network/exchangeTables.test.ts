@@ -134,8 +134,12 @@ for (const [version, count] of [
   ['deepep-2025-06', 28],
   ['deepep-v2', 10],
 ] as const) {
-  test(`${version}: every published cell within 15 %, the printed error bar covers two in three`, () => {
+  test(`${version}: every published cell within 15 %, the printed error bar covers two in three`, (t) => {
     const errors = errorsOf(version);
+    const square = errors.reduce((sum, e) => sum + e * e, 0) / errors.length;
+    const most = Math.max(...errors.map(Math.abs));
+    const percent = (value: number): string => `${(value * 100).toFixed(1)} %`;
+    t.diagnostic(`off by ${percent(Math.sqrt(square))}, at most ${percent(most)}`);
     assert.equal(errors.length, count);
     const covered = errors.filter((e) => Math.abs(e) <= exchangeKernels[version].relativeError);
     assert.ok(covered.length >= (2 / 3) * count, `${covered.length} of ${count}`);
@@ -158,6 +162,16 @@ test('V1 from EP32 on is bound by the NIC, EP16 by forwarding, EP8 by NVLink', (
   ] as const) {
     const { parts } = ask({ ...plain('deepep-2025-06', ep), kernel: 'normal' }, 0);
     assert.equal(parts[bound], Math.max(parts.nicSeconds, parts.scaleUpSeconds, parts.smSeconds));
+  }
+});
+
+test('20 SMs suffice for EP64 (V3 report, 3.2.2), 12 do not', () => {
+  for (const [sms, suffices] of [
+    [20, true],
+    [12, false],
+  ] as const) {
+    const { parts } = ask({ ...plain('deepep-2025-06', 64), sms, kernel: 'normal' }, 0);
+    assert.equal(parts.smSeconds < parts.nicSeconds, suffices);
   }
 });
 

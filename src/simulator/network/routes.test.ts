@@ -1,4 +1,4 @@
-/** Routes: whole from end to end, never over what is down, spread as the routing says; latencies. */
+/** Routes: whole from end to end, never over what is down, spread as routing says; latencies. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
