@@ -26,7 +26,8 @@ export interface CollectiveSetting {
   readonly messageSeconds: number;
 }
 
-export type CollectiveAlgorithm = 'ring' | 'hierarchical';
+/** `inNetwork`: hierarchical, the middle by switches that copy or add up, in one step. */
+export type CollectiveAlgorithm = 'ring' | 'hierarchical' | 'inNetwork';
 
 /** All-gather, or reduce-scatter, which is the same bytes the other way. */
 export function gatherSeconds(setting: CollectiveSetting, algorithm: CollectiveAlgorithm): number {
@@ -47,9 +48,12 @@ export function gatherSeconds(setting: CollectiveSetting, algorithm: CollectiveA
       const steps = (size - numDomains) * scaleUpLatency + (numDomains - 1) * messageSeconds;
       return slower(cluster, between, inside) + steps;
     }
-    case 'hierarchical': {
+    case 'hierarchical':
+    case 'inNetwork': {
+      // A gather's bytes arrive over every NIC, copied by switches or not; a reduction's leave.
       const between = (bytes * (numDomains - 1)) / size / nic;
-      const steps = (ranksPerDomain - 1) * scaleUpLatency + (numDomains - 1) * messageSeconds;
+      const messages = algorithm === 'inNetwork' ? 1 : numDomains - 1;
+      const steps = (ranksPerDomain - 1) * scaleUpLatency + messages * messageSeconds;
       return slower(cluster, between, inside) + steps;
     }
     default:
@@ -58,8 +62,18 @@ export function gatherSeconds(setting: CollectiveSetting, algorithm: CollectiveA
   }
 }
 
-export function fastestGatherSeconds(setting: CollectiveSetting): number {
-  return Math.min(gatherSeconds(setting, 'ring'), gatherSeconds(setting, 'hierarchical'));
+export function allGatherSeconds(setting: CollectiveSetting): number {
+  return fastest(setting, setting.cluster.scaleOut.inNetworkMulticast === true);
+}
+
+export function reduceScatterSeconds(setting: CollectiveSetting): number {
+  return fastest(setting, setting.cluster.scaleOut.inNetworkReduce === true);
+}
+
+function fastest(setting: CollectiveSetting, bySwitches: boolean): number {
+  const today = ['ring', 'hierarchical'] as const;
+  const allowed = bySwitches ? ([...today, 'inNetwork'] as const) : today;
+  return Math.min(...allowed.map((algorithm) => gatherSeconds(setting, algorithm)));
 }
 
 /**
@@ -67,7 +81,7 @@ export function fastestGatherSeconds(setting: CollectiveSetting): number {
  * hierarchical one: each NIC sends its share once and receives the sum once.
  */
 export function allReduceSeconds(setting: CollectiveSetting): number {
-  const twice = 2 * fastestGatherSeconds(setting);
+  const twice = reduceScatterSeconds(setting) + allGatherSeconds(setting);
   const { cluster, group, bytes, fabricSlowdown, messageSeconds } = setting;
   const { numDomains, ranksPerDomain } = domainsOf(group, cluster);
   if (numDomains === 1 || cluster.scaleOut.inNetworkReduce !== true) return twice;

@@ -69,7 +69,7 @@ export function fabricSlowdown(topology: Topology, pattern: FabricPattern): numb
   const gpusPerNic = Math.max(1, topology.gpusPerNode / topology.nicsPerNode);
   const idealSeconds = (bytes * gpusPerNic) / at(topology.bandwidth, topology.blocks.nicOut);
   const { numGpus, domainSize } = topology;
-  const flowsPerPair = topology.cluster.scaleOut.routing === 'ecmp' ? HASHED_FLOWS : 1;
+  const flowsPerPair = partsOfMessage(topology);
   switch (pattern.kind) {
     case 'shift': {
       const { stride } = pattern;
@@ -86,8 +86,8 @@ export function fabricSlowdown(topology: Topology, pattern: FabricPattern): numb
         kind: 'allToAll',
         groups,
         bytes,
-        maxPartners: Math.max(HASHED_FLOWS, Math.floor(MAX_FLOWS / numGpus)),
-        flowsPerPair: others <= 64 ? flowsPerPair : 1,
+        maxPartners: Math.max(8, Math.floor(MAX_FLOWS / numGpus / flowsPerPair)),
+        flowsPerPair,
       };
       return slowdown(topology, traffic, idealSeconds * others);
     }
@@ -95,6 +95,14 @@ export function fabricSlowdown(topology: Topology, pattern: FabricPattern): numb
       pattern satisfies never;
       return 1;
   }
+}
+
+/** One, but several where paths are hashed, and one for each plane left where one is down. */
+function partsOfMessage({ cluster, nicsPerNode }: Topology): number {
+  const { routing, failedPlanes } = cluster.scaleOut;
+  const live = nicsPerNode - new Set(failedPlanes).size;
+  const striped = failedPlanes.length > 0 ? Math.max(1, live) : 1;
+  return routing === 'ecmp' ? Math.max(HASHED_FLOWS, striped) : striped;
 }
 
 function slowdown(topology: Topology, traffic: Traffic, idealSeconds: number): number {

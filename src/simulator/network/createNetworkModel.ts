@@ -10,10 +10,11 @@ import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import type { Estimate } from '../estimate.ts';
 import type { ExpertExchange, NetworkModel, RankGroup } from '../networkModel.ts';
 import {
+  allGatherSeconds,
   allReduceSeconds,
   allToAllSeconds,
   type CollectiveSetting,
-  fastestGatherSeconds,
+  reduceScatterSeconds,
 } from './collectives.ts';
 import { type FabricPattern, fabricSlowdown } from './completion.ts';
 import { type ExchangeParts, exchangeParts } from './exchange.ts';
@@ -128,8 +129,8 @@ export function createNetworkModel(
       return derived((bytes * slowdown) / nicBytesPerSecond(cluster) + latency);
     },
     reduceScatter: ({ bytes, group }) =>
-      derived(fastestGatherSeconds(setting(bytes, group, 'ring'))),
-    allGather: ({ bytes, group }) => derived(fastestGatherSeconds(setting(bytes, group, 'ring'))),
+      derived(reduceScatterSeconds(setting(bytes, group, 'ring'))),
+    allGather: ({ bytes, group }) => derived(allGatherSeconds(setting(bytes, group, 'ring'))),
     allReduce: ({ bytes, group }) => derived(allReduceSeconds(setting(bytes, group, 'ring'))),
     allToAll: ({ bytes, group }) => derived(allToAllSeconds(setting(bytes, group, 'exchange'))),
   };

@@ -12,6 +12,9 @@
  *
  * The busiest rank decides. It receives `imbalance` times the mean over NVLink; its node's NICs
  * share what comes for the node. What a rank sends does not depend on where it goes.
+ *
+ * Switches that copy (or add up) take nothing off: one copy leaves the sender's NIC instead of
+ * four, but as many as before arrive over every receiver's, and NICs work both ways at once.
  */
 import { MoebiusError } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';

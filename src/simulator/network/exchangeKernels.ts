@@ -70,7 +70,7 @@ export const exchangeKernels: Readonly<Record<ExchangeVersion, ExchangeKernels>>
     copyBytesPerSm: 26.6e9,
     forwardBytesPerSm: 26.6e9,
     lowLatencyUsesScaleUp: true,
-    relativeError: 0.07,
+    relativeError: 0.08,
   },
 };
 

@@ -24,7 +24,8 @@ export interface Endpoints {
 /**
  * Writes the route's links and returns how many there are; 0 when the two are one.
  *
- * `salt` tells apart flows of the same two ranks, which a hash may send on different ways.
+ * `salt` tells apart flows of the same two ranks, which a hash may send on different ways and
+ * which take neighbours in turn where a plane is down.
  *
  * @throws network.noPath when failures or separate networks leave none
  */
@@ -59,7 +60,7 @@ export function routeInto(
   let exit = isDirect ? source : sourceDomain * domainSize + (target % domainSize);
   let entry = target;
   if (exit >= topology.numGpus || !connects(topology, exit, entry, source + target)) {
-    const relay = findRelay(topology, source, target);
+    const relay = findRelay(topology, source, target, salt);
     exit = sourceDomain * domainSize + relay;
     entry = targetDomain * domainSize + relay;
   }
@@ -186,7 +187,7 @@ function connects(topology: Topology, exit: number, entry: number, turn: number)
 }
 
 /** The place in both domains of two neighbours that reach each other, taken in turn. */
-function findRelay(topology: Topology, source: number, target: number): number {
+function findRelay(topology: Topology, source: number, target: number, salt: number): number {
   const { domainSize } = topology;
   const first = (domain: number): number => Math.floor(domain / domainSize) * domainSize;
   const live: number[] = [];
@@ -196,7 +197,7 @@ function findRelay(topology: Topology, source: number, target: number): number {
     if (connects(topology, exit, entry, source + target)) live.push(place);
   }
   if (live.length === 0) throw noPath(topology, { source, target });
-  const turn = source + first(target) / domainSize + first(source) / domainSize;
+  const turn = source + (first(target) + first(source)) / domainSize + salt;
   return at(live, turn % live.length);
 }
 
