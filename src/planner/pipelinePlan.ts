@@ -12,6 +12,7 @@ import type { StepSettings } from '../policy/pipeline/singleRank.ts';
 import { splitLayers } from '../policy/plan/splitLayers.ts';
 import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
+import { liveChunks } from '../simulator/memory/liveChunks.ts';
 
 /** Layers `first` … `last − 1`, and the ends that lie there; the model's own `Stage`. */
 export interface PlannedStage {
@@ -40,14 +41,14 @@ export function numMtpModules(model: PlannedModel, plan: TrainingPlan): number {
   return plan.mtp && !isGqa(model) ? model.numNextnPredictLayers : 0;
 }
 
-/** Which stages each rank holds, in order of the model. */
+/** Which stages each rank holds; in DualPipe(V) first that of the direction it is numbered in. */
 export function stagesOfRanks(plan: TrainingPlan): readonly (readonly number[])[] {
   const { schedule, chunksPerRank, layout } = plan;
   const { pp } = layout;
   return Array.from({ length: pp }, (_, rank) => {
     switch (schedule) {
       case 'dualpipe':
-        return [rank, pp - 1 - rank].sort((a, b) => a - b);
+        return [rank, pp - 1 - rank];
       case 'dualpipev':
         return [rank, 2 * pp - 1 - rank];
       case 'interleaved-1f1b':
@@ -76,6 +77,7 @@ export function planStages(
     embeddingCost: costs.embedding,
     headCost: costs.head,
     stagesOfRank: stagesOfRanks(plan),
+    liveChunksOfRank: liveChunks(plan).map(({ kept }) => kept),
   });
   return ranges.map(({ first, last }, stage) => ({
     first,

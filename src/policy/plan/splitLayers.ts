@@ -28,10 +28,16 @@ export interface SplitArgs {
   readonly headCost: number;
   /** The stages of each rank; together every stage, in DualPipe twice. */
   readonly stagesOfRank: readonly (readonly number[])[];
+  /** Micro-batches that a rank keeps activations of, for each of its stages; none by default. */
+  readonly liveChunksOfRank?: readonly (readonly number[])[];
 }
 
+/** What a rank that keeps activations of the mean number of layers less is worth of its time. */
+const WORTH_OF_MEMORY = 0.02;
+
 /**
- * The split with the least cost of the busiest rank; among those, the least sum of squares.
+ * The split with the least cost of the busiest rank; where costs are a few hundredths apart, the one
+ * whose fullest rank keeps activations of the fewest layers; then the least sum of squares.
  *
  * A stage may end up without layers only where it has an end to run.
  *
@@ -68,29 +74,37 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
 type Counts = readonly number[];
 
 interface Score {
-  readonly busiest: number;
+  /** Of the busiest rank, with what the fullest one's memory is worth. */
+  readonly cost: number;
   readonly squares: number;
 }
 
 function isLess(a: Score, b: Score): boolean {
-  const tolerance = 1e-9 * b.busiest;
-  if (a.busiest < b.busiest - tolerance) return true;
-  return a.busiest < b.busiest + tolerance && a.squares < b.squares * (1 - 1e-9);
+  const tolerance = 1e-9 * b.cost;
+  if (a.cost < b.cost - tolerance) return true;
+  return a.cost < b.cost + tolerance && a.squares < b.squares * (1 - 1e-9);
 }
 
 function score(counts: Counts, args: SplitArgs): Score {
+  const { stagesOfRank, liveChunksOfRank } = args;
   const costs = stageCosts(counts, args);
-  let busiest = 0;
-  let squares = 0;
-  for (const stages of args.stagesOfRank) {
+  let [busiest, squares, fullest, kept] = [0, 0, 0, 0];
+  for (const [rank, stages] of stagesOfRank.entries()) {
     let cost = 0;
-    for (const stage of stages) cost += at(costs, stage);
+    let live = 0;
+    for (const [index, stage] of stages.entries()) {
+      cost += at(costs, stage);
+      live += at(counts, stage) * (liveChunksOfRank?.[rank]?.[index] ?? 0);
+    }
     busiest = Math.max(busiest, cost);
+    fullest = Math.max(fullest, live);
+    kept += live / stagesOfRank.length;
     squares += cost * cost;
     // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
     for (const stage of stages) squares += 1e-3 * at(costs, stage) ** 2;
   }
-  return { busiest, squares };
+  const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
+  return { cost: busiest * (1 + memory), squares };
 }
 
 function stageCosts(counts: Counts, { layerCosts, embeddingCost, headCost }: SplitArgs): number[] {
