@@ -185,6 +185,21 @@ test('estimateMemory: grows with tokens, batch, imbalance and MTP, on every rank
   );
 });
 
+test('estimateMemory: a stage with an end and no layers keeps the end alone', () => {
+  const { model, plan, stages } = v3OnH800({ schedule: '1f1b', chunksPerRank: 1, mtp: false });
+  const end = { first: 61, last: 61, hasEmbedding: false, hasHead: true };
+  const apart = stages.map((own, rank) =>
+    rank < 15 ? own.map((stage) => ({ ...stage, last: rank < 14 ? stage.last : 61 })) : [end],
+  );
+  const last = at(estimateMemory({ model, plan, stages: apart }), 15);
+  const { hiddenSize: D, vocabSize } = model;
+  // Norm input, its factor and the loss's gradient wait; the logits are there while the head runs.
+  const waiting = 4096 * (2 * D + 4 + 2 * D);
+  assert.equal(at(last.phases, 1).breakdown.activations, waiting + 4096 * vocabSize * 6);
+  const head = vocabSize * D + D;
+  assert.equal(last.peak.breakdown.gradients, 4 * head);
+});
+
 test('estimateMemory: a grouped-query model needs less for keys than one with all heads', () => {
   const grouped = { ...attentionOnly, numKeyValueHeads: 8 };
   const plan: TrainingPlan = {

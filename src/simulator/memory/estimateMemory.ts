@@ -33,13 +33,13 @@ import type { RowCounts } from './layerBytes.ts';
 import { layerKind } from './layerTensors.ts';
 import { type LiveChunks, liveChunks } from './liveChunks.ts';
 import { type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
-import { layersByKind, type ModelState, modelState } from './modelState.ts';
+import { isSameStage, layersByKind, type ModelState, modelState } from './modelState.ts';
 import type { StageLayers } from './parameterGroups.ts';
 
 export interface MemoryInput {
   readonly model: PlannedModel;
   readonly plan: TrainingPlan;
-  /** Stages of every rank of the pipeline: DualPipe's ranks have two. */
+  /** Stages of every rank of the pipeline, in order of the model: DualPipe's ranks have two. */
   readonly stages: readonly (readonly StageLayers[])[];
   /** By default the closed forms of the plan's schedule. */
   readonly liveChunks?: readonly LiveChunks[];
@@ -128,7 +128,7 @@ function prepare(input: MemoryInput): Context {
     return `${dense},${moe},${+stage.hasEmbedding},${+stage.hasHead}`;
   };
   const numCopies = (stage: StageLayers): number =>
-    stages.filter((each) => each.some(({ first }) => first === stage.first)).length;
+    stages.filter((each) => each.some((other) => isSameStage(other, stage))).length;
   const activations = remembered(kindOf, (stage: StageLayers) =>
     stageActivations({ ...own, table }, stage, everywhere),
   );
