@@ -23,13 +23,15 @@ export function evenStages(numLayers: number, numStages: number): StageLayers[] 
   });
 }
 
-/** Stages of each rank under a schedule. */
+/** Stages of each rank under a schedule, in order of the model. */
 export function stagesOfPlan(plan: TrainingPlan, numLayers: number): StageLayers[][] {
   const { pp } = plan.layout;
   const ranks = Array.from({ length: pp }, (_, rank) => rank);
   if (plan.schedule === 'dualpipe') {
     const stages = evenStages(numLayers, pp);
-    return ranks.map((rank) => pick(stages, [rank, pp - 1 - rank]));
+    return ranks.map((rank) =>
+      pick(stages, [Math.min(rank, pp - 1 - rank), Math.max(rank, pp - 1 - rank)]),
+    );
   }
   if (plan.schedule === 'dualpipev') {
     const stages = evenStages(numLayers, 2 * pp);

@@ -27,9 +27,13 @@ export interface AutoRecompute {
 export function autoRecompute(input: MemoryInput, capBytes: number): AutoRecompute | null {
   const options = recomputeOptions(input, capBytes);
   const choices: RecomputeChoice[] = [];
+  // Ranks with the same layers alive have the same choice: DualPipe's come in pairs.
+  const made = new Map<string, RecomputeChoice>();
   for (const rank of options) {
-    const choice = chooseRecompute(rank.groups, rank.room);
+    const key = rankKey(rank);
+    const choice = made.get(key) ?? chooseRecompute(rank.groups, rank.room);
     if (choice === null) return null;
+    made.set(key, choice);
     choices.push(choice);
   }
   const known = new Map<number, RankOptions>(options.entries());
@@ -50,4 +54,13 @@ export function autoRecompute(input: MemoryInput, capBytes: number): AutoRecompu
       choices[rank] = choice;
     }
   }
+}
+
+function rankKey({ room, groups }: RankOptions): string {
+  const sizes = groups.map(({ numLayers, options }) => [numLayers, ...options.map(bytesOf)]);
+  return `${room}:${sizes.join(';')}`;
+}
+
+function bytesOf({ bytes }: { readonly bytes: number }): number {
+  return bytes;
 }

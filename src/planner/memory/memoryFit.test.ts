@@ -5,7 +5,12 @@ import fc from 'fast-check';
 import { stagesOfPlan, v3OnH800 } from '../../../tests/support/memoryPlans.ts';
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
-import { type NamedRecompute, type TrainingPlan, worldSize } from '../../config/parallelPlan.ts';
+import {
+  type NamedRecompute,
+  type ParallelPlan,
+  type TrainingPlan,
+  worldSize,
+} from '../../config/parallelPlan.ts';
 import { estimateMemory } from '../../simulator/memory/estimateMemory.ts';
 import { everyRecompute } from '../../simulator/memory/layerBytes.ts';
 import { autoRecompute } from './autoRecompute.ts';
@@ -122,6 +127,22 @@ test('cheapestFixes: no single change that was left out is cheaper than a single
     const plan = { ...fix.input.plan, recompute };
     assert.ok(cheapest.price <= priceOf({ plan, offload: 'nothing' }), recompute);
   }
+});
+
+test('isPossible: refuses what does not divide and what a schedule cannot run', () => {
+  const { model, plan } = v3OnH800();
+  const possible = (changes: Partial<TrainingPlan>, layout: Partial<ParallelPlan> = {}): boolean =>
+    isPossible(model, { ...plan, ...changes, layout: { ...plan.layout, ...layout } });
+  assert.ok(possible({}));
+  assert.ok(!possible({}, { ep: 96 }), 'ep does not divide the ranks of a stage');
+  assert.ok(!possible({}, { dp: 100 }), 'nor dp the batch');
+  assert.ok(!possible({}, { dp: 512, ep: 512 }), 'more ranks than experts');
+  assert.ok(!possible({}, { dp: 120, tp: 3, ep: 1 }), 'nor tp the heads');
+  assert.ok(!possible({}, { pp: 128, dp: 16, ep: 16 }), 'more stages than layers');
+  assert.ok(!possible({}, { dp: 1024, pp: 16 }), 'DualPipe wants twice as many as ranks');
+  assert.ok(!possible({ schedule: 'interleaved-1f1b' }), '120 micro-batches in groups of 16');
+  assert.ok(possible({ schedule: 'interleaved-1f1b' }, { pp: 8 }));
+  assert.ok(!possible({ microBatchSize: 0.5 }));
 });
 
 test('requireFit: a plan that fits passes', () => {

@@ -114,7 +114,8 @@ export function isPossible(model: PlannedModel, plan: TrainingPlan): boolean {
   if (model.numAttentionHeads % tp !== 0 || plan.sequenceLength % tp !== 0) return false;
   if (isGqa(model) && model.numKeyValueHeads % tp !== 0) return false;
   const numStages = plan.schedule === 'dualpipe' ? pp : pp * plan.chunksPerRank;
-  if (numStages > model.numHiddenLayers) return false;
+  // The two stages with the ends may be without layers.
+  if (numStages - 2 > model.numHiddenLayers) return false;
   return scheduleRuns(plan);
 }
 

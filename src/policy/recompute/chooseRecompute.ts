@@ -4,10 +4,10 @@
  *
  * Every layer takes one of a few options, each with the bytes it keeps and the FLOPs it computes
  * again; while a layer runs, its option also needs work space, of which only the largest counts.
- * For a fixed bound on the work space that is a knapsack of multiple choice. Layers are alike, so it
- * has few groups of many copies: partial sums (bytes, FLOPs) are carried group by group, copy by
- * copy; of two sums one that is no better in either number goes, and so does every sum that even the
- * best fractional rest would not bring below a solution already found (Pisinger 1995).
+ * For a fixed bound on the work space that is a knapsack of multiple choice. Layers are alike, so
+ * it has few groups of many copies: partial sums (bytes, FLOPs) are carried on copy by copy. Of two
+ * sums one that is no better in either number goes, and so does every sum that even the best
+ * fractional rest would not bring below a solution already found (Pisinger 1995).
  */
 import { assert, at } from '../../base/assert.ts';
 

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { stagesOfPlan, v3OnH800, v3Plan } from '../../../tests/support/memoryPlans.ts';
 import { at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import type { GqaModelConfig } from '../../config/gqaModelConfig.ts';
 import {
   type NamedRecompute,
@@ -12,7 +13,8 @@ import {
   type ScheduleName,
   type TrainingPlan,
 } from '../../config/parallelPlan.ts';
-import { stagingBytes } from './communicationBuffers.ts';
+import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
+import { type BufferInput, communicationBytes, stagingBytes } from './communicationBuffers.ts';
 import { estimateMemory, type MemoryInput, type RankMemory } from './estimateMemory.ts';
 import { layerBytes } from './layerBytes.ts';
 import { liveChunks } from './liveChunks.ts';
@@ -185,6 +187,21 @@ test('estimateMemory: grows with tokens, batch, imbalance and MTP, on every rank
   );
 });
 
+test('estimateMemory: a stage with an end and no layers keeps the end alone', () => {
+  const { model, plan, stages } = v3OnH800({ schedule: '1f1b', chunksPerRank: 1, mtp: false });
+  const end = { first: 61, last: 61, hasEmbedding: false, hasHead: true };
+  const apart = stages.map((own, rank) =>
+    rank < 15 ? own.map((stage) => ({ ...stage, last: rank < 14 ? stage.last : 61 })) : [end],
+  );
+  const last = at(estimateMemory({ model, plan, stages: apart }), 15);
+  const { hiddenSize: D, vocabSize } = model;
+  // Norm input, its factor and the loss's gradient wait; the logits are there while the head runs.
+  const waiting = 4096 * (2 * D + 4 + 2 * D);
+  assert.equal(at(last.phases, 1).breakdown.activations, waiting + 4096 * vocabSize * 6);
+  const head = vocabSize * D + D;
+  assert.equal(last.peak.breakdown.gradients, 4 * head);
+});
+
 test('estimateMemory: a grouped-query model needs less for keys than one with all heads', () => {
   const grouped = { ...attentionOnly, numKeyValueHeads: 8 };
   const plan: TrainingPlan = {
@@ -201,6 +218,47 @@ test('estimateMemory: a grouped-query model needs less for keys than one with al
   const peak = (model: GqaModelConfig): number =>
     at(estimateMemory({ model, plan, stages }), 0).peak.total;
   assert.ok(peak(grouped) < peak(attentionOnly));
+});
+
+test('communicationBytes: each part as it is worked out on paper', () => {
+  const tokens = 4096;
+  const D = deepseekV3.hiddenSize;
+  const plan = { ...v3Plan, layout: { ...v3Plan.layout, tp: 2, dp: 64 } };
+  const input: BufferInput = {
+    model: deepseekV3,
+    plan,
+    recipe: memoryRecipes.fp8,
+    rows: { tokens, routed: 8 * tokens, context: tokens },
+    device: { communicationSms: 20, domainSize: 8 },
+    numStages: 2,
+    numParameters: 1e9,
+  };
+  const bytes = communicationBytes(input);
+  // FP8 rows with a scale per 128 values come, BF16 rows come back.
+  const arrived = 8 * tokens * (D + (4 * D) / 128) + tokens * 2 * D;
+  const staging = stagingBytes({ hiddenSize: D, ep: 64, device: input.device });
+  assert.equal(bytes.dispatchCombine, arrived + staging);
+  // State and gradient, in and out, of two stages.
+  assert.equal(bytes.pipeline, 2 * 4 * tokens * 2 * D);
+  // Two buckets of 40 M weights in BF16; gradients in FP32 from ZeRO-2 on.
+  assert.equal(bytes.buckets, 2 * 40e6 * 2);
+  const zero2 = { ...plan, layout: { ...plan.layout, zeroStage: 2 as const } };
+  assert.equal(communicationBytes({ ...input, plan: zero2 }).buckets, 2 * 40e6 * 4);
+  assert.equal(communicationBytes({ ...input, numParameters: 1e6 }).buckets, 2 * 1e6 * 2);
+  // Whole sequences before and after a parallel product.
+  assert.equal(bytes.sequenceParallel, 2 * 2 * tokens * 2 * D);
+  const alone = { dp: 1, pp: 1, ep: 1, tp: 1, zeroStage: 0 as const };
+  const none = communicationBytes({ ...input, plan: { ...plan, layout: alone } });
+  assert.deepEqual(Object.values(none), [0, 0, 0, 0]);
+});
+
+test('estimateMemory: an imbalance below one is refused', () => {
+  for (const imbalance of [0.5, 0, -1, Number.NaN]) {
+    assert.throws(
+      () => estimateMemory({ ...v3OnH800(), imbalance }),
+      (error: unknown) => error instanceof MoebiusError && error.code === 'plan.imbalance',
+    );
+  }
 });
 
 test('stagingBytes: DeepEP’s size hints for V3’s rows in a node, worked out on paper', () => {

@@ -8,6 +8,7 @@
  *     evaluation   a forward that keeps nothing
  */
 import { assert, at } from '../../base/assert.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import {
   type RecomputeItems,
@@ -33,13 +34,13 @@ import type { RowCounts } from './layerBytes.ts';
 import { layerKind } from './layerTensors.ts';
 import { type LiveChunks, liveChunks } from './liveChunks.ts';
 import { type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
-import { layersByKind, type ModelState, modelState } from './modelState.ts';
+import { isSameStage, layersByKind, type ModelState, modelState } from './modelState.ts';
 import type { StageLayers } from './parameterGroups.ts';
 
 export interface MemoryInput {
   readonly model: PlannedModel;
   readonly plan: TrainingPlan;
-  /** Stages of every rank of the pipeline: DualPipe's ranks have two. */
+  /** Stages of every rank of the pipeline, in order of the model: DualPipe's ranks have two. */
   readonly stages: readonly (readonly StageLayers[])[];
   /** By default the closed forms of the plan's schedule. */
   readonly liveChunks?: readonly LiveChunks[];
@@ -110,7 +111,8 @@ interface Context extends ActivationInput {
   readonly stages: MemoryInput['stages'];
   readonly device: DeviceFacts;
   readonly reserve: ReserveAssumptions;
-  readonly table: LayerTable;
+  /** A forward that keeps nothing still holds one layer's tensors. */
+  readonly evaluation: number;
   readonly activations: (rank: number, stage: number) => StageActivations;
   readonly state: (rank: number) => ModelState;
 }
@@ -128,7 +130,7 @@ function prepare(input: MemoryInput): Context {
     return `${dense},${moe},${+stage.hasEmbedding},${+stage.hasHead}`;
   };
   const numCopies = (stage: StageLayers): number =>
-    stages.filter((each) => each.some(({ first }) => first === stage.first)).length;
+    stages.filter((each) => each.some((other) => isSameStage(other, stage))).length;
   const activations = remembered(kindOf, (stage: StageLayers) =>
     stageActivations({ ...own, table }, stage, everywhere),
   );
@@ -143,7 +145,7 @@ function prepare(input: MemoryInput): Context {
   return {
     ...own,
     stages,
-    table,
+    evaluation: keepingNothing(model, table),
     device: input.device ?? defaultDevice,
     reserve: input.reserve ?? defaultReserve,
     activations: (rank, index) => {
@@ -169,8 +171,19 @@ function remembered<In, Out>(keyOf: (value: In) => string, make: (value: In) => 
   };
 }
 
+/** @throws plan.imbalance below 1 */
 export function rowCounts(input: Pick<MemoryInput, 'model' | 'plan' | 'imbalance'>): RowCounts {
   const { model, plan, imbalance = 1 } = input;
+  if (!Number.isFinite(imbalance) || imbalance < 1) {
+    throw new MoebiusError(
+      'plan.imbalance',
+      `the fullest rank's load is ${imbalance} of the mean`,
+      {
+        values: { imbalance },
+        hint: 'Give the fullest over the mean: 1 when experts are balanced, else more.',
+      },
+    );
+  }
   const tokens = (plan.microBatchSize * plan.sequenceLength) / plan.layout.tp;
   const routed = tokens * model.numExpertsPerTok * imbalance;
   return { tokens, routed, context: plan.sequenceLength };
@@ -194,7 +207,7 @@ function ofRank(context: Context, rank: number, chunks: LiveChunks): RankMemory 
   const filled = isPaired ? waiting - Math.min(...own.map(({ kept }) => kept)) : waiting;
   const forwardWork = most((each) => Math.max(each.forwardWork, each.logits));
   const backwardWork = most((each) => Math.max(each.backwardWork, each.logits));
-  const evaluation = Math.max(keepingNothing(context), forwardWork);
+  const evaluation = Math.max(context.evaluation, forwardWork);
   const alive: Record<MemoryPhaseName, LiveItem[]> = {
     'warm-up': [
       { what: 'activations that wait for backward', bytes: filled },
@@ -217,8 +230,7 @@ function ofRank(context: Context, rank: number, chunks: LiveChunks): RankMemory 
   return { rank, phases, peak, live, host: state.host, remadeFlops };
 }
 
-/** A forward that keeps nothing still holds one layer's tensors. */
-function keepingNothing({ model, table }: Context): number {
+function keepingNothing(model: PlannedModel, table: LayerTable): number {
   const kinds = new Set([layerKind(model, 0), layerKind(model, model.numHiddenLayers - 1)]);
   const layers = [...kinds].map((kind) => table(kind, recomputePolicies.none));
   return Math.max(...layers.map(({ kept, forwardWork }) => kept + forwardWork));
@@ -274,5 +286,7 @@ function liveItems({ alive, state, buffers }: PhaseParts, phase: MemoryPhase): L
 }
 
 function sumOf(parts: MemoryParts): number {
-  return Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  const { weights, masterWeights, gradients, moments, activations } = parts;
+  const state = weights + masterWeights + gradients + moments;
+  return state + activations + parts.communicationBuffers + parts.reserve;
 }

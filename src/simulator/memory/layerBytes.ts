@@ -17,7 +17,7 @@ export interface RowCounts {
   readonly tokens: number;
   /** Rows that dispatch brings to this rank's experts: tokens × K × imbalance. */
   readonly routed: number;
-  /** Tokens that attend to one another: a whole sequence. */
+  /** Tokens of a sequence: each attends to half of them and half a token, in the mean. */
   readonly context: number;
 }
 
@@ -116,7 +116,8 @@ function remadeFlops(input: LayerBytesInput, kind: LayerKind, items: RecomputeIt
   if (items.swiglu || items.block) flops += 5 * (I * tokens + F * routed);
   if (items.block) {
     const mlp = 3 * D * I + (moe ? D * model.nRoutedExperts : 0);
-    flops += 2 * (other + mlp) * tokens + 2 * 3 * D * F * routed + attended * context * tokens;
+    flops +=
+      2 * (other + mlp) * tokens + 2 * 3 * D * F * routed + attended * (context + 1) * tokens;
   }
   return flops;
 }

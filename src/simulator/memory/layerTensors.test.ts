@@ -85,6 +85,10 @@ function runOnShapes(config: ModelConfig, tokens: number) {
   const { saved } = drain(stageForward(context, model, { batch, hidden: null, settings }));
   assert.ok(saved !== null);
   const forward = made.splice(0);
+  const products = meta.records.filter(
+    ({ kind, operation }) => kind === 'compute' && operation !== 'headCrossEntropy',
+  );
+  const forwardFlops = products.reduce((sum, { flops }) => sum + flops, 0);
   meta.records.length = 0;
   const { deferred } = drain(
     stageBackward(context, model, { saved, dHidden: null, weights: 'later' }),
@@ -95,6 +99,7 @@ function runOnShapes(config: ModelConfig, tokens: number) {
   drain(stageBackwardWeight(context, model, deferred));
   const weightRecords = meta.records.splice(0);
   return {
+    forwardFlops,
     saved: readBy(forward, [...inputRecords, ...weightRecords]),
     savedForWeights: readBy(forward, weightRecords),
     gradients: sumOf(gradients),
@@ -150,6 +155,11 @@ const configs: Readonly<Record<string, ModelConfig>> = {
   'tiny V3 with MTP': { ...tinyV3, numNextnPredictLayers: 1 },
   'tiny V2': tinyV2,
   'without shared experts': { ...tinyV3, nSharedExperts: 0, numNextnPredictLayers: 0 },
+  'four layers of V3 without MTP': {
+    ...deepseekV3,
+    numHiddenLayers: 4,
+    numNextnPredictLayers: 0,
+  },
   'five layers of V3': { ...deepseekV3, numHiddenLayers: 5 },
   'V2-Lite': deepseekV2Lite,
 };
@@ -209,6 +219,32 @@ for (const [name, config] of Object.entries(configs)) {
     assert.equal(real.gradients, lists.gradients);
   });
 }
+
+for (const [name, config] of Object.entries(configs)) {
+  if (config.numNextnPredictLayers > 0) continue;
+  test(`layerBytes: making all of ${name} again costs the FLOPs of the code's own forward`, () => {
+    const tokens = 12;
+    const rows = { tokens, routed: tokens * config.numExpertsPerTok, context: tokens };
+    const input = { model: config, recipe: inFloat32, rows };
+    // Without what norms and SwiGLU cost: the products and attention alone.
+    const elementwise = { ...recomputePolicies.norm, mlaUpProjection: false, swiglu: true };
+    let flops = 0;
+    for (let layer = 0; layer < config.numHiddenLayers; layer++) {
+      const kind = layerKind(config, layer);
+      flops += layerBytes(input, kind, recomputePolicies.full).remadeFlops;
+      flops -= layerBytes(input, kind, elementwise).remadeFlops;
+    }
+    assert.equal(flops, runOnShapes(config, tokens).forwardFlops);
+  });
+}
+
+test('layerBytes: V3’s two up-projections are 2 · (512 · 32,768 + 1,536 · 24,576) FLOPs a token', () => {
+  const rows = { tokens: 1, routed: 8, context: 4096 };
+  const input = { model: deepseekV3, recipe: memoryRecipes.fp8, rows };
+  const only = { ...recomputePolicies.none, mlaUpProjection: true };
+  const { remadeFlops } = layerBytes(input, 'moe', only);
+  assert.equal(remadeFlops, 2 * (512 * 32_768 + 1536 * 24_576));
+});
 
 test('layerTensors: what V3 keeps of keys and values is its cache, 70,272 bytes a token', () => {
   const { saved } = layerTensors(deepseekV3, 'moe');

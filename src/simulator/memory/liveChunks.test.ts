@@ -1,5 +1,6 @@
 /** Live micro-batches against the schedules' published activation counts. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { v3Plan } from '../../../tests/support/memoryPlans.ts';
@@ -35,6 +36,48 @@ test('liveChunks: 1F1B and ZB1P hold PP, DualPipe PP + 1 (V3 report, table 2)', 
     }
   }
 });
+
+test('liveChunks: DualPipe’s published action lists keep as much of each stage at their fullest', () => {
+  const lists = [
+    { file: 'dualpipe-pp8-mb20', schedule: 'dualpipe', pp: 8, count: 20 },
+    { file: 'dualpipe-pp4-mb10', schedule: 'dualpipe', pp: 4, count: 10 },
+    { file: 'dualpipev-pp4-mb10', schedule: 'dualpipev', pp: 4, count: 10 },
+  ] as const;
+  for (const { file, schedule, pp, count } of lists) {
+    const path = new URL(`../../../tests/golden/pipeline/${file}.json`, import.meta.url);
+    const golden = JSON.parse(readFileSync(path, 'utf8')) as Record<string, GoldenAction[]>;
+    const chunks = liveChunks(planOf(schedule, pp, count, 2));
+    for (let rank = 0; rank < pp; rank++) {
+      const fullest = fullestOf(golden[`${rank}`] ?? []);
+      // A rank of the second half has the later stage in the first direction.
+      const inOrder = schedule === 'dualpipe' && rank >= pp / 2 ? fullest.reverse() : fullest;
+      assert.deepEqual(at(chunks, rank).kept, inOrder, `${file}, rank ${rank}`);
+    }
+  }
+});
+
+interface GoldenAction {
+  readonly op: 'F' | 'B' | 'W' | 'FB';
+  readonly dir: number;
+  readonly bdir?: number;
+}
+
+/** Passes per direction when the rank first holds most; a pair holds both of its passes. */
+function fullestOf(actions: readonly GoldenAction[]): number[] {
+  assert.ok(actions.length > 0);
+  const alive = [0, 0];
+  let fullest = [0, 0];
+  const move = (direction: number, by: number): void => {
+    alive[direction] = at(alive, direction) + by;
+  };
+  for (const { op, dir, bdir } of actions) {
+    if (op === 'F' || op === 'FB') move(dir, 1);
+    if (sum(alive) > sum(fullest)) fullest = [...alive];
+    if (op === 'B') move(dir, -1);
+    if (op === 'FB') move(bdir ?? 0, -1);
+  }
+  return fullest;
+}
 
 test('liveChunks: interleaving holds 1 + (p − 1) / (p m) times 1F1B’s (Korthikanti et al. 2022)', () => {
   for (const [p, m] of [

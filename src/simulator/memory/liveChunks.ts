@@ -12,7 +12,7 @@
  */
 import { numMicroBatches, type TrainingPlan } from '../../config/parallelPlan.ts';
 
-/** One number for each of the rank's stages, in the order of its stages. */
+/** One number for each of the rank's stages, in the order of the model. */
 export interface LiveChunks {
   /** Forward passes whose backward has not ended. */
   readonly kept: readonly number[];
@@ -42,8 +42,8 @@ function ofRank(plan: TrainingPlan, at: { rank: number; ranks: number }): LiveCh
     case 'interleaved-1f1b':
       return interleaved(plan, at);
     case 'dualpipe':
-      // Each direction has half of the micro-batches.
-      return pair(P - j, j + 1, all / 2);
+      // Stage s of either direction keeps P − s; each direction has half of the micro-batches.
+      return pair(Math.max(P - j, j + 1), Math.min(P - j, j + 1), all / 2);
     case 'dualpipev':
       return pair(2 * P - j, j + 1, all);
     default:

@@ -95,7 +95,7 @@ export function heldParameters(input: ModelStateInput, rank: number): HeldParame
   };
   const own = stages[rank] ?? [];
   const copiesOf = (stage: StageLayers): number =>
-    stages.filter((each) => each.some((other) => isSame(other, stage))).length;
+    stages.filter((each) => each.some((other) => isSameStage(other, stage))).length;
   // Where the embedding serves the head too it is a copy of its own, whose gradients are added.
   const user = own.find((stage) => needsEmbedding(model, stage, numMtp));
   if (user) add(embeddingGroup(model), 1, copiesOf(user));
@@ -121,7 +121,8 @@ export function layersByKind(
   return count;
 }
 
-function isSame(a: StageLayers, b: StageLayers): boolean {
+/** The same stage, held by another rank too. */
+export function isSameStage(a: StageLayers, b: StageLayers): boolean {
   return a.first === b.first && a.last === b.last && a.hasHead === b.hasHead;
 }
 

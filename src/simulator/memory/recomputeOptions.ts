@@ -80,7 +80,7 @@ export function recomputeOptions(input: MemoryInput, capBytes: number): RankOpti
       (sum, { numLayers, options }) => sum + numLayers * at(options, 0).bytes,
       0,
     );
-    const work = Math.max(...groups.map(({ options }) => at(options, 0).work));
+    const work = Math.max(0, ...groups.map(({ options }) => at(options, 0).work));
     // Fragmentation is a share of activations, so room for them is less than what is left.
     const share = 1 + reserve.fragmentation;
     return { room: (capBytes - total) / share + kept + work, groups };
