@@ -79,8 +79,8 @@ export interface Box {
 const LINE = 14;
 
 /**
- * Places labels beside their markers, first come first served: right of it, left of it, then line by
- * line below and above until nothing is covered. A label without a free place gets null.
+ * Places labels beside their markers, first come first served: right of it, left of it, then line
+ * by line below and above until nothing is covered. A label without a free place gets null.
  */
 export function placeLabels(
   wishes: readonly LabelWish[],
