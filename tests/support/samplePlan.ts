@@ -6,7 +6,11 @@
  */
 import type { ClusterSpec } from '../../src/config/clusterSpec.ts';
 import { findCluster } from '../../src/config/clusters/clusters.ts';
-import { numMicroBatches, type TrainingPlan } from '../../src/config/parallelPlan.ts';
+import {
+  numMicroBatches,
+  type ScheduleName,
+  type TrainingPlan,
+} from '../../src/config/parallelPlan.ts';
 import type {
   Candidate,
   PairSpan,
@@ -225,30 +229,35 @@ function sampleOperations(step: number): PlanReport['operations'] {
 
 export function sampleCandidates(report: PlanReport): readonly Candidate[] {
   const of = (
-    label: string,
+    schedule: ScheduleName,
     slowdown: number,
-    rest: Partial<Candidate> & { readonly reason: string },
-  ): Candidate => ({
-    label,
-    plan: report.plan,
-    numGpus: 2048,
-    stepSeconds: report.stepSeconds * slowdown,
-    days: (report.days ?? 0) * slowdown,
-    dollars: report.dollars * slowdown,
-    peakMemoryBytes: report.peakMemoryBytes,
-    mfuCausal: report.mfuCausal / slowdown,
-    isBest: false,
-    ...rest,
-  });
-  const half = { numGpus: 1024, dollars: report.dollars * 0.97 };
+    rest: { readonly pp?: number; readonly numGpus?: number; readonly reason: string },
+  ): Candidate => {
+    const { pp = 16, numGpus = 2048, reason } = rest;
+    const dp = numGpus / pp;
+    const size = numGpus === 2048 ? '' : `${numGpus} GPUs `;
+    const dollars = (report.dollars * slowdown * numGpus) / 2048;
+    return {
+      label: `${size}pp${pp} ${schedule}`,
+      plan: { ...report.plan, schedule, layout: { ...report.plan.layout, pp, dp } },
+      numGpus,
+      stepSeconds: report.stepSeconds * slowdown,
+      days: (report.days ?? 0) * slowdown,
+      dollars,
+      peakMemoryBytes: report.peakMemoryBytes,
+      mfuCausal: (report.mfuCausal / slowdown) * (2048 / numGpus),
+      isBest: slowdown === 1,
+      reason,
+    };
+  };
   return [
-    of('pp16 dualpipe', 1, { isBest: true, reason: 'The quickest that fits.' }),
-    of('pp16 zb1p', 1.06, { reason: 'Its all-to-all is not hidden.' }),
-    of('pp16 1f1b', 1.31, { reason: 'Bubble of 15 micro-batches, nothing hidden.' }),
-    of('pp8 dualpipe', 1.02, { reason: 'Fits only with full recompute, 18 % more FLOPs.' }),
-    of('pp32 dualpipe', 1.09, { reason: 'Uneven stages: 61 layers on 64 chunks.' }),
-    of('1,024 GPUs pp16', 1.94, { ...half, reason: 'Cheaper, but takes twice as long.' }),
-    of('1,024 GPUs pp8', 2.1, { ...half, dollars: report.dollars * 1.05, reason: 'Beaten twice.' }),
+    of('dualpipe', 1, { reason: 'The quickest that fits.' }),
+    of('zb1p', 1.06, { reason: 'Its all-to-all is not hidden.' }),
+    of('1f1b', 1.31, { reason: 'Bubble of 15 micro-batches, nothing hidden.' }),
+    of('dualpipe', 1.02, { pp: 8, reason: 'Fits only with full recompute, 18 % more FLOPs.' }),
+    of('dualpipe', 1.09, { pp: 32, reason: 'Uneven stages: 61 layers on 64 chunks.' }),
+    of('dualpipe', 1.94, { numGpus: 1024, reason: 'Cheaper, but takes twice as long.' }),
+    of('1f1b', 2.1, { numGpus: 1024, reason: 'Slower and dearer than with DualPipe.' }),
   ];
 }
 
