@@ -12,7 +12,7 @@ const COLOURS = {
     --grid: #e7eaf0; --link: #005a9c; --bubble: #eef0f4; --hatch: #d5dae3; --good: #00664a;
     --bad: #a83c00; --forward: #e69f00; --backward: #009e73; --weight: #0072b2;
     --communication: #cc79a7; --optimizer: #4c5566; --other: #8a94a6; --on-forward: #201600;
-    --on-backward: #00130d; --on-weight: #ffffff; --on-optimizer: #ffffff; --on-other: #ffffff;
+    --on-backward: #00130d; --on-weight: #ffffff; --on-optimizer: #ffffff; --on-other: #10141b;
     --sky: #56b4e9; --yellow: #e8d92c; --grey: #a3abb8;`,
   dark: `
     --page: #10141b; --card: #181e28; --text: #e8ecf3; --muted: #9fabbd; --line: #2b3442;
