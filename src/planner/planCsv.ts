@@ -1,6 +1,6 @@
 /**
- * Plans as a table for spreadsheets: one row a configuration, what was chosen first and what came of
- * it behind (RFC 4180; numbers plain, in the unit that the column's name ends in).
+ * Plans as a table for spreadsheets: one row a configuration, what was chosen first and what came
+ * of it behind (RFC 4180; numbers plain, in the unit that the column's name ends in).
  */
 import { numMicroBatches, type TrainingPlan } from '../config/parallelPlan.ts';
 import type { Candidate } from './planExtras.ts';
@@ -78,8 +78,8 @@ function textOf(value: Value): string {
 }
 
 /**
- * Quoted where it holds a comma, a quote or a line's end. A text that a spreadsheet would take for a
- * formula gets an apostrophe: a model may be called anything.
+ * Quoted where it holds a comma, a quote or a line's end. A text that a spreadsheet would take for
+ * a formula gets an apostrophe: a model may be called anything.
  */
 function quote(text: string): string {
   const safe = /^[=+@\t\r]|^-(?![\d.])/.test(text) ? `'${text}` : text;

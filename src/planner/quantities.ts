@@ -36,6 +36,8 @@ export function significant(value: number): string {
 
 /** A step or a phase of it: hundredths of a second, where half a percent counts. */
 export function formatStep(seconds: number): string {
+  // What is left when phases are taken from a step may be a rounding error.
+  if (Math.abs(seconds) < 1e-9) return '0 s';
   return seconds >= 0.1 && seconds < 600 ? `${seconds.toFixed(2)} s` : formatSeconds(seconds);
 }
 

@@ -1,4 +1,4 @@
-/** The terminal's report: its sections, its rows against the plan, and what is left out when absent. */
+/** The terminal's report: its sections, its rows against the plan, and what is absent. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {

@@ -1,6 +1,6 @@
 /**
- * The report for a terminal, as sections of rows: the command line aligns and prints them, this file
- * only says what stands where.
+ * The report for a terminal, as sections of rows: the command line aligns and prints them, this
+ * file only says what stands where.
  */
 import { formatBytes, formatCount, formatPercent } from '../base/units.ts';
 import { formatLayout, numMicroBatches } from '../config/parallelPlan.ts';

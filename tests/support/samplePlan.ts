@@ -182,7 +182,7 @@ function rankOf(
   };
   return {
     rank,
-    stages: [layersOf(rank), layersOf(mirror)],
+    stages: rank === mirror ? [layersOf(rank)] : [layersOf(rank), layersOf(mirror)],
     phases: { ...phases, bubble: walked.seconds - busy },
     memoryBytes: Object.values(memory).reduce((sum: number, bytes: number) => sum + bytes, 0),
     memory,

@@ -39,7 +39,7 @@ export function headline(report: PlanReport, capacityBytes: number): Markup {
     ['Per GPU', formatRate(report.tflopsCausal * 1e12, 'FLOP/s'), 'causal'],
     ['Bubble', formatPercent(bubble), formatStep(report.bubbleSeconds)],
     ['Peak memory', formatBytes(report.peakMemoryBytes), `of ${formatBytes(capacityBytes)}`],
-    ['Duration', formatDays(report.days), tokens],
+    ...(report.days === null ? [] : [['Duration', formatDays(report.days), tokens] as const]),
     ['Cost', formatDollars(report.dollars), scope],
     ['GPU-hours', formatCount(Math.round(report.gpuHours)), scope],
     ['Energy', formatKilowattHours(report.kilowattHours), scope],

@@ -13,7 +13,7 @@ const anySpan: fc.Arbitrary<TimelineSpan> = fc
     name: fc.constantFrom(...names),
     instruction: fc.nat(9),
     start: fc.nat(1e6).map((micros) => micros / 1e6),
-    length: fc.nat(1e5).map((micros) => micros / 1e6),
+    length: fc.integer({ min: 1, max: 1e5 }).map((micros) => micros / 1e6),
     stage: fc.nat(15),
     microBatch: fc.nat(119),
   })

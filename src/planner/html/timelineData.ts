@@ -42,7 +42,7 @@ export function packTimeline(spans: readonly TimelineSpan[]): PackedTimeline {
   const notes: string[] = [];
   // A part ("forward/attention") lies inside its whole, which is drawn already.
   // A receive lasts while its rank waits: that is the bubble, which the ground shows.
-  const whole = spans.filter((span) => span.name !== 'recv');
+  const whole = spans.filter(({ name, start, end }) => name !== 'recv' && end > start);
   let drawn = whole.filter((span) => !span.name.includes('/'));
   if (drawn.length < whole.length) {
     const numParts = (whole.length - drawn.length).toLocaleString('en');
