@@ -7,7 +7,7 @@ import type { TrainingPlan } from '../config/parallelPlan.ts';
 import type { Span } from '../program/span.ts';
 import type { StepPhases } from './planReport.ts';
 
-/** A span; where it is an overlapped pair, its own stage is forward's and `backward` the other's. */
+/** A span; of an overlapped pair its own stage is the forward's, `backward` the other one. */
 export interface TimelineSpan extends Span {
   readonly backward?: { readonly stage: number; readonly microBatch: number };
 }

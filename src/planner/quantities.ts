@@ -29,12 +29,15 @@ export function formatTick(value: number): string {
 export function significant(value: number): string {
   if (!Number.isFinite(value)) return '–';
   if (value === 0) return '0';
-  const digits = Math.max(0, 2 - Math.floor(Math.log10(Math.abs(value))));
-  return value.toFixed(Math.min(digits, 6));
+  // Rounded first: 0.9996 has one digit before the point, and not none.
+  const power = Math.floor(Math.log10(Math.abs(Number(value.toPrecision(3)))));
+  return value.toFixed(Math.min(Math.max(0, 2 - power), 6));
 }
 
 /** A step or a phase of it: hundredths of a second, where half a percent counts. */
 export function formatStep(seconds: number): string {
+  // What is left when phases are taken from a step may be a rounding error.
+  if (Math.abs(seconds) < 1e-9) return '0 s';
   return seconds >= 0.1 && seconds < 600 ? `${seconds.toFixed(2)} s` : formatSeconds(seconds);
 }
 

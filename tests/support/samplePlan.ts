@@ -1,56 +1,31 @@
 /**
  * A report to draw and export: DeepSeek-V3 on 2,048 H800 as DeepSeek describes the run, with round
- * durations made up here. The spans are a real walk of DualPipe's order with those durations, so
- * bubbles are where they must be and phases add up; no test takes these seconds for a prediction.
+ * durations made up here. The spans are the simulator's own walk of the schedule with those
+ * durations, so bubbles are where they must be and phases add up; no test takes these seconds for a
+ * prediction.
  */
 import type { ClusterSpec } from '../../src/config/clusterSpec.ts';
-import type { TrainingPlan } from '../../src/config/parallelPlan.ts';
-import type { Candidate, PairSpan, PlanExtras } from '../../src/planner/planExtras.ts';
+import { findCluster } from '../../src/config/clusters/clusters.ts';
+import {
+  numMicroBatches,
+  type ScheduleName,
+  type TrainingPlan,
+} from '../../src/config/parallelPlan.ts';
+import type {
+  Candidate,
+  PairSpan,
+  PlanExtras,
+  TimelineSpan,
+} from '../../src/planner/planExtras.ts';
 import type { MemoryBreakdown, PlanReport, RankReport } from '../../src/planner/planReport.ts';
-import { type WalkedStep, walkDualPipe } from './walkDualPipe.ts';
+import { timelineSpans } from '../../src/planner/timelineSpans.ts';
+import { pipelineSchedule } from '../../src/policy/pipeline/pipelineSchedule.ts';
+import { walkPrograms } from '../../src/simulator/walkPrograms.ts';
+import { programsOf } from './pipelineStep.ts';
 
 const GIB = 1024 ** 3;
 
-export const sampleCluster: ClusterSpec = {
-  name: 'h800x2048',
-  gpu: {
-    name: 'H800 SXM',
-    numSms: 132,
-    peakFlops: { bf16: 989e12, fp8: 1979e12 },
-    vectorFlops: 67e12,
-    memoryBytes: 80 * GIB,
-    memoryBytesPerSecond: 3.35e12,
-    fp8Accumulation: 'promoted',
-    launchSeconds: 2e-6,
-  },
-  numGpus: 2048,
-  gpusPerNode: 8,
-  scaleUp: {
-    kind: 'nvlink',
-    domainSize: 8,
-    bytesPerSecond: 200e9,
-    achievableShare: 0.8,
-    latencySeconds: 2e-6,
-  },
-  scaleOut: {
-    kind: 'multi-plane-fat-tree',
-    layers: 2,
-    switchPorts: 64,
-    nicsPerNode: 8,
-    nicBytesPerSecond: 50e9,
-    achievableShare: 0.8,
-    leafLatencySeconds: 2.8e-6,
-    hopLatencySeconds: 0.9e-6,
-    oversubscription: 1,
-    routing: 'adaptive',
-    failedPlanes: [],
-    failedUplinks: [],
-  },
-  host: { memoryBytes: 2048 * GIB, bytesPerSecond: 55e9 },
-  price: { dollarsPerGpuHour: 2, wattsPerGpu: 1200, pue: 1.2 },
-  communicationSms: 20,
-  sources: {},
-};
+export const sampleCluster: ClusterSpec = findCluster('h800x2048');
 
 export const samplePlan: TrainingPlan = {
   layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
@@ -146,14 +121,34 @@ export function sampleReport(
   };
 }
 
-export function walkSample(plan: TrainingPlan): WalkedStep {
-  return walkDualPipe({
-    numRanks: plan.layout.pp,
-    numMicroBatches: plan.globalBatch / plan.layout.dp / plan.microBatchSize,
-    durations: { forward: 0.05, backward: 0.09, input: 0.065, weight: 0.025, pair: 0.14 },
-    transfer: 0.002,
-    optimizer: OPTIMIZER,
+export interface WalkedStep {
+  readonly seconds: number;
+  readonly spans: readonly TimelineSpan[];
+}
+
+const SECONDS: Readonly<Record<string, number>> = {
+  forward: 0.05,
+  backward: 0.09,
+  backwardInput: 0.065,
+  backwardWeight: 0.025,
+  forwardBackward: 0.14,
+  optimizerStep: OPTIMIZER,
+};
+
+export function walkSample(plan: TrainingPlan = samplePlan): WalkedStep {
+  const programs = programsOf(
+    pipelineSchedule({
+      name: plan.schedule,
+      numRanks: plan.layout.pp,
+      numMicroBatches: numMicroBatches(plan),
+      chunksPerRank: plan.chunksPerRank,
+    }),
+  );
+  const { makespan, spans } = walkPrograms(programs, {
+    seconds: (_, { kind }) => SECONDS[kind] ?? 0,
+    transferSeconds: () => 0.002,
   });
+  return { seconds: makespan, spans: timelineSpans(spans, programs) };
 }
 
 function rankOf(
@@ -187,7 +182,7 @@ function rankOf(
   };
   return {
     rank,
-    stages: [layersOf(rank), layersOf(mirror)],
+    stages: rank === mirror ? [layersOf(rank)] : [layersOf(rank), layersOf(mirror)],
     phases: { ...phases, bubble: walked.seconds - busy },
     memoryBytes: Object.values(memory).reduce((sum: number, bytes: number) => sum + bytes, 0),
     memory,
@@ -234,30 +229,35 @@ function sampleOperations(step: number): PlanReport['operations'] {
 
 export function sampleCandidates(report: PlanReport): readonly Candidate[] {
   const of = (
-    label: string,
+    schedule: ScheduleName,
     slowdown: number,
-    rest: Partial<Candidate> & { readonly reason: string },
-  ): Candidate => ({
-    label,
-    plan: report.plan,
-    numGpus: 2048,
-    stepSeconds: report.stepSeconds * slowdown,
-    days: (report.days ?? 0) * slowdown,
-    dollars: report.dollars * slowdown,
-    peakMemoryBytes: report.peakMemoryBytes,
-    mfuCausal: report.mfuCausal / slowdown,
-    isBest: false,
-    ...rest,
-  });
-  const half = { numGpus: 1024, dollars: report.dollars * 0.97 };
+    rest: { readonly pp?: number; readonly numGpus?: number; readonly reason: string },
+  ): Candidate => {
+    const { pp = 16, numGpus = 2048, reason } = rest;
+    const dp = numGpus / pp;
+    const size = numGpus === 2048 ? '' : `${numGpus} GPUs `;
+    const dollars = (report.dollars * slowdown * numGpus) / 2048;
+    return {
+      label: `${size}pp${pp} ${schedule}`,
+      plan: { ...report.plan, schedule, layout: { ...report.plan.layout, pp, dp } },
+      numGpus,
+      stepSeconds: report.stepSeconds * slowdown,
+      days: (report.days ?? 0) * slowdown,
+      dollars,
+      peakMemoryBytes: report.peakMemoryBytes,
+      mfuCausal: (report.mfuCausal / slowdown) * (2048 / numGpus),
+      isBest: slowdown === 1,
+      reason,
+    };
+  };
   return [
-    of('pp16 dualpipe', 1, { isBest: true, reason: 'The quickest that fits.' }),
-    of('pp16 zb1p', 1.06, { reason: 'Its all-to-all is not hidden.' }),
-    of('pp16 1f1b', 1.31, { reason: 'Bubble of 15 micro-batches, nothing hidden.' }),
-    of('pp8 dualpipe', 1.02, { reason: 'Fits only with full recompute, 18 % more FLOPs.' }),
-    of('pp32 dualpipe', 1.09, { reason: 'Uneven stages: 61 layers on 64 chunks.' }),
-    of('1,024 GPUs pp16', 1.94, { ...half, reason: 'Cheaper, but takes twice as long.' }),
-    of('1,024 GPUs pp8', 2.1, { ...half, dollars: report.dollars * 1.05, reason: 'Beaten twice.' }),
+    of('dualpipe', 1, { reason: 'The quickest that fits.' }),
+    of('zb1p', 1.06, { reason: 'Its all-to-all is not hidden.' }),
+    of('1f1b', 1.31, { reason: 'Bubble of 15 micro-batches, nothing hidden.' }),
+    of('dualpipe', 1.02, { pp: 8, reason: 'Fits only with full recompute, 18 % more FLOPs.' }),
+    of('dualpipe', 1.09, { pp: 32, reason: 'Uneven stages: 61 layers on 64 chunks.' }),
+    of('dualpipe', 1.94, { numGpus: 1024, reason: 'Cheaper, but takes twice as long.' }),
+    of('1f1b', 2.1, { numGpus: 1024, reason: 'Slower and dearer than with DualPipe.' }),
   ];
 }
 

@@ -4,8 +4,9 @@
  */
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
 import { formatLayout, numMicroBatches } from '../../config/parallelPlan.ts';
+import { phaseNames } from '../phaseNames.ts';
 import type { PlanExtras, PublishedRows } from '../planExtras.ts';
-import type { PlanReport, StepPhases } from '../planReport.ts';
+import type { PlanReport } from '../planReport.ts';
 import {
   formatDays,
   formatDifference,
@@ -38,7 +39,7 @@ export function headline(report: PlanReport, capacityBytes: number): Markup {
     ['Per GPU', formatRate(report.tflopsCausal * 1e12, 'FLOP/s'), 'causal'],
     ['Bubble', formatPercent(bubble), formatStep(report.bubbleSeconds)],
     ['Peak memory', formatBytes(report.peakMemoryBytes), `of ${formatBytes(capacityBytes)}`],
-    ['Duration', formatDays(report.days), tokens],
+    ...(report.days === null ? [] : [['Duration', formatDays(report.days), tokens] as const]),
     ['Cost', formatDollars(report.dollars), scope],
     ['GPU-hours', formatCount(Math.round(report.gpuHours)), scope],
     ['Energy', formatKilowattHours(report.kilowattHours), scope],
@@ -95,20 +96,6 @@ export function planSection(report: PlanReport, { command }: PlanExtras): Markup
     ),
   );
 }
-
-/** Phases as DeepSeek's table has them; each says what it counts. */
-export const phaseNames: readonly {
-  readonly key: keyof StepPhases;
-  readonly kind: string;
-  readonly what: string;
-}[] = [
-  { key: '1F', kind: 'forward', what: 'forward passes alone' },
-  { key: 'bubble', kind: 'bubble', what: 'waiting' },
-  { key: '1B', kind: 'backward', what: 'backward passes alone' },
-  { key: '1W', kind: 'weight', what: 'weight gradients alone' },
-  { key: '1F1B', kind: 'sky', what: 'forward over backward' },
-  { key: 'optimizer', kind: 'optimizer', what: 'optimizer step' },
-];
 
 export function phaseSection(report: PlanReport, published: PublishedRows | null): Markup {
   const most = Math.max(...phaseNames.map(({ key }) => report.phases[key]));

@@ -1,6 +1,7 @@
 /**
- * HTML and SVG as values. Text becomes markup only through `element`, which escapes it, so a model's
- * name with a tag in it stays a name: there is no other way in but `verbatim`, for our own words.
+ * HTML and SVG as values. Text becomes markup only through `element`, which escapes it, so a
+ * model's name with a tag in it stays a name: no other way leads in but `verbatim`, for our own
+ * words.
  */
 
 export interface Markup {

@@ -2,24 +2,11 @@
  * Memory of every pipeline rank at its fullest, stacked, against what a GPU has.
  */
 import { formatBytes, formatPercent } from '../../base/units.ts';
-import type { MemoryBreakdown, PlanReport, RankReport } from '../planReport.ts';
+import { memoryParts } from '../memoryParts.ts';
+import type { PlanReport, RankReport } from '../planReport.ts';
 import { legend, stackedBar } from './chart.ts';
 import { element, fragment, type Markup } from './markup.ts';
 import { table } from './tables.ts';
-
-export const memoryParts: readonly {
-  readonly key: keyof MemoryBreakdown;
-  readonly name: string;
-  readonly kind: string;
-}[] = [
-  { key: 'weights', name: 'weights', kind: 'weight' },
-  { key: 'masterWeights', name: 'master weights', kind: 'sky' },
-  { key: 'gradients', name: 'gradients', kind: 'backward' },
-  { key: 'moments', name: 'optimizer moments', kind: 'yellow' },
-  { key: 'activations', name: 'activations', kind: 'forward' },
-  { key: 'communicationBuffers', name: 'communication buffers', kind: 'communication' },
-  { key: 'reserve', name: 'workspace and reserve', kind: 'grey' },
-];
 
 export function memorySection({ ranks }: PlanReport, capacityBytes: number): Markup {
   const fullest = ranks.reduce((most, { memoryBytes }) => Math.max(most, memoryBytes), 0);

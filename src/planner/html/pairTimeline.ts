@@ -1,6 +1,6 @@
 /**
- * Inside one overlapped pair: what the computing SMs do, and beneath it what the network does, as in
- * the published diagram (DeepSeek-V3 report, figure 4).
+ * Inside one overlapped pair: what the computing SMs do, and beneath it what the network does, as
+ * in the published diagram (DeepSeek-V3 report, figure 4).
  */
 import { formatPercent, formatSeconds } from '../../base/units.ts';
 import type { PairSpan } from '../planExtras.ts';
@@ -18,7 +18,8 @@ export function pairSection(
   const { pairSeconds, computeSeconds, communicationSeconds, hiddenShare } = overlap;
   const saved = computeSeconds + communicationSeconds - pairSeconds;
   const words =
-    `A forward and a backward pass of two micro-batches take ${formatSeconds(pairSeconds)} together: ` +
+    `A forward and a backward pass of two micro-batches take ${formatSeconds(pairSeconds)} ` +
+    'together: ' +
     `${formatSeconds(computeSeconds)} of computing and ${formatSeconds(communicationSeconds)} of ` +
     `communication, of which ${formatPercent(hiddenShare)} is hidden. One after the other they ` +
     `would take ${formatSeconds(saved)} more.`;

@@ -21,7 +21,7 @@ interface Section {
   readonly body: Markup;
 }
 
-/** Only the two blocks marked with this word run; an inline handler, should one slip in, does not. */
+/** Only the block marked with this word runs; an inline handler, should one slip in, does not. */
 const NONCE = 'moebius';
 
 const POLICY = [

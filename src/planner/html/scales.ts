@@ -46,7 +46,8 @@ function niceTicks({ from, to }: Range, numTicks: number): number[] {
   const step = power * ([1, 2, 5, 10].find((each) => each * power >= rough) ?? 10);
   const ticks: number[] = [];
   for (let index = Math.ceil(from / step - 1e-9); index * step <= to + step * 1e-9; index++) {
-    ticks.push(index * step);
+    // Adding nothing makes a −0 a 0.
+    ticks.push(index * step + 0);
   }
   return ticks;
 }
@@ -79,8 +80,8 @@ export interface Box {
 const LINE = 14;
 
 /**
- * Places labels beside their markers, first come first served: right of it, left of it, then line by
- * line below and above until nothing is covered. A label without a free place gets null.
+ * Places labels beside their markers, first come first served: right of it, left of it, then line
+ * by line below and above until nothing is covered. A label without a free place gets null.
  */
 export function placeLabels(
   wishes: readonly LabelWish[],

@@ -12,7 +12,7 @@ const COLOURS = {
     --grid: #e7eaf0; --link: #005a9c; --bubble: #eef0f4; --hatch: #d5dae3; --good: #00664a;
     --bad: #a83c00; --forward: #e69f00; --backward: #009e73; --weight: #0072b2;
     --communication: #cc79a7; --optimizer: #4c5566; --other: #8a94a6; --on-forward: #201600;
-    --on-backward: #ffffff; --on-weight: #ffffff; --on-optimizer: #ffffff; --on-other: #ffffff;
+    --on-backward: #00130d; --on-weight: #ffffff; --on-optimizer: #ffffff; --on-other: #10141b;
     --sky: #56b4e9; --yellow: #e8d92c; --grey: #a3abb8;`,
   dark: `
     --page: #10141b; --card: #181e28; --text: #e8ecf3; --muted: #9fabbd; --line: #2b3442;
@@ -57,7 +57,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
   border-bottom: 1px solid var(--grid); }
 .facts dt { color: var(--muted); }
 .facts dd { margin: 0; text-align: right; overflow-wrap: anywhere; }
-pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px; padding: 10px 12px;
+pre { background: var(--page); border: 1px solid var(--line); border-radius: 8px;
+  padding: 10px 12px;
   white-space: pre-wrap; overflow-wrap: anywhere; font: 13px/1.5 ui-monospace, 'DejaVu Sans Mono',
   monospace; margin: 8px 0; }
 .scroll { overflow-x: auto; max-width: 100%; }
@@ -77,7 +78,8 @@ td.bar { vertical-align: middle; width: 60%; min-width: 110px; }
   font-size: 12px; white-space: nowrap; color: var(--muted); }
 .tag.measured { border-color: var(--backward); } .tag.fitted { border-color: var(--weight); }
 .tag.derived { border-color: var(--forward); } .tag.extrapolated { border-color: var(--bad); }
-.legend { display: flex; flex-wrap: wrap; gap: 4px 16px; list-style: none; padding: 0; margin: 8px 0;
+.legend { display: flex; flex-wrap: wrap; gap: 4px 16px; list-style: none;
+  padding: 0; margin: 8px 0;
   font-size: 13px; }
 .legend svg { width: 16px; height: 12px; vertical-align: -1px; margin-right: 6px; }
 figure { margin: 0; }
@@ -112,7 +114,8 @@ button:hover { border-color: var(--muted); }
 :focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 .stage { position: relative; }
 canvas { display: block; width: 100%; touch-action: pan-y; cursor: grab; }
-#timeline-tip { position: absolute; pointer-events: none; background: var(--text); color: var(--page);
+#timeline-tip { position: absolute; pointer-events: none;
+  background: var(--text); color: var(--page);
   border-radius: 6px; padding: 4px 8px; font-size: 12px; max-width: 320px; z-index: 3; }
 #timeline-said { min-height: 1.5em; font-size: 13px; color: var(--muted); margin: 6px 0 0; }
 details { margin: 10px 0 0; } summary { cursor: pointer; color: var(--link); }

@@ -165,12 +165,14 @@ function drawBubble(
     Math.max(left, xOf(timeline, 0)),
     Math.min(right, xOf(timeline, timeline.length)),
   ];
+  // Beneath the passes only: a quiet network is no bubble.
+  const height = rowHeight - 2 - stripHeight(timeline);
   surface.save();
   surface.beginPath();
-  surface.rect(x0, y + 1, x1 - x0, rowHeight - 2);
+  surface.rect(x0, y + 1, x1 - x0, height);
   surface.clip();
   surface.fillStyle = colour('bubble');
-  surface.fillRect(x0, y + 1, x1 - x0, rowHeight - 2);
+  surface.fillRect(x0, y + 1, x1 - x0, height);
   surface.strokeStyle = colour('hatch');
   surface.lineWidth = 1;
   surface.beginPath();
@@ -182,12 +184,17 @@ function drawBubble(
   surface.restore();
 }
 
+/** What transfers get of a row's height, where there are any. */
+function stripHeight(timeline: Timeline): number {
+  return timeline.hasTransfers ? Math.round((layoutOf(timeline).rowHeight - 2) * 0.24) : 0;
+}
+
 function boxOf(timeline: Timeline, row: number, span: DrawnSpan) {
   const { top, rowHeight } = layoutOf(timeline);
   const x = xOf(timeline, span.start);
   const width = Math.max(xOf(timeline, span.end) - x, 0.4);
   const inner = rowHeight - 2;
-  const strip = timeline.hasTransfers ? Math.round(inner * 0.24) : 0;
+  const strip = stripHeight(timeline);
   const isTransfer = span.kind === 'communication';
   const y = top + row * rowHeight + 1 + (isTransfer ? inner - strip : 0);
   return { x, y, width, height: isTransfer ? strip : inner - strip };
@@ -416,6 +423,7 @@ const FUNCTIONS = [
   drawTimeline,
   drawAxis,
   drawBubble,
+  stripHeight,
   boxOf,
   drawSpan,
   drawChosen,

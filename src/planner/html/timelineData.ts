@@ -1,6 +1,6 @@
 /**
  * Spans packed for the page: whole microseconds, starts as differences, one flat list of numbers a
- * rank. A step of 16 ranks and 120 micro-batches is some 8,000 spans and 200 kB.
+ * rank. A step of 16 ranks and 120 micro-batches is some 8,000 passes and 200 kB.
  */
 import type { TimelineSpan } from '../planExtras.ts';
 
@@ -30,6 +30,7 @@ export interface TimelineData {
 
 export interface PackedTimeline {
   readonly data: TimelineData;
+  readonly kinds: ReadonlySet<TimelineKind>;
   /** What was left out, and why. */
   readonly notes: readonly string[];
 }
@@ -40,15 +41,17 @@ const MOST_SPANS = 45_000;
 export function packTimeline(spans: readonly TimelineSpan[]): PackedTimeline {
   const notes: string[] = [];
   // A part ("forward/attention") lies inside its whole, which is drawn already.
-  let drawn = spans.filter((span) => !span.name.includes('/'));
-  if (drawn.length < spans.length) {
-    const numParts = (spans.length - drawn.length).toLocaleString('en');
+  // A receive lasts while its rank waits: that is the bubble, which the ground shows.
+  const whole = spans.filter(({ name, start, end }) => name !== 'recv' && end > start);
+  let drawn = whole.filter((span) => !span.name.includes('/'));
+  if (drawn.length < whole.length) {
+    const numParts = (whole.length - drawn.length).toLocaleString('en');
     notes.push(`${numParts} parts of passes lie inside the passes and are not drawn.`);
   }
   if (drawn.length > MOST_SPANS) {
-    const whole = drawn.length;
+    const numAll = drawn.length;
     drawn = drawn.filter((span) => kindOf(span) !== 'communication');
-    const numLeftOut = (whole - drawn.length).toLocaleString('en');
+    const numLeftOut = (numAll - drawn.length).toLocaleString('en');
     notes.push(`${numLeftOut} transfers are left out: use --trace for all of them.`);
   }
   const origin = drawn.reduce((first, { start }) => Math.min(first, start), Number.MAX_VALUE);
@@ -62,6 +65,7 @@ export function packTimeline(spans: readonly TimelineSpan[]): PackedTimeline {
       kinds: timelineKinds,
       ranks: ranks.map((rank) => ({ rank, spans: packRow(rows.get(rank) ?? [], origin) })),
     },
+    kinds: new Set(drawn.map(kindOf)),
     notes,
   };
 }
@@ -85,7 +89,7 @@ function packRow(spans: readonly TimelineSpan[], origin: number): number[] {
   });
 }
 
-export function kindOf({ name }: TimelineSpan): TimelineKind {
+function kindOf({ name }: TimelineSpan): TimelineKind {
   switch (name) {
     case 'forward':
       return 'forward';
@@ -97,7 +101,6 @@ export function kindOf({ name }: TimelineSpan): TimelineKind {
     case 'forwardBackward':
       return 'pair';
     case 'send':
-    case 'recv':
     case 'dispatch':
     case 'combine':
     case 'reduceGradients':

@@ -10,7 +10,7 @@ import { legend } from './chart.ts';
 import { dataScript, element, fragment, type Markup } from './markup.ts';
 import { rankName } from './memoryChart.ts';
 import { table } from './tables.ts';
-import { kindOf, packTimeline, type TimelineKind } from './timelineData.ts';
+import { packTimeline, type TimelineKind } from './timelineData.ts';
 
 const NAMES: Readonly<Record<TimelineKind, string>> = {
   forward: 'forward',
@@ -31,17 +31,18 @@ const BUTTONS: readonly { readonly action: string; readonly name: string }[] = [
 ];
 
 export function timelineSection(report: PlanReport, spans: readonly TimelineSpan[]): Markup {
-  const { data, notes } = packTimeline(spans);
-  const kinds = new Set(spans.filter(({ name }) => !name.includes('/')).map(kindOf));
+  const { data, kinds, notes } = packTimeline(spans);
+  const numRanks = data.ranks.length;
+  const place = numRanks === 1 ? 'one rank' : `the ${numRanks} ranks of one pipeline`;
   const label =
-    `Timeline of ${data.ranks.length} pipeline ranks over ${formatStep(report.stepSeconds)}. ` +
+    `Timeline of ${place} over ${formatStep(report.stepSeconds)}. ` +
     'Arrow keys go from span to span, plus and minus zoom, shift and arrows move.';
   return fragment(
     element(
       'p',
       {},
-      `One step on the ${data.ranks.length} ranks of one pipeline; all pipelines are alike. Drag to ` +
-        'move, hold Ctrl (or ⌘) and turn the wheel to zoom, point at a span to read it.',
+      `One step on ${place}; all others are alike. Drag to move, hold Ctrl (or ⌘) and turn the ` +
+        'wheel to zoom, point at a span to read it.',
     ),
     legend([
       ...Object.entries(NAMES)
