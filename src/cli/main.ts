@@ -215,6 +215,25 @@ export function createProgram(): Command {
     .action(async (file, options) => (await import('./commands/trace.ts')).trace(file, options));
 
   program
+    .command('calibrate')
+    .description('measure a machine by a trace of its own: rates and factors by class')
+    .requiredOption('--trace <file>', 'a trace of training, plain or gzip')
+    .requiredOption('--model <name|file>', 'a preset’s name or a config.json')
+    .requiredOption('--cluster <name|file>', 'a cluster’s name or a YAML file')
+    .requiredOption('--layout <words>', 'as in pp16,ep64,zero1')
+    .requiredOption('--layers <n>', 'layers that the trace covers', integerOption(1))
+    .option('--micro-batches <n>', 'passes forward and backward in it', integerOption(1), 1)
+    .option('--sequence-length <n>', 'tokens of a micro-batch', integerOption(1), 4096)
+    .option('--precision <name>', 'fp8 or bf16', 'fp8')
+    .option('--recompute <name>', 'none, norm, swiglu, v3 or full', 'v3')
+    .option('--rules <file>', 'JSON: [{ "class", "pattern" }] for kernels of your own')
+    .option('--out <file>', 'write the calibration')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) =>
+      (await import('./commands/calibrate.ts')).calibrateFromTrace(options),
+    );
+
+  program
     .command('doctor')
     .description('what this machine and this installation can do')
     .option('--json', 'end with one line of JSON')
