@@ -224,6 +224,7 @@ export function createProgram(): Command {
     .requiredOption('--layers <n>', 'layers that the trace covers', integerOption(1))
     .option('--micro-batches <n>', 'passes forward and backward in it', integerOption(1), 1)
     .option('--sequence-length <n>', 'tokens of a micro-batch', integerOption(1), 4096)
+    .option('--schedule <name>', 'of the pipeline: which passes overlap', 'dualpipe')
     .option('--precision <name>', 'fp8 or bf16', 'fp8')
     .option('--recompute <name>', 'none, norm, swiglu, v3 or full', 'v3')
     .option('--rules <file>', 'JSON: [{ "class", "pattern" }] for kernels of your own')

@@ -16,13 +16,12 @@ import { parseCalibration, serializeCalibration } from './calibrationFile.ts';
 import { type MeasuredClasses, measureClasses } from './trace/measureClasses.ts';
 
 const about = {
-  basis: 'prices',
   madeOn: '2026-11-22',
   source: { trace: 't', gpu: null, model: 'm', cluster: 'c', layout: 'pp1', layers: 1 },
 } as const;
 
 function price(name: string, pass: PredictedWork['pass'], seconds: number): PredictedWork {
-  return { class: name, pass, seconds, flops: seconds * 1e12, bytes: 0 };
+  return { class: name, pass, seconds, flops: seconds * 1e12, bytes: 0, limitSeconds: seconds / 2 };
 }
 
 function measuredOf(
@@ -103,6 +102,25 @@ test('calibrate: without a phase for weight gradients they are part of backward'
   );
 });
 
+test('calibrate: BF16 products of all kinds are one class in a trace, and one factor', () => {
+  const work = [
+    { class: 'bf16Gemm', pass: 'forward', count: 3, seconds: 6 },
+    { class: 'bf16Gemm', pass: 'backwardWeight', count: 1, seconds: 6 },
+  ] as const;
+  const predicted = [
+    price('bf16Gemm', 'forward', 1),
+    price('bf16GroupedGemm', 'forward', 3),
+    price('bf16WeightGradient', 'backwardWeight', 4),
+  ];
+  const { calibration } = fit(measuredOf(work), predicted);
+  assert.deepEqual(
+    calibration.classes.map(({ name, factor, shareOfLimit }) => [name, factor, shareOfLimit]),
+    [['bf16Gemm', 1.5, 1 / 3]],
+  );
+  const one = { name: 'bf16GroupedGemm', seconds: 2, source: 'fitted', relativeError: 0 } as const;
+  assert.equal(applyCalibration([one], calibration)[0]?.seconds, 3);
+});
+
 test('calibrate: one number alone has no error to tell', () => {
   const work = [{ class: 'norm', pass: null, count: 1, seconds: 3 }] as const;
   const found = only(fit(measuredOf(work), [price('norm', 'forward', 2)]));
@@ -177,6 +195,7 @@ test('applyCalibration: known classes are scaled and fitted, others stay as they
     predictedSeconds: 2,
     flopsPerSecond: 0,
     bytesPerSecond: 0,
+    shareOfLimit: 0,
   });
   const classes = ['norm', 'rope', 'cast'].map((name) => ({
     name,
@@ -186,7 +205,6 @@ test('applyCalibration: known classes are scaled and fitted, others stay as they
     kept: name.length,
   }));
   const calibration = {
-    basis: 'prices',
     classes: [known('norm', 0.04), known('cast', null)],
   } as const;
   assert.deepEqual(applyCalibration(classes, calibration), [
@@ -194,10 +212,6 @@ test('applyCalibration: known classes are scaled and fitted, others stay as they
     classes[1],
     { name: 'cast', seconds: 3, source: 'fitted', relativeError: 0.3, kept: 4 },
   ]);
-  assert.throws(
-    () => applyCalibration(classes, { ...calibration, basis: 'limits' }),
-    (error) => error instanceof MoebiusError && error.code === 'calibration.basis',
-  );
 });
 
 function example(): Calibration {
@@ -223,7 +237,6 @@ test('calibration file: damage is refused by its place', () => {
     [[], 'calibration.invalid', /no object/],
     [{ ...good, format: 'x' }, 'calibration.invalid', /"format"/],
     [{ ...good, version: 2 }, 'calibration.version', /version 2/],
-    [{ ...good, basis: 'hope' }, 'calibration.invalid', /"basis"/],
     [{ ...good, madeOn: 3 }, 'calibration.invalid', /"madeOn"/],
     [{ ...good, source: null }, 'calibration.invalid', /"source"/],
     [{ ...good, classes: {} }, 'calibration.invalid', /"classes" is no array/],

@@ -15,8 +15,9 @@
  * ships with come from published kernel tables and never from a trace.
  */
 import { MoebiusError } from '../base/errors.ts';
+import type { PassName } from './cost/stageWork.ts';
 import type { Estimate } from './estimate.ts';
-import type { PassName } from './trace/costClasses.ts';
+import { tracedClass } from './trace/costClasses.ts';
 import type { MeasuredClasses } from './trace/measureClasses.ts';
 
 /** Prices of all that the trace covers, summed over its layers and micro-batches. */
@@ -26,6 +27,8 @@ export interface PredictedWork {
   readonly seconds: number;
   readonly flops: number;
   readonly bytes: number;
+  /** What peak or bandwidth alone would take. */
+  readonly limitSeconds: number;
 }
 
 export interface CalibratedClass {
@@ -40,7 +43,10 @@ export interface CalibratedClass {
   readonly measuredSeconds: number;
   readonly predictedSeconds: number;
   readonly flopsPerSecond: number;
+  /** Of transfers to experts: one row for each token and expert. */
   readonly bytesPerSecond: number;
+  /** Of peak or bandwidth, whichever bounds it. */
+  readonly shareOfLimit: number;
 }
 
 export interface CalibrationSource {
@@ -52,17 +58,10 @@ export interface CalibrationSource {
   readonly layers: number;
 }
 
-/**
- * What measured seconds were divided by: data-sheet limits (`layerWork.ts`), or the cost model's
- * prices. Only the latter's factors may be put on prices.
- */
-export type CalibrationBasis = 'limits' | 'prices';
-
 /** What `moebius calibrate --out` writes and `plan train --calibration` reads. */
 export interface Calibration {
   readonly format: 'moebius-calibration';
   readonly version: 1;
-  readonly basis: CalibrationBasis;
   /** ISO date, passed in. */
   readonly madeOn: string;
   readonly source: CalibrationSource;
@@ -77,17 +76,20 @@ export interface CalibrationResult {
   readonly notices: readonly string[];
 }
 
-/** A factor beyond this more likely means another model, layout or number of layers. */
+/**
+ * A factor beyond this, of a class that counts, more likely means another model, layout or number
+ * of layers.
+ */
 const SUSPICIOUS = 3;
 
 /** @throws calibrate.noMatch when no class is both measured and predicted */
 export function calibrate(
   measured: MeasuredClasses,
   predicted: readonly PredictedWork[],
-  about: Pick<Calibration, 'basis' | 'madeOn' | 'source'>,
+  about: Pick<Calibration, 'madeOn' | 'source'>,
 ): CalibrationResult {
   const { work, byLayer, numDevices } = measured;
-  const prices = Map.groupBy(asRecorded(predicted, work), (each) => each.class);
+  const prices = Map.groupBy(asRecorded(predicted, work), (each) => tracedClass(each.class));
   const times = Map.groupBy(work, (each) => each.class);
   const classes: CalibratedClass[] = [];
   for (const [name, ofClass] of times) {
@@ -116,6 +118,7 @@ export function calibrate(
       .filter(([name]) => !times.has(name as (typeof work)[number]['class']))
       .map(([name, each]) => ({ name, seconds: sum(each, 'seconds') })),
     notices: classes
+      .filter(({ measuredSeconds }) => measuredSeconds > 0.01 * sum(classes, 'measuredSeconds'))
       .filter(({ factor }) => factor > SUSPICIOUS || factor < 1 / SUSPICIOUS)
       .map(
         ({ name, factor }) =>
@@ -155,6 +158,7 @@ function calibrateClass(
     predictedSeconds,
     flopsPerSecond: measuredSeconds === 0 ? 0 : sum(predicted, 'flops') / measuredSeconds,
     bytesPerSecond: measuredSeconds === 0 ? 0 : sum(predicted, 'bytes') / measuredSeconds,
+    shareOfLimit: measuredSeconds === 0 ? 0 : sum(predicted, 'limitSeconds') / measuredSeconds,
   };
 }
 
@@ -201,22 +205,14 @@ export interface PricedClass extends Estimate {
 /**
  * The same prices on the calibrated machine: classes that the calibration knows are scaled, and
  * from then on are fitted, with the calibration's error where it has one.
- *
- * @throws calibration.basis when its factors are not over prices
  */
 export function applyCalibration<Priced extends PricedClass>(
   classes: readonly Priced[],
-  calibration: Pick<Calibration, 'classes' | 'basis'>,
+  calibration: Pick<Calibration, 'classes'>,
 ): readonly Priced[] {
-  if (calibration.basis !== 'prices') {
-    throw new MoebiusError('calibration.basis', 'the calibration compares with data-sheet limits', {
-      values: { basis: calibration.basis },
-      hint: 'Run moebius calibrate again, so that its factors are over the cost model’s prices.',
-    });
-  }
   const known = new Map(calibration.classes.map((each) => [each.name, each]));
   return classes.map((priced) => {
-    const found = known.get(priced.name);
+    const found = known.get(tracedClass(priced.name));
     if (found === undefined) return priced;
     return {
       ...priced,

@@ -37,8 +37,7 @@ export function parseCalibration(text: string, source: string): Calibration {
       hint: 'Make the calibration again with this version of moebius.',
     });
   }
-  const { basis, classes } = file;
-  if (basis !== 'limits' && basis !== 'prices') return refuse('"basis" is not known', { basis });
+  const { classes } = file;
   if (!Array.isArray(classes)) return refuse('"classes" is no array');
   const read = classes.map((each: unknown, i) => readClass(each, `classes[${i}]`, refuse));
   const twice = read.find(({ name }, i) => read.findIndex((each) => each.name === name) !== i);
@@ -46,7 +45,6 @@ export function parseCalibration(text: string, source: string): Calibration {
   return {
     format: 'moebius-calibration',
     version: 1,
-    basis,
     madeOn: textOf(file, 'madeOn', refuse),
     source: readSource(objectOf(file.source, '"source"', refuse), refuse),
     classes: read,
@@ -76,6 +74,7 @@ function readClass(value: unknown, place: string, refuse: Refuse): CalibratedCla
     predictedSeconds: number('predictedSeconds', 0),
     flopsPerSecond: number('flopsPerSecond', 0),
     bytesPerSecond: number('bytesPerSecond', 0),
+    shareOfLimit: number('shareOfLimit', 0),
   };
 }
 

@@ -26,6 +26,8 @@ Options:
   --layers <n>           layers that the trace covers
   --micro-batches <n>    passes forward and backward in it (default: 1)
   --sequence-length <n>  tokens of a micro-batch (default: 4096)
+  --schedule <name>      of the pipeline: which passes overlap (default:
+                         "dualpipe")
   --precision <name>     fp8 or bf16 (default: "fp8")
   --recompute <name>     none, norm, swiglu, v3 or full (default: "v3")
   --rules <file>         JSON: [{ "class", "pattern" }] for kernels of your own
@@ -71,18 +73,14 @@ function args(trace: string, ...more: readonly string[]): readonly string[] {
 test('calibrate: rates are work over time, and the file says where it is from', async (context) => {
   const out = join(temporaryFolder(context), 'calibration.json');
   const json = await moebiusJson(...args(traceFile(context), '--out', out));
-  const { classes, source, basis, madeOn } = json as unknown as ReturnType<typeof parseCalibration>;
+  const { classes, source, madeOn } = json as unknown as ReturnType<typeof parseCalibration>;
   const of = (name: string): CalibratedClass | undefined =>
     classes.find((each) => each.name === name);
+  // Of 256 experts spread evenly over 64 ranks, each has as many rows as its own tokens send.
   const flops = 2 * 4096 * 8 * 3 * 7168 * 2048;
   assert.ok(Math.abs((of('fp8GroupedGemm')?.flopsPerSecond ?? 0) / (flops / 3e-3) - 1) < 1e-9);
-  const bytes = 4096 * 4 * 7168 * 2;
-  assert.ok(Math.abs((of('combine')?.bytesPerSecond ?? 0) / (bytes / 6e-3) - 1) < 1e-9);
   assert.equal(of('combine')?.spread, 0);
-  assert.deepEqual(
-    [source.trace, source.model, source.layers, basis],
-    ['run.json', 'deepseek-v3', 2, 'limits'],
-  );
+  assert.deepEqual([source.trace, source.model, source.layers], ['run.json', 'deepseek-v3', 2]);
   assert.match(madeOn, /^\d{4}-\d{2}-\d{2}$/);
   assert.deepEqual(parseCalibration(readFileSync(out, 'utf8'), out).classes, classes);
 });

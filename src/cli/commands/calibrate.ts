@@ -10,7 +10,10 @@ import {
   type Precision,
   parseLayout,
   recomputePolicies,
+  scheduleNames,
+  type TrainingPlan,
 } from '../../config/parallelPlan.ts';
+import { predictLayers } from '../../planner/predictLayers.ts';
 import {
   type CalibratedClass,
   type CalibrationResult,
@@ -18,7 +21,6 @@ import {
 } from '../../simulator/calibrate.ts';
 import { serializeCalibration } from '../../simulator/calibrationFile.ts';
 import { parseKernelRules } from '../../simulator/trace/kernelClasses.ts';
-import { layerWork } from '../../simulator/trace/layerWork.ts';
 import { measureClasses } from '../../simulator/trace/measureClasses.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { readCluster, readPlannedModel } from '../planTargets.ts';
@@ -32,6 +34,7 @@ export interface CalibrateOptions {
   readonly layers: number;
   readonly microBatches: number;
   readonly sequenceLength: number;
+  readonly schedule: string;
   readonly precision: string;
   readonly recompute: string;
   readonly rules?: string;
@@ -48,20 +51,19 @@ export async function calibrateFromTrace(options: CalibrateOptions): Promise<voi
   const rules =
     options.rules === undefined ? [] : parseKernelRules(await readFile(options.rules, 'utf8'));
   const recompute = chosen('recompute', options.recompute, RECOMPUTE);
+  const schedule = chosen('schedule', options.schedule, scheduleNames);
   const precision = chosen<Precision>('precision', options.precision, ['fp8', 'bf16']);
   const trace = await readTrace(options.trace);
-  const predicted = layerWork({
-    model,
-    cluster,
-    layout,
-    layers: options.layers * options.microBatches,
-    sequenceLength: options.sequenceLength,
+  const { layers, microBatches, sequenceLength } = options;
+  const plan: TrainingPlan = {
+    ...{ layout, schedule, precision, recompute, sequenceLength },
+    chunksPerRank: schedule.startsWith('dualpipe') ? 2 : 1,
+    globalBatch: layout.dp * layout.pp * 2,
     microBatchSize: 1,
-    precision,
-    recompute: recomputePolicies[recompute],
-  });
+    mtp: false,
+  };
+  const predicted = predictLayers({ model, plan, cluster, layers, microBatches });
   const result = calibrate(measureClasses(trace, rules), predicted, {
-    basis: 'limits',
     madeOn: new Date().toISOString().slice(0, 10),
     source: {
       trace: basename(options.trace),
@@ -100,7 +102,6 @@ function tableOf(
   { name }: ClusterSpec,
 ): string {
   const { source, classes } = calibration;
-  const against = calibration.basis === 'limits' ? 'data-sheet limit' : 'price';
   const rows = classes.map((each): Cell[] => [
     each.name,
     each.count,
@@ -110,8 +111,19 @@ function tableOf(
     error(each.residual),
     error(each.spread),
     rateOf(each),
+    formatPercent(each.shareOfLimit),
   ]);
-  const header = ['class', 'kernels', 'measured', against, 'factor', 'passes', 'layers', 'rate'];
+  const header = [
+    'class',
+    'kernels',
+    'measured',
+    'price',
+    'factor',
+    'passes',
+    'layers',
+    'rate',
+    'of limit',
+  ];
   const lines = [
     `${source.trace} against ${source.model} on ${name}, ${source.layout}, ${source.layers} layers`,
     '',
@@ -122,7 +134,7 @@ function tableOf(
   ];
   const listed = (list: typeof unpredicted): string =>
     list.map((each) => `${each.name} ${ms(each.seconds)}`).join(', ');
-  if (unpredicted.length > 0) lines.push(`without a ${against}: ${listed(unpredicted)}`);
+  if (unpredicted.length > 0) lines.push(`without a price: ${listed(unpredicted)}`);
   if (unmeasured.length > 0) lines.push(`not in the trace: ${listed(unmeasured)}`);
   return [...lines, ...notices.map((each) => `note: ${each}`)].join('\n');
 }

@@ -4,6 +4,7 @@
  * The price list is by what bounds a kernel, so several kinds of kernels may be one class. Null:
  * no price is asked for it. Kernels that wait for other ranks measure their imbalance, not work.
  */
+import type { PassName } from '../cost/stageWork.ts';
 import type { KernelClass } from './kernelClasses.ts';
 
 export type CostClass =
@@ -65,6 +66,7 @@ export const costClassOf: Readonly<Record<KernelClass, CostClass | null>> = {
   'all-to-all': 'allToAll',
   'send-receive': 'sendReceive',
   broadcast: null,
+  receive: null,
   memcpy: 'elementwise',
   memset: 'elementwise',
   // A whole pass is many classes at once.
@@ -78,10 +80,17 @@ export const costClassOf: Readonly<Record<KernelClass, CostClass | null>> = {
   other: 'elementwise',
 };
 
-/** Passes as the cost model has them; a phase that names none tells nothing. */
-export type PassName = 'forward' | 'backwardInput' | 'backwardWeight';
+/**
+ * The class under which a trace can tell a cost class: names of BF16 kernels do not say whether
+ * they are for experts or weight gradients.
+ */
+export function tracedClass(costClass: string): string {
+  return costClass === 'bf16GroupedGemm' || costClass === 'bf16WeightGradient'
+    ? 'bf16Gemm'
+    : costClass;
+}
 
-/** `attn(F)`, `mlp(W)`; a full backward counts as that of the input. */
+/** Of `attn(F)` or `mlp(W)`, null where a name tells none; a full backward counts as that of the input. */
 export function passOfPhase(name: string): PassName | null {
   if (/\(F\)|^forward\b/i.test(name)) return 'forward';
   if (/\(W\)|weight/i.test(name)) return 'backwardWeight';

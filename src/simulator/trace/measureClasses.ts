@@ -8,8 +8,9 @@
  * are divided between them beforehand.
  */
 import { at } from '../../base/assert.ts';
+import type { PassName } from '../cost/stageWork.ts';
 import { type ClassifiedDevice, type ClassifiedSpan, classifyDevices } from './classifySpans.ts';
-import { type CostClass, costClassOf, type PassName, passOfPhase } from './costClasses.ts';
+import { type CostClass, costClassOf, passOfPhase } from './costClasses.ts';
 import type { Trace } from './deviceTrace.ts';
 import { fairShares } from './intervals.ts';
 import type { KernelRule } from './kernelClasses.ts';
