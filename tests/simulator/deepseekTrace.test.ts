@@ -17,7 +17,9 @@ import {
 } from '../../src/simulator/trace/analyzeTrace.ts';
 import type { KernelClass } from '../../src/simulator/trace/kernelClasses.ts';
 import { measureClasses } from '../../src/simulator/trace/measureClasses.ts';
+import { moebius } from '../support/commandLine.ts';
 import { sharedFile, skipUnless } from '../support/neighbourFolder.ts';
+import { readProjectFile } from '../support/projectFiles.ts';
 
 const tracePath = sharedFile('data', 'deepseek-train-trace.json');
 const summaryPath = sharedFile('reference', 'profile-data-summary.json');

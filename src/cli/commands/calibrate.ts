@@ -1,4 +1,4 @@
-/** `moebius calibrate`: how fast a trace’s machine is, class by class, against what it should be. */
+/** `moebius calibrate`: how fast a trace’s machine is, class by class, against its prices. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
