@@ -263,3 +263,12 @@ test(
     near(core, 'attn_core_bwd_tflops', 0.002);
   },
 );
+
+test(
+  'docs/trace.md: shows what the command prints of DeepSeek’s training trace',
+  options,
+  async () => {
+    const { stdout } = await moebius('trace', tracePath ?? '');
+    assert.ok(readProjectFile('docs/trace.md').includes(`train-trace.json\n${stdout.trimEnd()}\n`));
+  },
+);
