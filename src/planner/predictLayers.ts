@@ -28,12 +28,12 @@ export interface LayersToPredict {
   /** The model's last ones: with experts, if it has any. */
   readonly layers: number;
   /** How often they run. */
-  readonly microBatches: number;
+  readonly repeats: number;
 }
 
 /** @throws calibrate.layers when the model has fewer */
 export function predictLayers(args: LayersToPredict): readonly PredictedWork[] {
-  const { model, plan, cluster, layers, microBatches } = args;
+  const { model, plan, cluster, layers, repeats } = args;
   const { numHiddenLayers } = model;
   if (layers > numHiddenLayers) {
     throw new MoebiusError('calibrate.layers', `the model has ${numHiddenLayers} layers`, {
@@ -66,10 +66,10 @@ export function predictLayers(args: LayersToPredict): readonly PredictedWork[] {
       return {
         class: name,
         pass,
-        seconds: seconds * together * microBatches,
-        flops: flops * microBatches,
-        bytes: bytes * microBatches,
-        limitSeconds: seconds * shareOfLimit * microBatches,
+        seconds: seconds * together * repeats,
+        flops: flops * repeats,
+        bytes: bytes * repeats,
+        limitSeconds: seconds * shareOfLimit * repeats,
       };
     }),
   );

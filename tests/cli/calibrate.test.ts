@@ -20,16 +20,18 @@ measure a machine by a trace of its own: rates and factors by class
 
 Options:
   --trace <file>         a trace of training, plain or gzip
-  --model <name|file>    a preset’s name or a config.json
-  --cluster <name|file>  a cluster’s name or a YAML file
-  --layout <words>       as in pp16,ep64,zero1
+  --model <name|file>    a preset, a config.json, or a checkpoint’s folder
+  --cluster <name|file>  a preset as h800x2048, or a YAML file
+  --layout <words>       as pp16,ep64,zero1: pp, ep, tp, dp and zero
   --layers <n>           layers that the trace covers
-  --micro-batches <n>    passes forward and backward in it (default: 1)
-  --sequence-length <n>  tokens of a micro-batch (default: 4096)
-  --schedule <name>      of the pipeline: which passes overlap (default:
-                         "dualpipe")
-  --precision <name>     fp8 or bf16 (default: "fp8")
-  --recompute <name>     none, norm, swiglu, v3 or full (default: "v3")
+  --repeats <n>          how often they run forward and backward (default: 1)
+  --gpus <n>             as many GPUs of that kind
+  --schedule <name>      gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or
+                         dualpipev
+  --micro-batch <n>      sequences of a micro-batch; 1
+  --sequence-length <n>  tokens of a sequence
+  --precision <name>     fp8 or bf16
+  --recompute <name>     none, norm, swiglu, v3, full or auto
   --rules <file>         JSON: [{ "class", "pattern" }] for kernels of your own
   --out <file>           write the calibration
   --json                 end with one line of JSON
@@ -96,8 +98,8 @@ test('calibrate: people get a table with what has no counterpart', async (contex
 test('calibrate: wrong choices are refused with the nearest right one', async (context) => {
   const trace = traceFile(context);
   const cases: readonly (readonly [readonly string[], string, RegExp])[] = [
-    [args(trace, '--recompute', 'v2'), 'calibrate.recompute', /Did you mean v3\?/],
-    [args(trace, '--precision', 'fp16'), 'calibrate.precision', /Use one of: fp8, bf16/],
+    [args(trace, '--recompute', 'v2'), 'plan.recompute', /Did you mean "v3"\?/],
+    [args(trace, '--precision', 'fp16'), 'plan.precision', /Use one of: fp8, bf16/],
     [args(trace, '--layout', 'pp17'), 'plan.layout', /divide/],
     [args(trace, '--cluster', 'h80x2048'), 'cluster.unknown', /h800/],
     [args(trace, '--cluster', './none.yaml'), 'file.missing', /none\.yaml/],

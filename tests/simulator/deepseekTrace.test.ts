@@ -230,7 +230,7 @@ test(
         mtp: false,
       },
       layers: 4,
-      microBatches: 1,
+      repeats: 1,
     });
     const { derived_rates: rates } = JSON.parse(readFileSync(summaryPath ?? '', 'utf8')) as {
       readonly derived_rates: Readonly<Record<string, number>>;

@@ -1,18 +1,8 @@
 /** `moebius calibrate`: how fast a trace’s machine is, class by class, against its prices. */
 import { readFile, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
-import type { ClusterSpec } from '../../config/clusterSpec.ts';
-import {
-  formatLayout,
-  type NamedRecompute,
-  type Precision,
-  parseLayout,
-  recomputePolicies,
-  scheduleNames,
-  type TrainingPlan,
-} from '../../config/parallelPlan.ts';
+import { formatLayout, parseLayout } from '../../config/parallelPlan.ts';
 import { predictLayers } from '../../planner/predictLayers.ts';
 import {
   type CalibratedClass,
@@ -23,84 +13,55 @@ import { serializeCalibration } from '../../simulator/calibrationFile.ts';
 import { parseKernelRules } from '../../simulator/trace/kernelClasses.ts';
 import { measureClasses } from '../../simulator/trace/measureClasses.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
-import { readCluster, readPlannedModel } from '../planTargets.ts';
+import { type PlanOptions, planOf, resolveSubject } from '../plan/resolvePlan.ts';
 import { readTrace } from '../readTrace.ts';
 
-export interface CalibrateOptions {
+export interface CalibrateOptions extends Omit<PlanOptions, 'mtp' | 'globalBatch'> {
   readonly trace: string;
-  readonly model: string;
-  readonly cluster: string;
   readonly layout: string;
   readonly layers: number;
-  readonly microBatches: number;
-  readonly sequenceLength: number;
-  readonly schedule: string;
-  readonly precision: string;
-  readonly recompute: string;
+  readonly repeats: number;
   readonly rules?: string;
   readonly out?: string;
   readonly json?: boolean;
 }
 
 export async function calibrateFromTrace(options: CalibrateOptions): Promise<void> {
-  const [model, cluster] = await Promise.all([
-    readPlannedModel(options.model),
-    readCluster(options.cluster),
-  ]);
+  const step = { ...options, mtp: false };
+  const subject = await resolveSubject(step);
+  const { model, cluster } = subject;
   const layout = parseLayout(options.layout, cluster.numGpus);
+  // Any batch will do: layers cost the same in each.
+  const globalBatch = layout.dp * (options.microBatch ?? 1);
+  const plan = planOf(subject, { ...step, globalBatch }, layout);
   const rules =
     options.rules === undefined ? [] : parseKernelRules(await readFile(options.rules, 'utf8'));
-  const recompute = chosen('recompute', options.recompute, RECOMPUTE);
-  const schedule = chosen('schedule', options.schedule, scheduleNames);
-  const precision = chosen<Precision>('precision', options.precision, ['fp8', 'bf16']);
   const trace = await readTrace(options.trace);
-  const { layers, microBatches, sequenceLength } = options;
-  const plan: TrainingPlan = {
-    ...{ layout, schedule, precision, recompute, sequenceLength },
-    chunksPerRank: schedule.startsWith('dualpipe') ? 2 : 1,
-    globalBatch: layout.dp * layout.pp * 2,
-    microBatchSize: 1,
-    mtp: false,
-  };
-  const predicted = predictLayers({ model, plan, cluster, layers, microBatches });
+  const { layers, repeats } = options;
+  const predicted = predictLayers({ model, plan, cluster, layers, repeats });
   const result = calibrate(measureClasses(trace, rules), predicted, {
     madeOn: new Date().toISOString().slice(0, 10),
     source: {
       trace: basename(options.trace),
       gpu: trace.gpu?.name ?? null,
-      model: options.model,
-      cluster: options.cluster,
+      model: subject.modelName,
+      cluster: cluster.name,
       layout: formatLayout(layout),
-      layers: options.layers,
+      layers,
     },
   });
-  const { calibration } = result;
+  const { calibration, unpredicted, unmeasured } = result;
   if (options.out !== undefined) {
     await writeFile(options.out, serializeCalibration(calibration));
     note(`wrote ${options.out}`);
   }
   printResult(options, {
-    table: tableOf(result, cluster),
-    json: { ...calibration, unpredicted: result.unpredicted, unmeasured: result.unmeasured },
+    table: tableOf(result),
+    json: { ...calibration, unpredicted, unmeasured },
   });
 }
 
-const RECOMPUTE = Object.keys(recomputePolicies) as NamedRecompute[];
-
-function chosen<T extends string>(option: string, given: string, known: readonly T[]): T {
-  const found = known.find((each) => each === given);
-  if (found !== undefined) return found;
-  const near = nearestName(given, known);
-  throw new MoebiusError(`calibrate.${option}`, `--${option} is "${given}"`, {
-    values: { known },
-    hint: near === undefined ? `Use one of: ${known.join(', ')}.` : `Did you mean ${near}?`,
-  });
-}
-
-function tableOf(
-  { calibration, unpredicted, unmeasured, notices }: CalibrationResult,
-  { name }: ClusterSpec,
-): string {
+function tableOf({ calibration, unpredicted, unmeasured, notices }: CalibrationResult): string {
   const { source, classes } = calibration;
   const rows = classes.map((each): Cell[] => [
     each.name,
@@ -125,7 +86,7 @@ function tableOf(
     'of limit',
   ];
   const lines = [
-    `${source.trace} against ${source.model} on ${name}, ${source.layout}, ${source.layers} layers`,
+    `${source.trace} against ${source.model} on ${source.cluster}, ${source.layout}, ${source.layers} layers`,
     '',
     formatTable(rows, header),
     '',
