@@ -215,6 +215,28 @@ export function createProgram(): Command {
     .action(async (file, options) => (await import('./commands/trace.ts')).trace(file, options));
 
   program
+    .command('calibrate')
+    .description('measure a machine by a trace of its own: rates and factors by class')
+    .requiredOption('--trace <file>', 'a trace of training, plain or gzip')
+    .requiredOption('--model <name|file>', 'a preset, a config.json, or a checkpoint’s folder')
+    .requiredOption('--cluster <name|file>', 'a preset as h800x2048, or a YAML file')
+    .requiredOption('--layout <words>', 'as pp16,ep64,zero1: pp, ep, tp, dp and zero')
+    .requiredOption('--layers <n>', 'layers that the trace covers', integerOption(1))
+    .option('--repeats <n>', 'how often they run forward and backward', integerOption(1), 1)
+    .option('--gpus <n>', 'as many GPUs of that kind', integerOption(1))
+    .option('--schedule <name>', 'gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or dualpipev')
+    .option('--micro-batch <n>', 'sequences of a micro-batch; 1', integerOption(1))
+    .option('--sequence-length <n>', 'tokens of a sequence', integerOption(2))
+    .option('--precision <name>', 'fp8 or bf16')
+    .option('--recompute <name>', 'none, norm, swiglu, v3, full or auto')
+    .option('--rules <file>', 'JSON: [{ "class", "pattern" }] for kernels of your own')
+    .option('--out <file>', 'write the calibration')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) =>
+      (await import('./commands/calibrate.ts')).calibrateFromTrace(options),
+    );
+
+  program
     .command('doctor')
     .description('what this machine and this installation can do')
     .option('--json', 'end with one line of JSON')

@@ -6,13 +6,20 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readTrace } from '../../src/cli/readTrace.ts';
+import { findCluster } from '../../src/config/clusters/clusters.ts';
+import { parseLayout } from '../../src/config/parallelPlan.ts';
+import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
+import { predictLayers } from '../../src/planner/predictLayers.ts';
 import {
   analyzeTrace,
   type DeviceReport,
   type TraceReport,
 } from '../../src/simulator/trace/analyzeTrace.ts';
 import type { KernelClass } from '../../src/simulator/trace/kernelClasses.ts';
+import { measureClasses } from '../../src/simulator/trace/measureClasses.ts';
+import { moebius } from '../support/commandLine.ts';
 import { sharedFile, skipUnless } from '../support/neighbourFolder.ts';
+import { readProjectFile } from '../support/projectFiles.ts';
 
 const tracePath = sharedFile('data', 'deepseek-train-trace.json');
 const summaryPath = sharedFile('reference', 'profile-data-summary.json');
@@ -200,5 +207,68 @@ test(
     assert.equal(micro(secondsByClass['attention-backward'] ?? 0), 15_115);
     const exposed = report.devices[0]?.overlap.exposedSeconds ?? 0;
     assert.ok(dispatch + combine + wait > exposed);
+  },
+);
+
+test(
+  'DeepSeek’s training trace: rates by class and pass are those of the independent analysis',
+  options,
+  async () => {
+    const { work } = measureClasses(await readTrace(tracePath ?? ''));
+    const prices = predictLayers({
+      model: deepseekV3,
+      cluster: findCluster('h800x2048'),
+      plan: {
+        layout: parseLayout('pp16,ep64,zero1', 2048),
+        schedule: 'dualpipe',
+        chunksPerRank: 2,
+        globalBatch: 15360,
+        microBatchSize: 1,
+        sequenceLength: 4096,
+        precision: 'fp8',
+        recompute: 'v3',
+        mtp: false,
+      },
+      layers: 4,
+      repeats: 1,
+    });
+    const { derived_rates: rates } = JSON.parse(readFileSync(summaryPath ?? '', 'utf8')) as {
+      readonly derived_rates: Readonly<Record<string, number>>;
+    };
+    const time = (name: string, pass: string): number =>
+      work.find((each) => each.class === name && each.pass === pass)?.seconds ?? 0;
+    const rate = (name: string, pass: string): number => {
+      const price = prices.find((each) => each.class === name && each.pass === pass);
+      return (price?.flops ?? 0) / time(name, pass) / 1e12;
+    };
+    // Four layers of 4,096 tokens, each to four nodes; FP8 rows have a scale for every 128 values.
+    const rows = 4 * 4096 * 4 * 7168;
+    const dispatched = (pass: string): number =>
+      (rows * (1 + 4 / 128)) / time('dispatch', pass) / 1e9;
+    const combined = (pass: string): number => (rows * 2) / time('combine', pass) / 1e9;
+    const near = (value: number, key: string, tolerance: number): void => {
+      const expected = rates[key] ?? Number.NaN;
+      assert.ok(Math.abs(value / expected - 1) < tolerance, `${key}: ${value}, not ${expected}`);
+    };
+    // Rounded to whole TFLOP/s and tenths of GB/s there.
+    near(rate('fp8GroupedGemm', 'forward'), 'routed_fwd_fp8_tflops', 0.001);
+    near(rate('fp8GroupedGemm', 'backwardInput'), 'routed_dgrad_fp8_tflops', 0.001);
+    near(rate('attentionForward', 'forward'), 'attn_core_fwd_tflops', 0.002);
+    near(dispatched('forward'), 'dispatch_fwd_GBps_per_gpu_logical', 0.003);
+    near(dispatched('backwardInput'), 'dispatch_in_combine_bwd_GBps', 0.003);
+    near(combined('forward'), 'combine_fwd_GBps', 0.003);
+    near(combined('backwardInput'), 'combine_in_dispatch_bwd_GBps', 0.003);
+    // There without the kernels around the core, which belong to its price here.
+    const core = rate('attentionBackward', 'backwardInput') * (17_017 / 15_115);
+    near(core, 'attn_core_bwd_tflops', 0.002);
+  },
+);
+
+test(
+  'docs/trace.md: shows what the command prints of DeepSeek’s training trace',
+  options,
+  async () => {
+    const { stdout } = await moebius('trace', tracePath ?? '');
+    assert.ok(readProjectFile('docs/trace.md').includes(`train-trace.json\n${stdout.trimEnd()}\n`));
   },
 );

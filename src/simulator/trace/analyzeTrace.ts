@@ -94,7 +94,7 @@ export interface DeviceReport {
   readonly name: string;
   readonly count: number;
   readonly wallSeconds: number;
-  /** Of the whole trace's window, when none of this device's streams had work. */
+  /** Of the whole trace's window, when this device neither computed nor moved data. */
   readonly bubbleSeconds: number;
   readonly streams: readonly StreamReport[];
   readonly classes: readonly ClassTime[];
@@ -141,7 +141,7 @@ export function analyzeTrace(trace: Trace, rules: readonly KernelRule[] = []): T
 function reportDevice(trace: Trace, device: ClassifiedDevice, window: Interval): DeviceReport {
   const spans = spansOf(device);
   const overlap = measureOverlap(device);
-  const busy = union(device.streams.flatMap((stream) => stream.busy));
+  const busy = union(spans.filter(({ role }) => role !== 'wait'));
   const own = windowOf(spans) ?? window;
   const numSms = trace.gpu?.numSms ?? LIKELY_SMS;
   return {

@@ -208,8 +208,8 @@ export function createTraceBuilder(): TraceBuilder {
       const origin = windowOf(kept)?.start ?? 0;
       const shift = <T extends { start: number; end: number }>(span: T): T => ({
         ...span,
-        start: span.start - origin,
-        end: span.end - origin,
+        start: nanoseconds(span.start - origin),
+        end: nanoseconds(span.end - origin),
       });
       const devices = devicesOf(kept.map(shift), names);
       const unfinished = [...open.values()].reduce((sum, stack) => sum + stack.length, 0);
@@ -224,7 +224,7 @@ export function createTraceBuilder(): TraceBuilder {
         operations: known(operations, shift),
         annotations: annotations.map(shift).sort((a, b) => a.start - b.start || b.end - a.end),
         waitCalls: waitCalls
-          .map((call) => ({ ...call, time: call.time - origin }))
+          .map((call) => ({ ...call, time: nanoseconds(call.time - origin) }))
           .sort((a, b) => a.time - b.time),
         streamWaits,
         flows: paired.flows,
@@ -240,6 +240,11 @@ export function createTraceBuilder(): TraceBuilder {
       };
     },
   };
+}
+
+/** Whole nanoseconds: a span's start plus its duration must not pass the next one's start. */
+function nanoseconds(microseconds: number): number {
+  return Math.round(microseconds * 1e3) / 1e3;
 }
 
 interface Stretch {
@@ -331,7 +336,7 @@ function pairFlows(
   );
   const spanAt = (end: FlowEnd): TraceSpan | undefined =>
     boundSpan(streams.get(`${end.device}\u0000${end.stream}`) ?? [], {
-      time: end.time - origin,
+      time: nanoseconds(end.time - origin),
       isEnclosing: end.isEnclosing,
     });
   const from = new Map<string, TraceSpan>();

@@ -6,7 +6,7 @@
  *   1. its stream's span before it (streams run in order),
  *   2. spans that the trace names: flow arrows, and `cuda_sync` stream waits of newer profilers,
  *   3. where the trace names no such edge at all: the span of another stream that ended last before
- *      it began. That is a guess. It is made only where the host put a wait for an event between
+ *      it began. That is a guess, also made within a rank of a timeline, whose arrows are messages. It is made only where the host put a wait for an event between
  *      the stream's last launch and this one (where such calls are recorded), and never when the
  *      stream's own span before ended within `LAUNCH_GAP`.
  *
@@ -66,7 +66,10 @@ export function criticalPath(trace: Trace, devices: readonly ClassifiedDevice[])
   const lanes = new Map(
     devices.flatMap((device) =>
       device.streams.map((stream) => {
-        const nodes = stream.spans.map((span, index) => ({
+        // On a timeline who waits for a message does nothing; what it waits for has an arrow.
+        const isTimeline = trace.kind === 'timeline';
+        const spans = stream.spans.filter(({ role }) => !isTimeline || role !== 'wait');
+        const nodes = spans.map((span, index) => ({
           device: device.id,
           stream: stream.id,
           span,
@@ -147,9 +150,9 @@ function predecessor(
     best = source;
     edge = 'recorded';
   }
-  if (method === 'recorded') return best === undefined ? { edge } : { node: best, edge };
+  const isComplete = method === 'recorded' && trace.kind === 'profiler';
   const isClose = inStream !== undefined && span.start - inStream.span.end <= LAUNCH_GAP;
-  if (isClose || !mayWait(trace, span, inStream?.span)) {
+  if (isComplete || isClose || !mayWait(trace, span, inStream?.span)) {
     return best === undefined ? { edge } : { node: best, edge };
   }
   for (const other of lanes.values()) {

@@ -2,7 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { gapsWithin, type Interval, intersection, lengthOf, union, windowOf } from './intervals.ts';
+import {
+  fairShares,
+  gapsWithin,
+  type Interval,
+  intersection,
+  lengthOf,
+  union,
+  windowOf,
+} from './intervals.ts';
 
 const END = 60;
 
@@ -55,4 +63,25 @@ test('intervals: gaps of a window that the busy time overlaps on both sides', ()
   assert.deepEqual(gapsWithin({ start: 0, end: 10 }, busy), [{ start: 2, end: 4 }]);
   assert.deepEqual(gapsWithin({ start: 0, end: 3 }, []), [{ start: 0, end: 3 }]);
   assert.equal(windowOf([]), null);
+});
+
+test('intervals: what runs at once shares its time, and nothing is counted twice', () => {
+  fc.assert(
+    fc.property(intervals, (list) => {
+      const expected = list.map(({ start, end }) => {
+        let share = 0;
+        for (let t = start; t < end; t++) {
+          share += 1 / list.filter((each) => each.start <= t && t < each.end).length;
+        }
+        return share;
+      });
+      const shares = fairShares(list);
+      for (const [i, share] of expected.entries()) {
+        assert.ok(Math.abs((shares[i] ?? 0) - share) < 1e-9);
+      }
+      const total = shares.reduce((sum, each) => sum + each, 0);
+      assert.ok(Math.abs(total - lengthOf(union(list))) < 1e-9);
+    }),
+    { numRuns: 300 },
+  );
 });

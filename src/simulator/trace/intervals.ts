@@ -71,3 +71,27 @@ export function windowOf(intervals: readonly Interval[]): Interval | null {
   }
   return { start, end };
 }
+
+/**
+ * Each interval's part of the time it spans: where k of them are at once, each has 1/k of it. The
+ * parts add up to the length of the union.
+ */
+export function fairShares(intervals: readonly Interval[]): Float64Array {
+  const shares = new Float64Array(intervals.length);
+  const edges = intervals
+    .flatMap(({ start, end }, index) => [
+      { time: start, index, isStart: true },
+      { time: end, index, isStart: false },
+    ])
+    .sort((a, b) => a.time - b.time);
+  const active = new Set<number>();
+  let before = 0;
+  for (const { time, index, isStart } of edges) {
+    const part = active.size === 0 ? 0 : (time - before) / active.size;
+    if (part > 0) for (const each of active) shares[each] = at(shares, each) + part;
+    before = time;
+    if (isStart && at(intervals, index).end > time) active.add(index);
+    else active.delete(index);
+  }
+  return shares;
+}

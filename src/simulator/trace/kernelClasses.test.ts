@@ -62,7 +62,6 @@ const EXAMPLES: Readonly<Partial<Record<KernelClass, readonly string[]>>> = {
   ],
   'all-gather': ['ncclDevKernel_AllGather_RING_LL(ncclDevKernelArgsStorage<4096ul>)'],
   'reduce-scatter': ['ncclDevKernel_ReduceScatter_Sum_f32_RING_LL(ncclDevKernelArgsStorage)'],
-  'send-receive': ['ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)'],
   broadcast: ['ncclDevKernel_Broadcast_RING_LL(ncclDevKernelArgsStorage<4096ul>)'],
   'fp8-cast': ['void per_token_cast_to_fp8_kernel<128>(float*)', 'per_token_group_quant_kernel'],
   'fp8-cast-transpose': [
@@ -102,7 +101,9 @@ const EXAMPLES: Readonly<Partial<Record<KernelClass, readonly string[]>>> = {
   'backward-input': ['backwardInput'],
   'forward-backward': ['forwardBackward 3/4'],
   attention: ['forward/attention', 'backward/attention'],
-  experts: ['forward/experts'],
+  experts: ['forward/experts', 'backwardWeight sharedExperts'],
+  'send-receive': ['ncclDevKernel_SendRecv(ncclDevKernelArgsStorage<4096ul>)', 'send activation'],
+  receive: ['recv gradient'],
   other: ['frobnicate'],
 };
 
@@ -120,6 +121,8 @@ test('kernelClasses: a name that says nothing is told by its category', () => {
   const classify = createClassifier();
   assert.equal(classify({ name: '0F3', category: 'forward' }), 'forward');
   assert.equal(classify({ name: '1B2', category: 'backwardInput' }), 'backward-input');
+  assert.equal(classify({ name: '0F3 & 1B2', category: 'pair' }), 'forward-backward');
+  assert.equal(classify({ name: '0W1', category: 'weight' }), 'backward-weight');
   assert.equal(classify({ name: '0F3', category: 'kernel' }), 'other');
 });
 

@@ -7,7 +7,7 @@
  */
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 
-/** `wait`: a communication kernel that waits for others and moves nothing worth the name. */
+/** `wait`: waits for other ranks and moves nothing worth the name. */
 export type KernelRole = 'compute' | 'communication' | 'wait';
 
 /** Every class with its role. */
@@ -42,6 +42,8 @@ export const kernelClasses = {
   'all-to-all': 'communication',
   'send-receive': 'communication',
   broadcast: 'communication',
+  /** Of our own traces: a rank that waits for a message, whose way is the sender's span. */
+  receive: 'wait',
   memcpy: 'compute',
   memset: 'compute',
   /** Spans of our own traces: whole passes, which hold products, attention and all the rest. */
@@ -133,20 +135,24 @@ export const defaultRules: readonly KernelRule[] = TABLE.map(([kernelClass, patt
   pattern,
 }));
 
-/** Our own traces name instructions and the parts of a block, not kernels. */
+/** Our own traces name instructions and the parts of a block, not kernels; parts say more. */
 const OWN: Readonly<Record<string, KernelClass>> = {
+  attention: 'attention',
+  experts: 'experts',
+  sharedExperts: 'experts',
+  denseMlp: 'experts',
+  dispatch: 'dispatch',
+  combine: 'combine',
   forward: 'forward',
   backward: 'backward',
   backwardInput: 'backward-input',
   backwardWeight: 'backward-weight',
+  weight: 'backward-weight',
   forwardBackward: 'forward-backward',
-  attention: 'attention',
-  experts: 'experts',
-  mlp: 'experts',
-  dispatch: 'dispatch',
-  combine: 'combine',
+  pair: 'forward-backward',
   send: 'send-receive',
-  recv: 'send-receive',
+  recv: 'receive',
+  message: 'send-receive',
   reduceGradients: 'reduce-scatter',
   optimizerStep: 'optimizer',
   optimizer: 'optimizer',
@@ -169,10 +175,10 @@ export function createClassifier(
   };
 }
 
-/** `forward/attention` is attention; `forward 3` and `send` are what their first word says. */
+/** `backwardInput/attention` is attention: what stands first in the table says most. */
 function ownClass(text: string): KernelClass | undefined {
-  const words = text.split(/[^A-Za-z]+/).filter((word) => word !== '');
-  return [...words.slice(0, 2)].reverse().flatMap((word) => OWN[word] ?? [])[0];
+  const words = new Set(text.split(/[^A-Za-z]+/));
+  return Object.entries(OWN).find(([word]) => words.has(word))?.[1];
 }
 
 /**

@@ -37,6 +37,17 @@ export function launchOf(trace: Trace, span: ClassifiedSpan): Launch | undefined
 }
 
 export function phasesOf(trace: Trace, device: ClassifiedDevice): readonly PhaseWork[] {
+  return spansByPhase(trace, device).map(({ spans, ...phase }) => workOf(phase, spans));
+}
+
+export interface PhaseSpans {
+  readonly name: string;
+  readonly occurrence: number;
+  readonly spans: readonly ClassifiedSpan[];
+}
+
+/** Phases in the host's order; spans outside of all annotations are in none. */
+export function spansByPhase(trace: Trace, device: ClassifiedDevice): readonly PhaseSpans[] {
   if (trace.annotations.length === 0) return [];
   const find = annotationFinder(trace.annotations);
   const groups = new Map<Annotation, ClassifiedSpan[]>();
@@ -49,13 +60,14 @@ export function phasesOf(trace: Trace, device: ClassifiedDevice): readonly Phase
     else group.push(span);
   }
   const seen = new Map<string, number>();
-  return trace.annotations
-    .filter((annotation) => groups.has(annotation))
-    .map((annotation) => {
-      const occurrence = seen.get(annotation.name) ?? 0;
-      seen.set(annotation.name, occurrence + 1);
-      return workOf({ name: annotation.name, occurrence }, groups.get(annotation) ?? []);
-    });
+  return trace.annotations.flatMap((annotation) => {
+    const spans = groups.get(annotation);
+    if (spans === undefined) return [];
+    const { name } = annotation;
+    const occurrence = seen.get(name) ?? 0;
+    seen.set(name, occurrence + 1);
+    return [{ name, occurrence, spans }];
+  });
 }
 
 function workOf(
