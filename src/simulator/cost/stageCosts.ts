@@ -38,7 +38,8 @@ import {
 import type { StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
-import { StageTracer } from './traceStage.ts';
+import type { TracedSlice } from './tracedSlices.ts';
+import { type StageShape, StageTracer } from './traceStage.ts';
 
 export interface StageCostOptions {
   readonly model: PlannedModel;
@@ -50,6 +51,8 @@ export interface StageCostOptions {
   /** Load of the busiest rank over the mean; 1 is balanced. */
   readonly imbalance?: number;
   readonly release?: KernelRelease;
+  /** What was traced for other plans of the same model, and will be. */
+  readonly traces?: Map<string, TracedSlice>;
 }
 
 export interface PricedStage {
@@ -82,7 +85,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
   const named =
     plan.recompute === 'auto' ? recomputePolicies.none : recomputePolicies[plan.recompute];
   const imbalance = options.imbalance ?? 1;
-  const tracer = new StageTracer({
+  const shape: StageShape = {
     model,
     ...{ tp, ep, imbalance },
     microBatchSize: plan.microBatchSize,
@@ -90,7 +93,8 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     precision: plan.precision,
     recompute: options.recompute ?? named,
     mtp: plan.mtp,
-  });
+  };
+  const tracer = new StageTracer(shape, options.traces);
   const setting: TransferSetting = {
     ...{ network, cluster, ep, tp, imbalance },
     numExperts: model.nRoutedExperts,
