@@ -33,6 +33,12 @@ interface Setting {
   readonly costs: StageCosts;
 }
 
+interface PassSetting extends Setting {
+  readonly stages: readonly PlannedStage[];
+  /** Passes that other plans with the same costs have priced; what is missing is added. */
+  readonly known?: Map<string, PassPrice>;
+}
+
 interface KnownStage {
   readonly priced: PricedStage;
   readonly parts: StageParts;
@@ -43,10 +49,11 @@ interface KnownStage {
 export class PassPrices {
   readonly #costs: StageCosts;
   readonly #stages: readonly KnownStage[];
-  readonly #known = new Map<string, PassPrice>();
+  readonly #known: Map<string, PassPrice>;
 
-  constructor({ model, plan, costs, stages }: Setting & { stages: readonly PlannedStage[] }) {
+  constructor({ model, plan, costs, stages, known = new Map() }: PassSetting) {
     this.#costs = costs;
+    this.#known = known;
     this.#stages = stages.map((stage) => {
       const parts = partsOfStage(model, plan, stage);
       const { blocks, hasEmbedding, hasHead } = parts;

@@ -16,14 +16,14 @@ import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
 import { type OptimizerPrice, optimizerPrice } from '../simulator/cost/optimizerCosts.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
-import { createStageCosts, type PassPrice } from '../simulator/cost/stageCosts.ts';
+import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
-import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { type Walk, walkPrograms } from '../simulator/walkPrograms.ts';
-import { PassPrices, sliceCosts } from './passPrices.ts';
+import { PassPrices } from './passPrices.ts';
 import { type PlannedStage, planPrograms, planStages, stagesOfRanks } from './pipelinePlan.ts';
 import type { StepPhases } from './planReport.ts';
+import { PriceBook } from './priceBook.ts';
 
 export interface SimulationInput {
   readonly model: PlannedModel;
@@ -35,6 +35,8 @@ export interface SimulationInput {
   readonly recompute?: RecomputeItems;
   /** Made of `cluster` unless given; one for many plans remembers what it simulated. */
   readonly network?: NetworkModel;
+  /** Prices of many plans; then its model, cluster, network and imbalance are taken. */
+  readonly book?: PriceBook;
 }
 
 /** A price with how often a rank pays it. */
@@ -65,16 +67,14 @@ export interface SimulatedStep {
 }
 
 export function simulatePlan(input: SimulationInput): SimulatedStep {
-  const { model, plan, cluster } = input;
-  const network = input.network ?? createNetworkModel(cluster);
-  const costs = createStageCosts({
-    ...{ model, plan, cluster, network },
-    ...(input.recompute === undefined ? {} : { recompute: input.recompute }),
-    ...(input.imbalance === undefined ? {} : { imbalance: input.imbalance }),
-  });
-  const stages = planStages(model, plan, sliceCosts({ model, plan, costs }));
+  const { plan } = input;
+  const book = input.book ?? new PriceBook(input);
+  const { model, cluster, network } = book;
+  const shape = book.shape(plan, input.recompute);
+  const { costs, passes: known } = shape;
+  const stages = planStages(model, plan, shape.slices(plan));
   const stagesOfRank = stagesOfRanks(plan);
-  const passes = new PassPrices({ model, plan, costs, stages });
+  const passes = new PassPrices({ model, plan, costs, stages, known });
   const { schedule, programs } = planPrograms(model, plan, stages);
   const optimizer = stagesOfRank.map((own) =>
     optimizerPrice({

@@ -53,25 +53,28 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
       hint: `Lower pp, or the chunks of each rank, to at most ${layerCosts.length + 2} stages.`,
     });
   }
-  let split = evenSplit(layerCosts.length, numStages, args);
+  const scoreOf = scorer(args, numStages);
+  const split = evenSplit(layerCosts.length, numStages, args);
   // Moving one boundary by one layer, and moving one layer over several stages, until no move helps:
   // layers are nearly alike, so the even split is a few moves from the best.
-  let best = score(split, args);
+  let best = scoreOf(split);
   for (let isBetter = true; isBetter; ) {
     isBetter = false;
-    for (const candidate of moves(split)) {
-      const next = score(candidate, args);
-      if (!isLess(next, best)) continue;
-      split = candidate;
-      best = next;
-      isBetter = true;
+    for (const [from, to] of moves(split.length)) {
+      if (!canGive(split, from)) continue;
+      moveLayer(split, from, to);
+      const next = scoreOf(split);
+      if (isLess(next, best)) {
+        best = next;
+        isBetter = true;
+      } else moveLayer(split, to, from);
     }
   }
   return ranges(split);
 }
 
 /** Layers of each stage. */
-type Counts = readonly number[];
+type Counts = number[];
 
 interface Score {
   /** Of the busiest rank, with what the fullest one's memory is worth. */
@@ -85,37 +88,40 @@ function isLess(a: Score, b: Score): boolean {
   return a.cost < b.cost + tolerance && a.squares < b.squares * (1 - 1e-9);
 }
 
-function score(counts: Counts, args: SplitArgs): Score {
-  const { stagesOfRank, liveChunksOfRank } = args;
-  const costs = stageCosts(counts, args);
-  let [busiest, squares, fullest, kept] = [0, 0, 0, 0];
-  for (const [rank, stages] of stagesOfRank.entries()) {
-    let cost = 0;
-    let live = 0;
-    for (const [index, stage] of stages.entries()) {
-      cost += at(costs, stage);
-      live += at(counts, stage) * (liveChunksOfRank?.[rank]?.[index] ?? 0);
+/** A search asks for hundreds of splits a second: sums of layers' costs are made once. */
+function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
+  const { layerCosts, stagesOfRank, liveChunksOfRank, embeddingCost, headCost } = args;
+  const sums = new Float64Array(layerCosts.length + 1);
+  for (const [layer, cost] of layerCosts.entries()) sums[layer + 1] = at(sums, layer) + cost;
+  const costs = new Float64Array(numStages);
+  return (counts) => {
+    let layer = 0;
+    for (let stage = 0; stage < numStages; stage++) {
+      const first = sums[layer] as number;
+      layer += counts[stage] as number;
+      costs[stage] = (sums[layer] as number) - first;
     }
-    busiest = Math.max(busiest, cost);
-    fullest = Math.max(fullest, live);
-    kept += live / stagesOfRank.length;
-    squares += cost * cost;
-    // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
-    for (const stage of stages) squares += 1e-3 * at(costs, stage) ** 2;
-  }
-  const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
-  return { cost: busiest * (1 + memory), squares };
-}
-
-function stageCosts(counts: Counts, { layerCosts, embeddingCost, headCost }: SplitArgs): number[] {
-  let layer = 0;
-  return counts.map((count, stage) => {
-    let cost = stage === 0 ? embeddingCost : 0;
-    if (stage === counts.length - 1) cost += headCost;
-    for (let i = 0; i < count; i++) cost += at(layerCosts, layer + i);
-    layer += count;
-    return cost;
-  });
+    costs[0] = at(costs, 0) + embeddingCost;
+    costs[numStages - 1] = at(costs, numStages - 1) + headCost;
+    let [busiest, squares, fullest, kept] = [0, 0, 0, 0];
+    for (const [rank, stages] of stagesOfRank.entries()) {
+      const chunks = liveChunksOfRank?.[rank];
+      let [cost, live] = [0, 0];
+      for (const [index, stage] of stages.entries()) {
+        const own = costs[stage] as number;
+        cost += own;
+        live += (counts[stage] as number) * (chunks?.[index] ?? 0);
+        // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
+        squares += 1e-3 * own * own;
+      }
+      if (cost > busiest) busiest = cost;
+      if (live > fullest) fullest = live;
+      kept += live / stagesOfRank.length;
+      squares += cost * cost;
+    }
+    const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
+    return { cost: busiest * (1 + memory), squares };
+  };
 }
 
 /** Cuts where the running cost passes each stage's even share; the ends' costs are counted in. */
@@ -145,22 +151,25 @@ function filled(counts: number[]): Counts {
   return counts;
 }
 
-function isEnd(counts: Counts, stage: number): boolean {
+function isEnd(counts: readonly number[], stage: number): boolean {
   return counts.length > 1 && (stage === 0 || stage === counts.length - 1);
 }
 
-/** A layer more here and one less there; those between keep their number and shift by one. */
-function* moves(counts: Counts): Generator<Counts> {
-  for (let from = 0; from < counts.length; from++) {
-    if (at(counts, from) === 0 || (at(counts, from) === 1 && !isEnd(counts, from))) continue;
-    for (let to = 0; to < counts.length; to++) {
-      if (to === from) continue;
-      const moved = [...counts];
-      moved[from] = at(moved, from) - 1;
-      moved[to] = at(moved, to) + 1;
-      yield moved;
-    }
+/** Every pair of stages between which a layer may move. */
+function* moves(numStages: number): Generator<readonly [from: number, to: number]> {
+  for (let from = 0; from < numStages; from++) {
+    for (let to = 0; to < numStages; to++) if (to !== from) yield [from, to];
   }
+}
+
+function canGive(counts: Counts, from: number): boolean {
+  return at(counts, from) > 1 || (at(counts, from) === 1 && isEnd(counts, from));
+}
+
+/** A layer more here and one less there; those between keep their number and shift by one. */
+function moveLayer(counts: Counts, from: number, to: number): void {
+  counts[from] = at(counts, from) - 1;
+  counts[to] = at(counts, to) + 1;
 }
 
 function ranges(counts: Counts): readonly LayerRange[] {

@@ -38,7 +38,8 @@ import {
 import type { StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
-import { type SliceKind, StageTracer } from './traceStage.ts';
+import type { TracedSlice } from './tracedSlices.ts';
+import { type SliceKind, type StageShape, StageTracer } from './traceStage.ts';
 
 export interface StageCostOptions {
   readonly model: PlannedModel;
@@ -52,6 +53,8 @@ export interface StageCostOptions {
   readonly release?: KernelRelease;
   /** Seconds of a class over what the curves say, where somebody measured it; 1 when left out. */
   readonly factors?: KernelFactors;
+  /** What was traced for other plans of the same model, and will be. */
+  readonly traces?: Map<string, TracedSlice>;
 }
 
 export interface PricedStage {
@@ -97,7 +100,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
   const named =
     plan.recompute === 'auto' ? recomputePolicies.none : recomputePolicies[plan.recompute];
   const imbalance = options.imbalance ?? 1;
-  const tracer = new StageTracer({
+  const shape: StageShape = {
     model,
     ...{ tp, ep, imbalance },
     microBatchSize: plan.microBatchSize,
@@ -105,7 +108,8 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     precision: plan.precision,
     recompute: options.recompute ?? named,
     mtp: plan.mtp,
-  });
+  };
+  const tracer = new StageTracer(shape, options.traces);
   const setting: TransferSetting = {
     ...{ network, cluster, ep, tp, imbalance },
     numExperts: model.nRoutedExperts,

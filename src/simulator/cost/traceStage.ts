@@ -48,9 +48,12 @@ export type SliceKind = SliceWork['kind'];
 export class StageTracer {
   readonly shape: StageShape;
   readonly #slices = new Map<SliceKind, SliceWork>();
+  readonly #traces: Map<string, TracedSlice>;
 
-  constructor(shape: StageShape) {
+  /** @param traces of this model under any shape; what is missing is added */
+  constructor(shape: StageShape, traces: Map<string, TracedSlice> = new Map()) {
     this.shape = shape;
+    this.#traces = traces;
   }
 
   stage(stage: Stage): StageWork {
@@ -77,7 +80,7 @@ export class StageTracer {
   slice(kind: SliceKind): SliceWork {
     const known = this.#slices.get(kind);
     if (known !== undefined) return known;
-    const made = makeSlice(this.shape, kind);
+    const made = makeSlice(this.shape, kind, this.#traces);
     this.#slices.set(kind, made);
     return made;
   }
@@ -96,21 +99,31 @@ function onLayer(slice: SliceWork, layer: number): SliceWork {
   };
 }
 
-function makeSlice(shape: StageShape, kind: SliceKind): SliceWork {
+function makeSlice(
+  shape: StageShape,
+  kind: SliceKind,
+  traces: Map<string, TracedSlice>,
+): SliceWork {
   const { model, tp, ep, sequenceLength, mtp } = shape;
   const config = rankModel(model, { tp, ep });
   const stage = stageOf(config, kind);
   const args = { config, stage, mtp: mtp && kind === 'head', imbalance: shape.imbalance, ep };
   const numSequences = shape.microBatchSize;
-  const whole = traceSlice({ ...args, numSequences, sequenceLength });
   if (sequenceLength % tp !== 0) {
     throw new MoebiusError('plan.layout', `${sequenceLength} tokens do not divide by tp ${tp}`, {
       values: { sequenceLength, tp },
       hint: 'Choose tp among the divisors of the sequence length.',
     });
   }
-  const share =
-    tp === 1 ? whole : traceSlice({ ...args, numSequences, sequenceLength: sequenceLength / tp });
+  // Formats and recomputation come later, so plans that differ only there share a trace.
+  const traced = (length: number): TracedSlice => {
+    const key = `${kind} ${tp} ${ep} ${numSequences} ${length} ${args.mtp} ${args.imbalance}`;
+    const known = traces.get(key) ?? traceSlice({ ...args, numSequences, sequenceLength: length });
+    traces.set(key, known);
+    return known;
+  };
+  const whole = traced(sequenceLength);
+  const share = tp === 1 ? whole : traced(sequenceLength / tp);
   const gqa = isGqa(model) && (kind === 'dense' || kind === 'moe') ? gqaOf(shape, model) : null;
   const recipe = new Recipe(shape, (tensor) => whole.nameOf(tensor) ?? gqa?.nameOf(tensor));
   const parts = (pass: 'forward' | 'backwardInput' | 'backwardWeight'): PartWork[] =>

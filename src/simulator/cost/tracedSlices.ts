@@ -8,7 +8,7 @@ import type { ModelConfig } from '../../config/modelConfig.ts';
 import { createMetaKernels, metaCollectives, type OperationRecord } from '../../kernels/meta.ts';
 import type { PartDone, Pass } from '../../model/block.ts';
 import type { StepContext } from '../../model/context.ts';
-import { nextTokenBatch, uploadMicroBatch } from '../../model/microBatch.ts';
+import { type TokenBatch, uploadMicroBatch } from '../../model/microBatch.ts';
 import { createModel, createRoutingCounts } from '../../model/model.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import { createParameters, type ParameterSet } from '../../model/parameters.ts';
@@ -53,7 +53,8 @@ export function traceSlice(args: SliceArgs): TracedSlice {
   const withGradients = true;
   const set = createParameters({ kernels, arena: weights, config, stage, withGradients });
   const maxPositions = sequenceLength;
-  const model = createModel({ kernels, arena: weights, config, parameters: set, maxPositions });
+  // Nobody reads the table of rotations, and 4,096 rows of it took more than all the rest.
+  const model = createModel({ kernels, arena: weights, config, parameters: set, maxPositions: 1 });
   const arena = kernels.createArena('activations');
   const context: StepContext = {
     kernels,
@@ -68,12 +69,10 @@ export function traceSlice(args: SliceArgs): TracedSlice {
     counts: createRoutingCounts({ kernels, arena: weights, config, stage }),
   };
   const depths = config.numNextnPredictLayers;
-  const sequence = new Array<number>(sequenceLength).fill(0);
-  const sequences = new Array<number[]>(numSequences).fill(sequence);
   const batch = uploadMicroBatch({
     kernels,
     arena,
-    batch: nextTokenBatch(sequences, depths),
+    batch: anyTokens(depths, { numSequences, sequenceLength }),
     vocabSize: config.vocabSize,
     maxPositions,
     numMtpDepths: depths,
@@ -110,6 +109,20 @@ export function traceSlice(args: SliceArgs): TracedSlice {
     backwardInput: input.parts,
     backwardWeight: weight.parts,
     nameOf: parameterNames(set),
+  };
+}
+
+/** Ids decide nothing: all are the first token, and so are all targets. */
+function anyTokens(
+  depths: number,
+  { numSequences, sequenceLength: length }: Pick<SliceArgs, 'numSequences' | 'sequenceLength'>,
+): TokenBatch {
+  const zeros = (kept: number): Int32Array => new Int32Array(numSequences * Math.max(0, kept));
+  return {
+    ...{ numSequences, length },
+    ids: zeros(length),
+    targets: zeros(length),
+    mtpTargets: Array.from({ length: depths }, (_, depth) => zeros(length - depth - 1)),
   };
 }
 
