@@ -16,6 +16,7 @@ import { createStageCosts, type PassPrice, type StageCosts } from '../simulator/
 import type { TracedSlice } from '../simulator/cost/tracedSlices.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
+import { expectedImbalance } from './expertImbalance.ts';
 import { sliceCosts } from './passPrices.ts';
 import type { SliceCosts } from './pipelinePlan.ts';
 
@@ -23,7 +24,7 @@ export interface PriceBookOptions {
   readonly model: PlannedModel;
   readonly cluster: ClusterSpec;
   readonly network?: NetworkModel;
-  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  /** Load of the busiest rank's experts over the mean; 1 is balanced; by default as published. */
   readonly imbalance?: number;
   /** Of the same model on another cluster: what a layer runs does not depend on the hardware. */
   readonly traces?: Map<string, TracedSlice>;
@@ -44,15 +45,16 @@ export class PriceBook {
   readonly model: PlannedModel;
   readonly cluster: ClusterSpec;
   readonly network: NetworkModel;
-  readonly imbalance: number;
+  /** Null: as published for such routers. */
+  readonly imbalance: number | null;
   readonly traces: Map<string, TracedSlice>;
   readonly #shapes = new Map<string, ShapePrices>();
 
-  constructor({ model, cluster, network, imbalance = 1, traces }: PriceBookOptions) {
+  constructor({ model, cluster, network, imbalance, traces }: PriceBookOptions) {
     this.model = model;
     this.cluster = cluster;
     this.network = network ?? createNetworkModel(cluster);
-    this.imbalance = imbalance;
+    this.imbalance = imbalance ?? null;
     this.traces = traces ?? new Map();
   }
 
@@ -62,7 +64,8 @@ export class PriceBook {
     const key = shapeKey(plan, items);
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
-    const { model, cluster, network, imbalance, traces } = this;
+    const { model, cluster, network, traces } = this;
+    const imbalance = this.imbalance ?? expectedImbalance(model, plan.layout);
     const costs = createStageCosts({
       ...{ model, plan, cluster, network, imbalance, traces },
       recompute: items,

@@ -19,6 +19,7 @@ import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
+import { slowestOf } from '../simulator/variation.ts';
 import { type Walk, walkPrograms } from '../simulator/walkPrograms.ts';
 import { PassPrices } from './passPrices.ts';
 import { type PlannedStage, planPrograms, planStages, stagesOfRanks } from './pipelinePlan.ts';
@@ -29,7 +30,7 @@ export interface SimulationInput {
   readonly model: PlannedModel;
   readonly plan: TrainingPlan;
   readonly cluster: ClusterSpec;
-  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  /** Load of the busiest rank's experts over the mean; 1 is balanced; by default as published. */
   readonly imbalance?: number;
   /** What `auto` came to. */
   readonly recompute?: RecomputeItems;
@@ -85,11 +86,15 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
   );
   const bytes = passes.boundaryBytes;
   const { dp, tp } = plan.layout;
-  const walk = walkPrograms(programs, {
+  const walked = walkPrograms(programs, {
     seconds: (rank, instruction) => secondsOf(instruction, passes, at(optimizer, rank)),
     transferSeconds: ({ from, to }) =>
       network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
   });
+  const walk = atSlowestPace(
+    walked,
+    slowestOf(dp * tp * plan.layout.pp) / slowestOf(Math.max(plan.layout.ep, tp)),
+  );
   const phasesOfRank = stagesOfRank.map((_, rank) => phasesOf(walk, rank));
   const instructions = programs[0]?.instructions ?? [];
   const uses = usesOf(instructions, passes);
@@ -100,6 +105,31 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     pair: mostUsed(usesOf(instructions.filter(isPair), passes)),
     messageSeconds: plan.layout.pp > 1 ? network.send({ bytes, stride: dp * tp }).seconds : 0,
   };
+}
+
+/**
+ * Passes are priced at the pace of the slowest GPU of a group that exchanges rows. All ranks of all
+ * pipelines wait for one another once a step, and through their messages long before: whoever has
+ * the slowest GPU of all sets the pace, and the others wait between their passes.
+ */
+function atSlowestPace({ spans, makespan }: Walk, pace: number): Pick<Walk, 'spans' | 'makespan'> {
+  const passesEnd = spans.reduce(
+    (latest, { name, end }) => (isUpdate(name) ? latest : Math.max(latest, end)),
+    0,
+  );
+  const later = (pace - 1) * passesEnd;
+  return {
+    makespan: makespan + later,
+    spans: spans.map((span) => {
+      const { start, end, name } = span;
+      const moved = isUpdate(name) ? later : (pace - 1) * start;
+      return { ...span, start: start + moved, end: end + moved };
+    }),
+  };
+}
+
+function isUpdate(name: string): boolean {
+  return rowOf(name) === 'optimizer';
 }
 
 function secondsOf(
@@ -121,7 +151,7 @@ function secondsOf(
 }
 
 /** The rows of DeepSeek's table: what a rank computes by kind, and the rest is bubble. */
-function phasesOf(walk: Walk, rank: number): StepPhases {
+function phasesOf(walk: Pick<Walk, 'spans' | 'makespan'>, rank: number): StepPhases {
   const sums = { '1F': 0, '1B': 0, '1W': 0, '1F1B': 0, optimizer: 0 };
   for (const span of walk.spans) {
     if (span.rank !== rank) continue;
@@ -177,7 +207,11 @@ function mostUsed(uses: readonly PriceUse[]): PassPrice | null {
  * Passes are off together, since the same curves made them; the optimiser is off by itself. The
  * bubble is made of passes too.
  */
-function stepEstimate(walk: Walk, uses: readonly PriceUse[], optimizer: OptimizerPrice): Estimate {
+function stepEstimate(
+  walk: Pick<Walk, 'makespan'>,
+  uses: readonly PriceUse[],
+  optimizer: OptimizerPrice,
+): Estimate {
   const seconds = walk.makespan;
   let [spent, error] = [0, 0];
   let source = optimizer.total.source;

@@ -33,6 +33,8 @@ export interface KernelMachine {
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
   readonly factors?: KernelFactors;
+  /** Seconds of the slowest GPU that others wait for over those of the tables' one; 1 by default. */
+  readonly pace?: number;
 }
 
 export interface KernelTime {
@@ -55,9 +57,10 @@ const FITTED_FLOOR = 0.05;
 export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const time = curveTime(kernel, machine);
   const factor = machine.factors?.[kernel.class];
+  const seconds = time.seconds * (machine.pace ?? 1);
   return factor === undefined
-    ? time
-    : { ...time, seconds: time.seconds * factor, source: 'measured' };
+    ? { ...time, seconds }
+    : { ...time, seconds: seconds * factor, source: 'measured' };
 }
 
 function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {

@@ -24,6 +24,7 @@ import type { Stage } from '../../model/parameterLayout.ts';
 import type { PartStep } from '../../program/instruction.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
+import { slowestOf } from '../variation.ts';
 import type { KernelFactors, KernelRelease } from './kernelTime.ts';
 import {
   memoryPasses,
@@ -117,23 +118,25 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.gpusPerNode }),
   };
   const { release = 'first', factors = {} } = options;
+  // Ranks meet at every exchange and every sharded product, so a pass has its group's pace.
+  const pace = slowestOf(Math.max(ep, tp));
   return {
     stage: (stage) => {
       const work = tracer.stage(stage);
       return { stage, work, steps: new StageSteps(work) };
     },
-    sliceSeconds: () => sliceSeconds(tracer, { setting, release, factors }),
-    price: (order, stages) => priceOrder({ order, stages, setting, release, factors }),
+    sliceSeconds: () => sliceSeconds(tracer, { setting, release, factors, pace }),
+    price: (order, stages) => priceOrder({ order, stages, setting, release, factors, pace }),
   };
 }
 
 function sliceSeconds(
   tracer: StageTracer,
-  { setting, release, factors }: Pick<OrderArgs, 'setting' | 'release' | 'factors'>,
+  { setting, release, factors, pace }: Omit<OrderArgs, 'order' | 'stages'>,
 ): SliceSeconds {
   const { gpu } = setting.cluster;
   const numSms = reservedSms(setting);
-  const machine = { gpu, release, factors, numSms, memorySms: numSms, memoryTaken: 0 };
+  const machine = { gpu, release, factors, pace, numSms, memorySms: numSms, memoryTaken: 0 };
   const of = (kind: SliceKind): number => {
     if (!tracer.has(kind)) return 0;
     const { forward, backwardInput, backwardWeight } = tracer.slice(kind);
@@ -154,6 +157,7 @@ interface OrderArgs {
   readonly setting: TransferSetting;
   readonly release: KernelRelease;
   readonly factors: KernelFactors;
+  readonly pace: number;
 }
 
 /** What a transfer beside a step leaves to it. */
@@ -185,7 +189,7 @@ interface OrderRun extends PassPrice {
 }
 
 function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
-  const { order, stages, setting, release, factors } = args;
+  const { order, stages, setting, release, factors, pace } = args;
   const { gpu } = setting.cluster;
   const reserved = reservedSms(setting);
   let tensorSeconds = 0;
@@ -194,7 +198,7 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
     const { kernels, transfers, tensorTransfers } = workOf(step, stages);
     const isCovered = pricing.isBeside(index);
     const machine = {
-      ...{ gpu, release, factors },
+      ...{ gpu, release, factors, pace },
       numSms: reserved,
       memorySms: isCovered || pricing.isPair ? reserved : gpu.numSms,
       memoryTaken: isCovered ? pricing.memoryTaken : 0,

@@ -78,9 +78,14 @@ export const exchangeKernels: Readonly<Record<ExchangeVersion, ExchangeKernels>>
 const FAST_SCALE_UP = 300e9;
 
 /**
- * The version whose table was measured on such links: of H800 the one of June 2025, which is what
- * V3's own kernels had become; of anything with faster NVLink, V2.
+ * The version whose table was measured on such links: of anything with faster NVLink than H800's,
+ * V2; of H800 the first, as the products' curves are those of the first release too, or with
+ * `later` the one of June 2025.
  */
-export function defaultExchangeVersion(scaleUpBytesPerSecond: number): ExchangeVersion {
-  return scaleUpBytesPerSecond > FAST_SCALE_UP ? 'deepep-v2' : 'deepep-2025-06';
+export function defaultExchangeVersion(
+  scaleUpBytesPerSecond: number,
+  release: 'first' | 'later' = 'first',
+): ExchangeVersion {
+  if (scaleUpBytesPerSecond > FAST_SCALE_UP) return 'deepep-v2';
+  return release === 'first' ? 'deepep-2025-02' : 'deepep-2025-06';
 }
