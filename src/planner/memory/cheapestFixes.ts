@@ -1,7 +1,7 @@
 /**
  * A plan that does not fit is refused with what would let it fit: the three cheapest changes, each
- * estimated anew and priced by the caller. One change comes before two, and fixes are of different
- * kinds as long as there are such: three degrees of recomputation are one piece of advice.
+ * estimated anew and priced by the caller. Two changes at once are tried only where there are not
+ * three single ones, and different kinds come first: three degrees of recomputation are one advice.
  */
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
@@ -44,13 +44,15 @@ const NUM_FIXES = 3;
 /** More changes at once are another plan. */
 const MOST_CHANGES = 3;
 
-export function cheapestFixes(fix: FixInput): MemoryFix[] {
+export function cheapestFixes(caller: FixInput): MemoryFix[] {
+  const fix = withKnownStages(caller);
   const { input, capBytes, priceOf } = fix;
   const before = peakBytes(fix, { plan: input.plan, offload: offloadOf(input) });
   const found: MemoryFix[] = [];
   const alike: MemoryFix[] = [];
   let open: (readonly PlanChange[])[] = [[]];
-  for (let depth = 1; depth <= MOST_CHANGES && found.length < NUM_FIXES; depth++) {
+  const enough = (): boolean => found.length + alike.length >= NUM_FIXES;
+  for (let depth = 1; depth <= MOST_CHANGES && !enough(); depth++) {
     const tooLarge: { changes: readonly PlanChange[]; peak: number }[] = [];
     const fitting: MemoryFix[] = [];
     for (const changes of open.flatMap((each) => extended(input, each))) {
@@ -72,6 +74,25 @@ export function cheapestFixes(fix: FixInput): MemoryFix[] {
     open = mostSaving(tooLarge);
   }
   return [...found, ...alike].slice(0, NUM_FIXES).sort(byPrice);
+}
+
+/**
+ * Stages follow from the pipeline's shape; what else a change does to the split of layers is left
+ * to whoever makes it. Cutting them anew may be as dear as pricing a plan.
+ */
+function withKnownStages(fix: FixInput): FixInput {
+  const shapeOf = ({ layout, schedule, chunksPerRank, mtp }: TrainingPlan): string =>
+    [layout.pp, schedule, chunksPerRank, mtp].join();
+  const known = new Map([[shapeOf(fix.input.plan), fix.input.stages]]);
+  return {
+    ...fix,
+    stagesOf: (plan) => {
+      const shape = shapeOf(plan);
+      const stages = known.get(shape) ?? fix.stagesOf(plan);
+      known.set(shape, stages);
+      return stages;
+    },
+  };
 }
 
 function byPrice(a: MemoryFix, b: MemoryFix): number {
