@@ -121,7 +121,8 @@ test('The curves meet their tables: residuals are as small as the report says', 
     attentionForward: { median: 0.01, p90: 0.07 },
     attentionBackward: { median: 0.02, p90: 0.03 },
     castLater: { median: 0.02, p90: 0.04 },
-    castFirst: { median: 0.1, p90: 0.2 },
+    // One row of an odd width (5,440) is slower than its neighbours.
+    castFirst: { median: 0.06, p90: 0.23 },
   };
   for (const [name, { residuals }] of Object.entries(curves)) {
     const bound = bounds[name as keyof typeof curves];
