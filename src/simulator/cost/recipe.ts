@@ -30,7 +30,7 @@ const E5M6 = 1.5;
 export const GRADIENT = ' gradient';
 
 /** Products that stay in BF16 (report, 3.3.1): by the end of the parameter's name. */
-const BF16_PRODUCTS = ['mlp.gate.weight', 'eh_proj.weight'];
+export const BF16_PRODUCTS: readonly string[] = ['mlp.gate.weight', 'eh_proj.weight'];
 
 export class Recipe {
   readonly #options: RecipeOptions;
