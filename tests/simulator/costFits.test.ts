@@ -120,7 +120,9 @@ test('The curves meet their tables: residuals are as small as the report says', 
     bf16: { median: 0.02, p90: 0.03 },
     attentionForward: { median: 0.01, p90: 0.07 },
     attentionBackward: { median: 0.02, p90: 0.03 },
-    memory: { median: 0.02, p90: 0.04 },
+    castLater: { median: 0.02, p90: 0.04 },
+    // One row of an odd width (5,440) is slower than its neighbours.
+    castFirst: { median: 0.06, p90: 0.23 },
   };
   for (const [name, { residuals }] of Object.entries(curves)) {
     const bound = bounds[name as keyof typeof curves];

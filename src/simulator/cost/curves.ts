@@ -166,7 +166,7 @@ export const curves: Curves = {
       rms: 0.018743,
     },
   },
-  memory: {
+  castLater: {
     memoryShare: 0.86005,
     launchSeconds: 0.0000086663,
     residuals: {
@@ -174,6 +174,16 @@ export const curves: Curves = {
       median: 0.019457,
       p90: 0.0337,
       rms: 0.021251,
+    },
+  },
+  castFirst: {
+    memoryShare: 0.53234,
+    launchSeconds: 0.0000092048,
+    residuals: {
+      count: 8,
+      median: 0.057154,
+      p90: 0.22594,
+      rms: 0.10233,
     },
   },
 };

@@ -76,7 +76,10 @@ export interface Curves {
   readonly bf16: FittedProduct;
   readonly attentionForward: FittedAttention;
   readonly attentionBackward: FittedAttention;
-  readonly memory: FittedMemory;
+  /** Casts of 2026, one layout each: also the most that any kernel bound by memory is given. */
+  readonly castLater: FittedMemory;
+  /** Casts of early 2025, both layouts at once. */
+  readonly castFirst: FittedMemory;
 }
 
 export function fitCurves(files: FitFiles): Curves {
@@ -113,7 +116,8 @@ export function fitCurves(files: FitFiles): Curves {
     ),
     attentionForward: fitForward(files['mla-prefill.csv']),
     attentionBackward: fitBackward(),
-    memory: fitMemory(),
+    castLater: fitMemory(published.castKernels, 1),
+    castFirst: fitMemory(published.firstCastKernels, 2),
   };
 }
 
@@ -219,9 +223,10 @@ function fitAttention(
   return { ...curve, residuals: residualsOf(errors(curve)) };
 }
 
-function fitMemory(): FittedMemory {
-  const rows = published.castKernels.map(({ rows: r, columns: c, microseconds }) => ({
-    bytes: r * c * (2 + 1 + 4 / 128),
+/** @param layouts in which the codes and their scales are written */
+function fitMemory(casts: readonly published.PublishedCast[], layouts: 1 | 2): FittedMemory {
+  const rows = casts.map(({ rows: r, columns: c, microseconds }) => ({
+    bytes: r * c * (2 + layouts * (1 + 4 / 128)),
     seconds: microseconds * 1e-6,
   }));
   const curveOf = (point: readonly number[]): Omit<FittedMemory, 'residuals'> => ({

@@ -78,11 +78,12 @@ function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
       return attentionTime(kernel, machine);
     default: {
       const free = gpu.memoryBytesPerSecond - machine.memoryTaken;
-      const rate = Math.max(free, gpu.memoryBytesPerSecond / 2) * memoryShare(machine);
+      const { share, relativeError } = memoryShare(kernel, machine);
       return {
-        seconds: gpu.launchSeconds + kernel.bytes / rate,
+        seconds:
+          gpu.launchSeconds + kernel.bytes / (share * Math.max(free, gpu.memoryBytesPerSecond / 2)),
         source: 'derived',
-        relativeError: DERIVED_ERROR,
+        relativeError,
         bound: 'memory',
       };
     }
@@ -90,19 +91,26 @@ function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
 }
 
 /**
- * Share of the bandwidth that kernels bound by memory reach. `later`: what casts written in 2026
- * do. `first`: what DeepGEMM's first kernels do where memory bounds them (its masked products, 2.0
- * of 3.35 TB/s), since nobody published the bytes-bound kernels of the time.
+ * Share of the bandwidth that a kernel bound by memory reaches. `later`: what casts written in 2026
+ * do. `first`: casts as Transformer Engine first released them, everything else as DeepGEMM's first
+ * kernels do where memory bounds them (its masked products, 2.0 of 3.35 TB/s), since nobody
+ * published the others of the time.
  *
  * A kernel that stays below what others reach is bound by what its SMs keep in flight, so it goes
  * with their number; never above the ceiling. A kernel at the ceiling needs half of the SMs: memory
  * wants 2 MB in flight (3.35 TB/s × 600 ns), a full SM that loads 16 bytes a thread keeps 32 KB.
  */
-function memoryShare({ release, gpu, memorySms }: KernelMachine): number {
-  const ceiling = curves.memory.memoryShare;
+function memoryShare(
+  kernel: KernelWork,
+  { release, gpu, memorySms }: KernelMachine,
+): { share: number; relativeError: number } {
+  const ceiling = curves.castLater.memoryShare;
   const sms = memorySms / gpu.numSms;
-  if (release === 'later') return ceiling * Math.min(1, 2 * sms);
-  return Math.min(ceiling, curves.fp8GroupedFirst.curve.memoryShare * sms);
+  const relativeError = DERIVED_ERROR;
+  if (release === 'later') return { share: ceiling * Math.min(1, 2 * sms), relativeError };
+  const isCast = kernel.class === 'cast' || kernel.class === 'transposedCast';
+  const own = isCast ? curves.castFirst : curves.fp8GroupedFirst.curve;
+  return { share: Math.min(ceiling, own.memoryShare * sms), relativeError };
 }
 
 function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {

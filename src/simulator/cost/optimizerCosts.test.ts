@@ -46,10 +46,13 @@ function countingNetwork(): { network: NetworkModel; asked: [string, number, Ran
 
 test('rankParameters: a whole model on one rank is the published count', () => {
   const one = { ...plan, layout: { ...layout, ep: 1 } };
-  const { experts, others } = rankParameters({ model: deepseekV3, stages: [whole], plan: one });
+  const held = rankParameters({ model: deepseekV3, stages: [whole], plan: one });
+  const { experts, others, inFp8 } = held;
   const counts = countParameters(deepseekV3);
   assert.equal(experts, counts.routedExperts);
   assert.equal(experts + others, counts.total);
+  const { embedding, head, router, norms } = counts;
+  assert.equal(inFp8, counts.total - embedding - head - router - norms);
   const share = rankParameters({ model: deepseekV3, stages: [whole], plan });
   assert.equal(share.experts, counts.routedExperts / 64);
   assert.equal(share.others, others);
@@ -116,7 +119,7 @@ test('optimizerPrice: without ZeRO everybody updates everything, with ZeRO-3 wei
   });
   assert.ok(none && one && three);
   assert.equal(none.gatherWeights.seconds, 0);
-  assert.ok(none.update.seconds > 3.9 * one.update.seconds);
+  assert.ok(none.update.seconds > 2 * one.update.seconds);
   assert.equal(three.gatherWeights.seconds, 0);
   assert.equal(three.gatherPerPass.seconds, one.gatherWeights.seconds);
 });

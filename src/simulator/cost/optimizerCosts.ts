@@ -13,14 +13,14 @@
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import type { TrainingPlan } from '../../config/parallelPlan.ts';
-import { parameterLayout, type Stage } from '../../model/parameterLayout.ts';
+import { EMBEDDING, HEAD, parameterLayout, type Stage } from '../../model/parameterLayout.ts';
 import { numElements } from '../../tensor/tensor.ts';
 import type { Estimate } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
 import { type KernelRelease, kernelTime } from './kernelTime.ts';
 import { worse } from './priceParts.ts';
 import { rankModel } from './rankModel.ts';
-import { moved } from './recipe.ts';
+import { BF16_PRODUCTS, moved } from './recipe.ts';
 
 export interface OptimizerOptions {
   readonly model: PlannedModel;
@@ -51,12 +51,16 @@ export interface OptimizerPrice {
 export interface RankParameters {
   readonly experts: number;
   readonly others: number;
+  /** Of both: weights whose products run in FP8 where the plan's do. */
+  readonly inFp8: number;
 }
 
 const GRADIENT = 4;
 const WEIGHT = 2;
-/** Gradient read; master weight and both moments read and written; weight written; zeroing. */
-const UPDATE_BYTES: number = 4 + 8 + 4 * 2 + WEIGHT + 4;
+/** Gradient read; master weight and both moments read and written; weight written. */
+const UPDATE_BYTES: number = GRADIENT + 8 + 4 * 2 + WEIGHT;
+/** A weight read, its FP8 codes written for forward and transposed for input gradients. */
+const CAST_BYTES: number = WEIGHT + 2;
 
 export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const { model, plan, cluster, network, stages, stageCopies } = options;
@@ -83,10 +87,10 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
     parameters[kind] / (isSplit ? groups[kind].size : 1);
   const world = dp * layout.pp * tp;
   const release = options.release ?? 'first';
-  const pass = (bytes: number): Estimate => {
+  const pass = (bytes: number, kind: 'elementwise' | 'cast' = 'elementwise'): Estimate => {
     const { numSms } = cluster.gpu;
     const machine = { gpu: cluster.gpu, numSms, memorySms: numSms, release, memoryTaken: 0 };
-    return kernelTime(moved('elementwise', 'optimiser', bytes), machine);
+    return kernelTime(moved(kind, 'optimiser', bytes), machine);
   };
   const count = owned('experts') + owned('others');
   const normPass = pass(GRADIENT * count);
@@ -94,7 +98,10 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
     world === 1
       ? normPass
       : inTurn([normPass, network.allReduce({ bytes: 4, group: { size: world, stride: 1 } })]);
-  const update = pass(UPDATE_BYTES * count);
+  // Every gradient of the rank is zeroed, and every weight cast, whoever updated it.
+  const held = parameters.experts + parameters.others;
+  const casts = plan.precision === 'fp8' ? [pass(CAST_BYTES * parameters.inFp8, 'cast')] : [];
+  const update = inTurn([pass(UPDATE_BYTES * count + GRADIENT * held), ...casts]);
   const gatherWeights = isSplit && zeroStage < 3 ? gather : nothing;
   return {
     total: inTurn([reduceGradients, gradientNorm, update, gatherWeights]),
@@ -143,10 +150,17 @@ export function rankParameters(args: {
       sizes.set(`attention ${layer}`, heads * model.headDim * model.hiddenSize);
     }
   }
-  let [experts, others] = [0, 0];
+  let [experts, others, inFp8] = [0, 0, 0];
   for (const [name, size] of sizes) {
     if (name.includes('.mlp.experts.')) experts += size;
     else others += size;
+    if (isCast(name)) inFp8 += size;
   }
-  return { experts, others };
+  return { experts, others, inFp8 };
+}
+
+/** Matrices of linear layers, but for those that stay in BF16 (report, 3.3.1). */
+function isCast(name: string): boolean {
+  if (name === EMBEDDING || name === HEAD) return false;
+  return !name.includes('norm.') && !BF16_PRODUCTS.some((end) => name.endsWith(end));
 }

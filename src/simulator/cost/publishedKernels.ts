@@ -113,15 +113,33 @@ export const flashAttention3Backward: readonly {
   { sequenceLength: 16384, teraflops: 561 },
 ];
 
+export interface PublishedCast {
+  readonly rows: number;
+  readonly columns: number;
+  readonly microseconds: number;
+}
+
+/**
+ * Transformer Engine, pull request 1513 (March 2025): DeepSeek's casts by 1 × 128 tiles as first
+ * released, codes by rows and transposed from one kernel. The comment prints neither the card nor
+ * the input's format; the recipe is for Hopper, and BF16 is what it casts.
+ */
+export const firstCastKernels: readonly PublishedCast[] = [
+  { rows: 256, columns: 1024, microseconds: 10.15 },
+  { rows: 4096, columns: 3072, microseconds: 30.89 },
+  { rows: 4096, columns: 4096, microseconds: 44.86 },
+  { rows: 4096, columns: 5440, microseconds: 70.51 },
+  { rows: 16384, columns: 1024, microseconds: 44.76 },
+  { rows: 16384, columns: 3072, microseconds: 125.24 },
+  { rows: 16384, columns: 6144, microseconds: 245.32 },
+  { rows: 16384, columns: 12288, microseconds: 486.6 },
+];
+
 /**
  * torchao, benchmarks of block-wise FP8 training (March 2026), H100: casts by 1 × 128 tiles, plain
  * and transposed, and of 128 × 128 blocks. BF16 in, FP8 and scales out.
  */
-export const castKernels: readonly {
-  readonly rows: number;
-  readonly columns: number;
-  readonly microseconds: number;
-}[] = [
+export const castKernels: readonly PublishedCast[] = [
   { rows: 32768, columns: 4096, microseconds: 154.46 },
   { rows: 32768, columns: 4096, microseconds: 150.53 },
   { rows: 32768, columns: 4096, microseconds: 150.86 },

@@ -26,8 +26,11 @@ const FP8 = 1;
 /** 12 bits: the input of the output projection is kept finer than FP8 (report, 3.3.3). */
 const E5M6 = 1.5;
 
+/** Marks what is made of a gradient: it is made when the gradient is, not when it is needed. */
+export const GRADIENT = ' gradient';
+
 /** Products that stay in BF16 (report, 3.3.1): by the end of the parameter's name. */
-const BF16_PRODUCTS = ['mlp.gate.weight', 'eh_proj.weight'];
+export const BF16_PRODUCTS: readonly string[] = ['mlp.gate.weight', 'eh_proj.weight'];
 
 export class Recipe {
   readonly #options: RecipeOptions;
@@ -102,7 +105,7 @@ export class Recipe {
       });
       if (!isFp8) return [product];
       const x = { elements: n * k, what, from: this.#storedBytes(name) };
-      const dOut = { elements: m * k, what, from: gradientBytes(name) };
+      const dOut = { elements: m * k, what: what + GRADIENT, from: gradientBytes(name) };
       return [...this.#transposedCast(b, x), ...this.#transposedCast(a, dOut), product];
     }
     const bytes = (m * k + n * k * groups) * inner + m * n * BF16;

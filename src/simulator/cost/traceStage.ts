@@ -18,7 +18,7 @@ import { createMetaKernels, type OperationRecord } from '../../kernels/meta.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import { type GqaTrace, traceGqa } from './gqaAttention.ts';
 import { rankModel } from './rankModel.ts';
-import { headKernels, Recipe } from './recipe.ts';
+import { GRADIENT, headKernels, Recipe } from './recipe.ts';
 import { recomputedBlock, withRecompute } from './recompute.ts';
 import type {
   KernelWork,
@@ -144,7 +144,8 @@ function makeSlice(
     },
     whole,
   );
-  return shape.recompute.block ? recomputedBlock(slice) : withRecompute(slice, shape.recompute);
+  const early = withEarlyCasts(slice);
+  return shape.recompute.block ? recomputedBlock(early) : withRecompute(early, shape.recompute);
 }
 
 /** A stage of nothing but the slice. */
@@ -281,6 +282,27 @@ function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
     if (!isNeighbour) return part;
     return { ...part, kernels: part.kernels.filter((kernel) => kernel.class !== 'permute') };
   });
+}
+
+/**
+ * Gradients are cast for the weight half as soon as they exist: a weight half that is put off then
+ * keeps them in FP8 and not in BF16.
+ */
+function withEarlyCasts(slice: SliceWork): SliceWork {
+  const isEarly = ({ what }: KernelWork): boolean => what.includes(GRADIENT);
+  const backwardInput = slice.backwardInput.map((part) => {
+    const weights = slice.backwardWeight.find(
+      (each) => each.part === part.part && each.layer === part.layer,
+    );
+    return { ...part, kernels: [...part.kernels, ...(weights?.kernels ?? []).filter(isEarly)] };
+  });
+  const backwardWeight = slice.backwardWeight.map((part) => {
+    const hasInput = slice.backwardInput.some(
+      (each) => each.part === part.part && each.layer === part.layer,
+    );
+    return hasInput ? { ...part, kernels: part.kernels.filter((k) => !isEarly(k)) } : part;
+  });
+  return { ...slice, backwardInput, backwardWeight };
 }
 
 /**
