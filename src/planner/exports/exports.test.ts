@@ -41,7 +41,7 @@ function reportFor(model: PlannedModel, change: Partial<TrainingPlan> = {}): Pla
   const numChunks = plan.schedule === 'interleaved-1f1b' || plan.schedule === 'dualpipev' ? 2 : 1;
   const numStages = plan.layout.pp * numChunks;
   const layer = (stage: number): number => Math.floor((stage * model.numHiddenLayers) / numStages);
-  const stageOf = (stage: number) => ({ first: layer(stage), last: layer(stage + 1) - 1 });
+  const stageOf = (stage: number) => ({ first: layer(stage), last: layer(stage + 1) });
   const template = base.ranks[0] ?? assert.fail();
   const ranks = Array.from({ length: plan.layout.pp }, (_, rank) => {
     const mirror = plan.layout.pp - 1 - rank;
@@ -168,6 +168,21 @@ test('exportMegatron: what Megatron has not is warned of, in the script too', ()
     deepseekV3,
   );
   assert.equal(plain.warnings.length, 1);
+});
+
+test('exports: a last stage without layers still ends the model', () => {
+  const report = reportFor(deepseekV3, { schedule: '1f1b' });
+  const stages = Array.from({ length: 16 }, (_, stage) => ({
+    first: Math.min(stage * 5, 61),
+    last: Math.min(stage * 5 + 5, 61),
+  })).filter(({ first, last }, index) => first < last || index === 15);
+  const ranks = stages.map((stage, rank) => ({
+    ...(report.ranks[0] ?? assert.fail()),
+    rank,
+    stages: [stage],
+  }));
+  const { text } = exportMegatron({ ...report, ranks }, deepseekV3);
+  assert.ok(text.includes("'Et*5|(t*5|)*11t|mL'"), text);
 });
 
 test('exportTorchTitan: the schedule is the table, the stages are a function, the rest flags', () => {

@@ -207,10 +207,7 @@ function planConfig(
   { rows, base }: { readonly rows: readonly StageLayers[]; readonly base: BaseConfig },
 ): string {
   const parts = rows.map(({ first, last }, index) => {
-    const layers = Array.from(
-      { length: Math.max(0, last - first + 1) },
-      (_, i) => `layers.${first + i}`,
-    );
+    const layers = Array.from({ length: last - first }, (_, i) => `layers.${first + i}`);
     const names = [
       ...(index === 0 ? ['tok_embeddings'] : []),
       ...layers,
