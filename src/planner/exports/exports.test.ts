@@ -8,6 +8,8 @@ import { scheduleNames, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { deepseekV2 } from '../../config/presets/deepseekV2.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { presets } from '../../config/presets/presets.ts';
+import { pipelineSchedule } from '../../policy/pipeline/pipelineSchedule.ts';
+import { formatScheduleCsv } from '../../program/notation.ts';
 import type { PlanReport } from '../planReport.ts';
 import { checkFlags, commentLines, flagsOf, quoteForShell } from './engineArguments.ts';
 import { megatronFlags } from './flags/megatron.ts';
@@ -245,6 +247,24 @@ test('torchTitanSchedule: each of ours has one of theirs, and says which table i
     ['dualpipe', 'dualpipev', 'DualPipeV'],
     ['dualpipev', 'dualpipev', 'DualPipeV'],
   ]);
+});
+
+test('torchTitanSchedule: the table puts each stage on the rank where TorchTitan builds it', () => {
+  // Loop: rank r has r, r + P …; V: r and 2P − 1 − r (torchtitan/distributed/pipeline_parallel.py).
+  const [numRanks, numMicroBatches] = [4, 8];
+  for (const schedule of scheduleNames) {
+    const { ours, theirs } = torchTitanSchedule({ ...base.plan, schedule });
+    const { ranks } = pipelineSchedule({ name: ours, numRanks, numMicroBatches });
+    const csv = formatScheduleCsv(ranks, { pairs: 'apart' });
+    const rows = csv.trimEnd().split('\n');
+    assert.equal(rows.length, numRanks);
+    for (const [rank, row] of rows.entries()) {
+      const stages = [...row.matchAll(/(\d+)(?:F|B|I|W)\d+/g)].map((match) => Number(match[1]));
+      const second = theirs === 'DualPipeV' ? 2 * numRanks - 1 - rank : rank + numRanks;
+      const isMulti = theirs === 'DualPipeV' || theirs === 'Interleaved1F1B';
+      assert.deepEqual([...new Set(stages)].sort(), isMulti ? [rank, second] : [rank], schedule);
+    }
+  }
 });
 
 test('exports: a hostile name stays in its comment, a strange value in its quotes', () => {
