@@ -52,8 +52,8 @@ export function torchTitanSchedule({ schedule }: TrainingPlan): TorchTitanSchedu
 }
 
 /**
- * @param csv the table of `torchTitanSchedule(plan).ours`, on as many ranks and micro-batches, pairs
- *   apart (`formatScheduleCsv`): PyTorch before 2.10 reads no pairs
+ * @param csv the table of `torchTitanSchedule(plan).ours`, on as many ranks and micro-batches, its
+ *   pairs apart (`formatScheduleCsv`): PyTorch before 2.10 reads no pairs
  */
 export function exportTorchTitan(
   report: PlanReport,
