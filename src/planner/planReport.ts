@@ -31,6 +31,7 @@ export interface MemoryBreakdown {
 export interface RankReport {
   /** Its place in the pipeline. */
   readonly rank: number;
+  /** Layers `first` … `last − 1` of each stage it has. */
   readonly stages: readonly { readonly first: number; readonly last: number }[];
   readonly phases: StepPhases;
   readonly memoryBytes: number;

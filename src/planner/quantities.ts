@@ -94,10 +94,12 @@ export function formatDerived(name: string, value: number): string {
   return Number.isInteger(value) ? String(value) : significant(value);
 }
 
-/** `bytesPerSecond` → `bytes per second`, `scaleOut.nic` → `scale out: nic`. */
+/** `fp8GroupedGemm` → `fp8 grouped gemm`, `scaleOut.nic` → `scale out: nic`; words stay. */
 export function wordsOf(name: string): string {
+  if (name.includes(' ')) return name;
   return name
     .replaceAll('.', ': ')
-    .replace(/([a-z\d])([A-Z])/g, '$1 $2')
-    .toLowerCase();
+    .replace(/([a-z\d])([A-Z])/g, (_, before: string, capital: string) => {
+      return `${before} ${capital.toLowerCase()}`;
+    });
 }

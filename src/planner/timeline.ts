@@ -4,17 +4,18 @@ import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { PairSpan, TimelineSpan } from './planExtras.ts';
 import type { SimulatedStep } from './simulatePlan.ts';
 
-/** Passes of every rank of one pipeline; messages are drawn by traces, not here. */
-export function timelineSpans({ spans, programs }: SimulatedStep): TimelineSpan[] {
+/** Passes and messages of every rank of one pipeline; a pair with its backward half. */
+export function timelineSpans({
+  spans,
+  programs,
+}: Pick<SimulatedStep, 'spans' | 'programs'>): TimelineSpan[] {
   const instructionsOf = new Map(programs.map(({ rank, instructions }) => [rank, instructions]));
-  return spans
-    .filter(({ stream, start, end }) => stream === 'compute' && end > start)
-    .map((span) => {
-      const instruction = instructionsOf.get(span.rank)?.[span.instruction];
-      return instruction?.kind === 'forwardBackward'
-        ? { ...span, backward: instruction.backward }
-        : span;
-    });
+  return spans.map((span) => {
+    const instruction = instructionsOf.get(span.rank)?.[span.instruction];
+    return instruction?.kind === 'forwardBackward'
+      ? { ...span, backward: instruction.backward }
+      : span;
+  });
 }
 
 const passNames = {

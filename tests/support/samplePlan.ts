@@ -18,7 +18,7 @@ import type {
   TimelineSpan,
 } from '../../src/planner/planExtras.ts';
 import type { MemoryBreakdown, PlanReport, RankReport } from '../../src/planner/planReport.ts';
-import { timelineSpans } from '../../src/planner/timelineSpans.ts';
+import { timelineSpans } from '../../src/planner/timeline.ts';
 import { pipelineSchedule } from '../../src/policy/pipeline/pipelineSchedule.ts';
 import { walkPrograms } from '../../src/simulator/walkPrograms.ts';
 import { programsOf } from './pipelineStep.ts';
@@ -148,7 +148,7 @@ export function walkSample(plan: TrainingPlan = samplePlan): WalkedStep {
     seconds: (_, { kind }) => SECONDS[kind] ?? 0,
     transferSeconds: () => 0.002,
   });
-  return { seconds: makespan, spans: timelineSpans(spans, programs) };
+  return { seconds: makespan, spans: timelineSpans({ spans, programs }) };
 }
 
 function rankOf(
@@ -158,7 +158,7 @@ function rankOf(
   const mirror = pp - 1 - rank;
   const layersOf = (stage: number): { first: number; last: number } => ({
     first: Math.floor((stage * 61) / pp),
-    last: Math.max(Math.floor(((stage + 1) * 61) / pp) - 1, Math.floor((stage * 61) / pp)),
+    last: Math.floor(((stage + 1) * 61) / pp),
   });
   const spans = walked.spans.filter((span) => span.rank === rank);
   const time = (...names: readonly string[]): number =>

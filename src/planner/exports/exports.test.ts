@@ -8,6 +8,8 @@ import { scheduleNames, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { deepseekV2 } from '../../config/presets/deepseekV2.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { presets } from '../../config/presets/presets.ts';
+import { pipelineSchedule } from '../../policy/pipeline/pipelineSchedule.ts';
+import { formatScheduleCsv } from '../../program/notation.ts';
 import type { PlanReport } from '../planReport.ts';
 import { checkFlags, commentLines, flagsOf, quoteForShell } from './engineArguments.ts';
 import { megatronFlags } from './flags/megatron.ts';
@@ -41,7 +43,7 @@ function reportFor(model: PlannedModel, change: Partial<TrainingPlan> = {}): Pla
   const numChunks = plan.schedule === 'interleaved-1f1b' || plan.schedule === 'dualpipev' ? 2 : 1;
   const numStages = plan.layout.pp * numChunks;
   const layer = (stage: number): number => Math.floor((stage * model.numHiddenLayers) / numStages);
-  const stageOf = (stage: number) => ({ first: layer(stage), last: layer(stage + 1) - 1 });
+  const stageOf = (stage: number) => ({ first: layer(stage), last: layer(stage + 1) });
   const template = base.ranks[0] ?? assert.fail();
   const ranks = Array.from({ length: plan.layout.pp }, (_, rank) => {
     const mirror = plan.layout.pp - 1 - rank;
@@ -170,6 +172,21 @@ test('exportMegatron: what Megatron has not is warned of, in the script too', ()
   assert.equal(plain.warnings.length, 1);
 });
 
+test('exports: a last stage without layers still ends the model', () => {
+  const report = reportFor(deepseekV3, { schedule: '1f1b' });
+  const stages = Array.from({ length: 16 }, (_, stage) => ({
+    first: Math.min(stage * 5, 61),
+    last: Math.min(stage * 5 + 5, 61),
+  })).filter(({ first, last }, index) => first < last || index === 15);
+  const ranks = stages.map((stage, rank) => ({
+    ...(report.ranks[0] ?? assert.fail()),
+    rank,
+    stages: [stage],
+  }));
+  const { text } = exportMegatron({ ...report, ranks }, deepseekV3);
+  assert.ok(text.includes("'Et*5|(t*5|)*11t|mL'"), text);
+});
+
 test('exportTorchTitan: the schedule is the table, the stages are a function, the rest flags', () => {
   const { files } = exportTorchTitan(reportFor(deepseekV3), deepseekV3, '0F0,,\n');
   assert.deepEqual(Object.keys(files), ['run.sh', 'schedule.csv', 'moebius_plan.py']);
@@ -230,6 +247,24 @@ test('torchTitanSchedule: each of ours has one of theirs, and says which table i
     ['dualpipe', 'dualpipev', 'DualPipeV'],
     ['dualpipev', 'dualpipev', 'DualPipeV'],
   ]);
+});
+
+test('torchTitanSchedule: the table puts each stage on the rank where TorchTitan builds it', () => {
+  // Loop: rank r has r, r + P …; V: r and 2P − 1 − r (torchtitan/distributed/pipeline_parallel.py).
+  const [numRanks, numMicroBatches] = [4, 8];
+  for (const schedule of scheduleNames) {
+    const { ours, theirs } = torchTitanSchedule({ ...base.plan, schedule });
+    const { ranks } = pipelineSchedule({ name: ours, numRanks, numMicroBatches });
+    const csv = formatScheduleCsv(ranks, { pairs: 'apart' });
+    const rows = csv.trimEnd().split('\n');
+    assert.equal(rows.length, numRanks);
+    for (const [rank, row] of rows.entries()) {
+      const stages = [...row.matchAll(/(\d+)(?:F|B|I|W)\d+/g)].map((match) => Number(match[1]));
+      const second = theirs === 'DualPipeV' ? 2 * numRanks - 1 - rank : rank + numRanks;
+      const isMulti = theirs === 'DualPipeV' || theirs === 'Interleaved1F1B';
+      assert.deepEqual([...new Set(stages)].sort(), isMulti ? [rank, second] : [rank], schedule);
+    }
+  }
 });
 
 test('exports: a hostile name stays in its comment, a strange value in its quotes', () => {

@@ -7,7 +7,7 @@ import type { StageLayers } from './stageSplit.ts';
 
 export function megatronLayout(stages: readonly StageLayers[], numMtpModules: number): string {
   const rows = stages.map(({ first, last }, index) => {
-    const layers = repeated('t', Math.max(0, last - first + 1));
+    const layers = repeated('t', last - first);
     const opening = index === 0 ? 'E' : '';
     const ending = index === stages.length - 1 ? `${repeated('m', numMtpModules)}L` : '';
     return `${opening}${layers}${ending}`;

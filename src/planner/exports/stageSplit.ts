@@ -5,28 +5,24 @@
 import { assert, at } from '../../base/assert.ts';
 import type { PlanReport } from '../planReport.ts';
 
-/** Layers `first` to `last`, both of them in it; none where `last` is before `first`. */
+/** Layers `first` … `last − 1`; none where both are the same. */
 export interface StageLayers {
   readonly first: number;
   readonly last: number;
 }
 
-/** The model's stages in order, without what lies behind its last layer (MTP). */
+/** The model's stages in order. An end of the model may have one that holds no layers. */
 export function stagesOf({ ranks }: PlanReport, numLayers: number): readonly StageLayers[] {
-  const byFirst = new Map<number, StageLayers>();
-  for (const { stages } of ranks) {
-    for (const stage of stages) {
-      const { first, last } = stage;
-      if (first >= numLayers) continue;
-      byFirst.set(first, { first, last: Math.min(last, numLayers - 1) });
-    }
+  const found = new Map<string, StageLayers>();
+  for (const { first, last } of ranks.flatMap(({ stages }) => stages)) {
+    found.set(`${first} ${last}`, { first, last });
   }
-  const stages = [...byFirst.values()].toSorted((a, b) => a.first - b.first);
+  const stages = [...found.values()].toSorted((a, b) => a.first - b.first || a.last - b.last);
   for (const [index, { first }] of stages.entries()) {
-    const expected = index === 0 ? 0 : at(stages, index - 1).last + 1;
+    const expected = index === 0 ? 0 : at(stages, index - 1).last;
     assert(first === expected, `stage ${index} begins at layer ${first}, not at ${expected}`);
   }
-  const covered = stages.length === 0 ? 0 : at(stages, stages.length - 1).last + 1;
+  const covered = stages.length === 0 ? 0 : at(stages, stages.length - 1).last;
   assert(covered === numLayers, `stages cover ${covered} of ${numLayers} layers`);
   return stages;
 }
@@ -34,9 +30,9 @@ export function stagesOf({ ranks }: PlanReport, numLayers: number): readonly Sta
 /** Each stage cut in two, the larger half first: what holds two chunks a rank can run it. */
 export function halve(stages: readonly StageLayers[]): readonly StageLayers[] {
   return stages.flatMap(({ first, last }) => {
-    const middle = first + Math.ceil((last - first + 1) / 2);
+    const middle = first + Math.ceil((last - first) / 2);
     return [
-      { first, last: middle - 1 },
+      { first, last: middle },
       { first: middle, last },
     ];
   });

@@ -51,7 +51,10 @@ export function torchTitanSchedule({ schedule }: TrainingPlan): TorchTitanSchedu
   }
 }
 
-/** @param csv the table of `torchTitanSchedule(plan).ours`, on as many ranks and micro-batches */
+/**
+ * @param csv the table of `torchTitanSchedule(plan).ours`, on as many ranks and micro-batches, its
+ *   pairs apart (`formatScheduleCsv`): PyTorch before 2.10 reads no pairs
+ */
 export function exportTorchTitan(
   report: PlanReport,
   model: PlannedModel,
@@ -207,10 +210,7 @@ function planConfig(
   { rows, base }: { readonly rows: readonly StageLayers[]; readonly base: BaseConfig },
 ): string {
   const parts = rows.map(({ first, last }, index) => {
-    const layers = Array.from(
-      { length: Math.max(0, last - first + 1) },
-      (_, i) => `layers.${first + i}`,
-    );
+    const layers = Array.from({ length: last - first }, (_, i) => `layers.${first + i}`);
     const names = [
       ...(index === 0 ? ['tok_embeddings'] : []),
       ...layers,

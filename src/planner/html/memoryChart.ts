@@ -55,9 +55,10 @@ export function memorySection({ ranks }: PlanReport, capacityBytes: number): Mar
 
 /** `3 · layers 10–13, 47–50`. */
 export function rankName({ rank, stages }: RankReport): Markup {
-  const layers = stages.map(({ first, last }) =>
-    first === last ? `${first}` : `${first}–${last}`,
-  );
+  const layers = stages.map(({ first, last }) => {
+    if (last <= first) return 'none';
+    return last - first === 1 ? `${first}` : `${first}–${last - 1}`;
+  });
   return fragment(
     String(rank),
     element('span', { class: 'muted roomy' }, ` · layers ${layers.join(', ')}`),

@@ -5,6 +5,7 @@
 import { formatPercent, formatSeconds } from '../../base/units.ts';
 import type { PairSpan } from '../planExtras.ts';
 import type { PlanReport } from '../planReport.ts';
+import { wordsOf } from '../quantities.ts';
 import { figure, legend, line, type Plot, svg, text } from './chart.ts';
 import { element, fragment, type Markup } from './markup.ts';
 import { linearScale, textWidth } from './scales.ts';
@@ -34,7 +35,13 @@ export function pairSection(
             { kind: 'backward', name: 'backward' },
             { kind: 'weight', name: 'weight gradients' },
           ]),
-          element('p', { class: 'muted' }, `Letters: ${lettersOf(spans)}.`),
+          element(
+            'p',
+            { class: 'muted' },
+            `Letters: ${[...lettersOf(namesOf(spans))]
+              .map(([name, letters]) => `${letters} ${wordsOf(name)}`)
+              .join(', ')}.`,
+          ),
         ),
   );
 }
@@ -48,6 +55,7 @@ function drawPair(spans: readonly PairSpan[], width: number): Markup {
   const plot: Plot = { width, height, left, right: width - 10, top, bottom: height - 28 };
   const end = Math.max(...spans.map((span) => span.end));
   const x = linearScale({ from: 0, to: end }, { from: plot.left, to: plot.right }, isWide ? 10 : 4);
+  const letters = lettersOf(namesOf(spans));
   const lanes = ['compute', 'communication'] as const;
   const yOf = (lane: number): number => top + lane * (LANE + gap);
   return svg(
@@ -77,34 +85,52 @@ function drawPair(spans: readonly PairSpan[], width: number): Markup {
       const y = yOf(lanes.indexOf(span.stream));
       const from = x.at(span.start);
       const room = x.at(span.end) - from;
-      const title = `${span.pass} ${span.name}: ${formatSeconds(span.end - span.start)}`;
-      const kind = span.pass === 'forward' ? 'small on-forward' : 'small inside';
+      const title = `${span.pass} ${wordsOf(span.name)}: ${formatSeconds(span.end - span.start)}`;
+      const kind = `small on-${span.pass}`;
       return fragment(
         element(
           'rect',
           { class: `${span.pass} edge`, x: from, y, width: room, height: LANE },
           element('title', {}, title),
         ),
-        text({ x: from + room / 2, y: y + LANE / 2 + 4 }, nameFor(span.name, room), {
-          anchor: 'middle',
-          kind,
-        }),
+        text(
+          { x: from + room / 2, y: y + LANE / 2 + 4 },
+          nameFor(span.name, letters.get(span.name) ?? '', room),
+          {
+            anchor: 'middle',
+            kind,
+          },
+        ),
       );
     }),
   );
 }
 
-/** The name, or its initial, or nothing. */
-function nameFor(name: string, room: number): string {
-  if (textWidth(name) + 6 <= room) return name;
-  return room >= 12 ? initialOf(name) : '';
+/** What a block shows: the name, or where it is too narrow its letters, or nothing. */
+function nameFor(name: string, letters: string, room: number): string {
+  return [wordsOf(name), letters].find((words) => textWidth(words) + 4 <= room) ?? '';
 }
 
-function initialOf(name: string): string {
-  return name.slice(0, 1).toUpperCase();
+/** The fewest first letters that tell a name from those before it. */
+export function lettersOf(names: readonly string[]): ReadonlyMap<string, string> {
+  const letters = new Map<string, string>();
+  for (const name of names) {
+    if (letters.has(name)) continue;
+    const taken = new Set(letters.values());
+    let length = 1;
+    while (length < name.length && taken.has(capital(name.slice(0, length)))) length++;
+    letters.set(name, capital(name.slice(0, length)));
+  }
+  return letters;
 }
 
-function lettersOf(spans: readonly PairSpan[]): string {
-  const names = [...new Set(spans.map(({ name }) => name))];
-  return names.map((name) => `${initialOf(name)} ${name}`).join(', ');
+function capital(word: string): string {
+  return word.slice(0, 1).toUpperCase() + word.slice(1);
+}
+
+/** Parts of every layer come before those of the model's ends. */
+function namesOf(spans: readonly PairSpan[]): readonly string[] {
+  const counts = new Map<string, number>();
+  for (const { name } of spans) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return [...counts].toSorted(([, a], [, b]) => b - a).map(([name]) => name);
 }

@@ -131,7 +131,7 @@ function sectionsOf(report: PlanReport, extras: PlanExtras): readonly Section[] 
       ? null
       : { id: 'what-if', title: 'What if', body: whatIfTable(report, whatIfs) },
     { id: 'sources', title: 'Sources and error bars', body: sourceTable(report) },
-    { id: 'derived', title: 'Derived values', body: derivedTable(report) },
+    { id: 'derived', title: 'Derived values', body: derivedTable(report, cluster) },
   ];
   return optional.filter((section) => section !== null);
 }

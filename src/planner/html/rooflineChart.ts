@@ -6,7 +6,7 @@
 import { formatPercent } from '../../base/units.ts';
 import type { GpuSpec } from '../../config/clusterSpec.ts';
 import type { OperationShare } from '../planReport.ts';
-import { formatRate, formatStep, formatTick, significant } from '../quantities.ts';
+import { formatRate, formatStep, formatTick, significant, wordsOf } from '../quantities.ts';
 import { axes, figure, label, legend, line, marker, type Plot, svg, text } from './chart.ts';
 import { element, fragment, type Markup } from './markup.ts';
 import { type Box, boxAround, logScale, placeLabels, textWidth } from './scales.ts';
@@ -14,7 +14,8 @@ import { table, tagOf } from './tables.ts';
 
 const SHAPES = { compute: 'circle', memory: 'square', network: 'triangle' } as const;
 
-export function rooflineSection(operations: readonly OperationShare[], gpu: GpuSpec): Markup {
+export function rooflineSection(given: readonly OperationShare[], gpu: GpuSpec): Markup {
+  const operations = given.map((each) => ({ ...each, name: wordsOf(each.name) }));
   const computing = operations.filter(({ flops, bytes }) => flops > 0 && bytes > 0);
   const words =
     `Roofline of ${gpu.name}: ${computing.length} classes of operations; ` +

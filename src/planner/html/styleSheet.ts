@@ -71,6 +71,7 @@ th { font-weight: 500; }
 thead th { color: var(--muted); font-weight: 500; white-space: nowrap; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 tr.best td, tr.best th { font-weight: 600; }
+#derived table { max-width: 640px; }
 td svg { display: block; width: 100%; height: 16px; }
 td.bar { vertical-align: middle; width: 60%; min-width: 110px; }
 .good { color: var(--good); } .bad { color: var(--bad); }
@@ -86,10 +87,12 @@ figure { margin: 0; }
 figure > svg { display: block; max-width: 100%; height: auto; }
 figure text { font: 12px system-ui, sans-serif; fill: var(--text); paint-order: stroke;
   stroke: var(--card); stroke-width: 3px; stroke-linejoin: round; }
-figure text.inside, figure text.on-forward { stroke: none; }
+
 figure text.small { font-size: 11px; } figure text.muted { fill: var(--muted); }
 figure text.strong { font-weight: 600; }
-figure text.inside { fill: var(--on-backward); } figure text.on-forward { fill: var(--on-forward); }
+figure text.on-forward { fill: var(--on-forward); stroke: none; }
+figure text.on-backward { fill: var(--on-backward); stroke: none; }
+figure text.on-weight { fill: var(--on-weight); stroke: none; }
 .grid { stroke: var(--grid); } .axis { stroke: var(--muted); fill: none; }
 .roof { stroke: var(--text); stroke-width: 1.5; fill: none; }
 .roof.second { stroke-dasharray: 5 4; }

@@ -2,6 +2,8 @@
  * The report's plain tables: what-ifs, sources with their error bars, derived values, plans.
  */
 import { formatBytes, formatPercent } from '../../base/units.ts';
+import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import { describeCluster } from '../../config/clusters/describeCluster.ts';
 import { formatLayout } from '../../config/parallelPlan.ts';
 import type { EstimateSource } from '../../simulator/estimate.ts';
 import type { Candidate, WhatIf } from '../planExtras.ts';
@@ -75,17 +77,19 @@ export function sourceTable({ sources }: PlanReport): Markup {
     'Sources',
     [{ head: 'what' }, { head: 'known' }, { head: 'error', kind: 'number' }, { head: 'from' }],
     sources.map(({ what, source, relativeError, from }) => ({
-      cells: [what, tagOf(source), formatError(relativeError), from],
+      cells: [wordsOf(what), tagOf(source), formatError(relativeError), from],
     })),
   );
 }
 
-export function derivedTable({ derived }: PlanReport): Markup {
+export function derivedTable({ derived }: PlanReport, cluster: ClusterSpec): Markup {
+  // The cluster's own values know their units better than a name's ending does.
+  const known = new Map(describeCluster(cluster).map(({ what, text }) => [what, text]));
   return table(
     'Derived values',
-    [{ head: 'value' }, { head: '', kind: 'number' }, { head: 'key' }],
+    [{ head: 'value' }, { head: '', kind: 'number' }],
     Object.entries(derived).map(([name, value]) => ({
-      cells: [wordsOf(name), formatDerived(name, value), element('code', {}, name)],
+      cells: [wordsOf(name), known.get(name) ?? formatDerived(name, value)],
     })),
   );
 }
