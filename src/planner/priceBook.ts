@@ -12,6 +12,7 @@ import {
   recomputePolicies,
   type TrainingPlan,
 } from '../config/parallelPlan.ts';
+import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
 import { createStageCosts, type PassPrice, type StageCosts } from '../simulator/cost/stageCosts.ts';
 import type { TracedSlice } from '../simulator/cost/tracedSlices.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
@@ -27,6 +28,8 @@ export interface PriceBookOptions {
   readonly imbalance?: number;
   /** Of the same model on another cluster: what a layer runs does not depend on the hardware. */
   readonly traces?: Map<string, TracedSlice>;
+  /** Of a calibration: measured seconds of a class over its price. */
+  readonly factors?: KernelFactors;
 }
 
 /** Prices of all stages that are cut alike. */
@@ -46,14 +49,17 @@ export class PriceBook {
   readonly network: NetworkModel;
   readonly imbalance: number;
   readonly traces: Map<string, TracedSlice>;
+  readonly factors: KernelFactors;
   readonly #shapes = new Map<string, ShapePrices>();
 
-  constructor({ model, cluster, network, imbalance = 1, traces }: PriceBookOptions) {
+  constructor(options: PriceBookOptions) {
+    const { model, cluster, network, imbalance = 1, traces, factors = {} } = options;
     this.model = model;
     this.cluster = cluster;
     this.network = network ?? createNetworkModel(cluster);
     this.imbalance = imbalance;
     this.traces = traces ?? new Map();
+    this.factors = factors;
   }
 
   /** @param recompute what the plan's policy comes to; needed where that is `auto` */
@@ -62,9 +68,9 @@ export class PriceBook {
     const key = shapeKey(plan, items);
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
-    const { model, cluster, network, imbalance, traces } = this;
+    const { model, cluster, network, imbalance, traces, factors } = this;
     const costs = createStageCosts({
-      ...{ model, plan, cluster, network, imbalance, traces },
+      ...{ model, plan, cluster, network, imbalance, traces, factors },
       recompute: items,
     });
     const slices = new Map<boolean, SliceCosts>();
