@@ -70,7 +70,7 @@ test('A calibrated plan: every class of a pass costs what the machine was made t
     const after = passOf({ network, factors: kernelFactors(calibration) });
     assert.ok(before.some(({ name }) => name === 'dispatch'));
     for (const [i, { name, seconds }] of before.entries()) {
-      // A transfer that takes longer takes less of the memory at once, which kernels beside it feel.
+      // A longer transfer takes less of the memory at once, which kernels beside it feel.
       const ratio = (after[i]?.seconds ?? 0) / seconds / factors(name);
       assert.ok(Math.abs(ratio - 1) < 0.05, `${name}: ${ratio}`);
       const isProduct = /Gemm|Gradient|attention|dispatch|combine/.test(name);
