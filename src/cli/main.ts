@@ -191,6 +191,7 @@ export function createProgram(): Command {
     .option('--tokens <n>', 'tokens of the whole run', numberOption(1, 1e18))
     .option('--imbalance <x>', 'load of the busiest experts over the mean; 1', numberOption(1, 64))
     .option('--what-if <path=value>', 'as gpu.memoryBytesPerSecond*=2; repeat for more', listOption)
+    .option('--calibration <file>', 'factors from a trace, as moebius calibrate writes them')
     .option('--trace <file>', 'write the step as a Chrome trace')
     .option('--html <file>', 'write a report with pictures')
     .option('--json', 'end with one line of JSON')

@@ -14,6 +14,8 @@ import {
   worldSize,
 } from '../config/parallelPlan.ts';
 import { dollarsOf, kilowattHoursOf, tokensPerDay, utilization } from '../config/runCost.ts';
+import { calibratedNetwork, kernelFactors } from '../simulator/applyCalibration.ts';
+import type { Calibration } from '../simulator/calibrate.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
@@ -34,6 +36,8 @@ export interface PlanningInput {
   /** Load of the busiest rank's experts over the mean; 1 is balanced. */
   readonly imbalance?: number;
   readonly network?: NetworkModel;
+  /** Of a trace of the user's own (`moebius calibrate`). */
+  readonly calibration?: Calibration;
 }
 
 export interface PlannedTraining {
@@ -50,12 +54,14 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
  * where the schedule cannot take these ranks and micro-batches
  */
 export function planTraining(input: PlanningInput): PlannedTraining {
-  const { model, plan, cluster, imbalance = 1 } = input;
-  const network = input.network ?? createNetworkModel(cluster);
+  const { model, plan, cluster, imbalance = 1, calibration } = input;
+  const described = input.network ?? createNetworkModel(cluster);
+  const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
   const memory = planMemory({ model, plan, cluster, network, imbalance });
   const simulated = simulatePlan({
     ...{ model, plan, cluster, network, imbalance },
     ...(memory.recompute === undefined ? {} : { recompute: everywhere(memory) }),
+    ...(calibration === undefined ? {} : { factors: kernelFactors(calibration) }),
   });
   return {
     report: reportOf(input, simulated, memory.ranks),
@@ -201,6 +207,7 @@ function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedS
   });
   return [
     note('step', step, 'programs walked with the prices below'),
+    ...calibrationNotes(input.calibration),
     ...bySeconds.map(({ seconds: _, ...each }) => each),
     note('optimizer', at(optimizer, 0).total, 'bytes of gradients, moments and weights'),
     {
@@ -210,6 +217,15 @@ function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedS
       from: `${input.cluster.name}: ${Object.keys(input.cluster.sources).length} of its numbers say where they are from`,
     },
   ];
+}
+
+function calibrationNotes(calibration: Calibration | undefined): SourceNote[] {
+  if (calibration === undefined) return [];
+  const { classes, source, madeOn } = calibration;
+  const errors = classes.flatMap(({ relativeError }) => relativeError ?? []);
+  const relativeError = Math.max(0, ...errors);
+  const from = `${classes.length} classes measured in ${source.trace}, ${madeOn}`;
+  return [{ what: 'calibration', source: 'fitted', relativeError, from }];
 }
 
 function originOf(name: string): string {

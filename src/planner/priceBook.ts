@@ -12,6 +12,7 @@ import {
   recomputePolicies,
   type TrainingPlan,
 } from '../config/parallelPlan.ts';
+import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
 import { createStageCosts, type PassPrice, type StageCosts } from '../simulator/cost/stageCosts.ts';
 import type { TracedSlice } from '../simulator/cost/tracedSlices.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
@@ -28,6 +29,8 @@ export interface PriceBookOptions {
   readonly imbalance?: number;
   /** Of the same model on another cluster: what a layer runs does not depend on the hardware. */
   readonly traces?: Map<string, TracedSlice>;
+  /** Of a calibration: measured seconds of a class over its price. */
+  readonly factors?: KernelFactors;
 }
 
 /** Prices of all stages that are cut alike. */
@@ -48,14 +51,17 @@ export class PriceBook {
   /** Null: as published for such routers. */
   readonly imbalance: number | null;
   readonly traces: Map<string, TracedSlice>;
+  readonly factors: KernelFactors;
   readonly #shapes = new Map<string, ShapePrices>();
 
-  constructor({ model, cluster, network, imbalance, traces }: PriceBookOptions) {
+  constructor(options: PriceBookOptions) {
+    const { model, cluster, network, imbalance, traces, factors = {} } = options;
     this.model = model;
     this.cluster = cluster;
     this.network = network ?? createNetworkModel(cluster);
     this.imbalance = imbalance ?? null;
     this.traces = traces ?? new Map();
+    this.factors = factors;
   }
 
   /** @param recompute what the plan's policy comes to; needed where that is `auto` */
@@ -64,10 +70,10 @@ export class PriceBook {
     const key = shapeKey(plan, items);
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
-    const { model, cluster, network, traces } = this;
+    const { model, cluster, network, traces, factors } = this;
     const imbalance = this.imbalance ?? expectedImbalance(model, plan.layout);
     const costs = createStageCosts({
-      ...{ model, plan, cluster, network, imbalance, traces },
+      ...{ model, plan, cluster, network, imbalance, traces, factors },
       recompute: items,
     });
     const slices = new Map<boolean, SliceCosts>();

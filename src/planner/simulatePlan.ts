@@ -14,6 +14,7 @@ import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
 import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
+import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
 import { type OptimizerPrice, optimizerPrice } from '../simulator/cost/optimizerCosts.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
@@ -36,7 +37,9 @@ export interface SimulationInput {
   readonly recompute?: RecomputeItems;
   /** Made of `cluster` unless given; one for many plans remembers what it simulated. */
   readonly network?: NetworkModel;
-  /** Prices of many plans; then its model, cluster, network and imbalance are taken. */
+  /** Of a calibration: measured seconds of a class over its price. */
+  readonly factors?: KernelFactors;
+  /** Prices of many plans; then its model, cluster, network, imbalance and factors are taken. */
   readonly book?: PriceBook;
 }
 

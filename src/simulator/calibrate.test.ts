@@ -4,8 +4,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { annotation, kernel, launch, traceOf } from '../../tests/support/traceFixture.ts';
 import { MoebiusError } from '../base/errors.ts';
+import { applyCalibration } from './applyCalibration.ts';
 import {
-  applyCalibration,
   type CalibratedClass,
   type Calibration,
   type CalibrationResult,

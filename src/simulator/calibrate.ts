@@ -16,7 +16,6 @@
  */
 import { MoebiusError } from '../base/errors.ts';
 import type { PassName } from './cost/stageWork.ts';
-import type { Estimate } from './estimate.ts';
 import { tracedClass } from './trace/costClasses.ts';
 import type { MeasuredClasses } from './trace/measureClasses.ts';
 
@@ -195,32 +194,6 @@ function spreadOf(layers: readonly number[]): number | null {
   const mean = layers.reduce((all, each) => all + each, 0) / layers.length;
   const variance = layers.reduce((all, each) => all + (each - mean) ** 2, 0) / (layers.length - 1);
   return mean === 0 ? null : Math.sqrt(variance) / mean;
-}
-
-/** A price by class, as the cost model sums it. */
-export interface PricedClass extends Estimate {
-  readonly name: string;
-}
-
-/**
- * The same prices on the calibrated machine: classes that the calibration knows are scaled, and
- * from then on are fitted, with the calibration's error where it has one.
- */
-export function applyCalibration<Priced extends PricedClass>(
-  classes: readonly Priced[],
-  calibration: Pick<Calibration, 'classes'>,
-): readonly Priced[] {
-  const known = new Map(calibration.classes.map((each) => [each.name, each]));
-  return classes.map((priced) => {
-    const found = known.get(tracedClass(priced.name));
-    if (found === undefined) return priced;
-    return {
-      ...priced,
-      seconds: priced.seconds * found.factor,
-      source: 'fitted',
-      relativeError: found.relativeError ?? priced.relativeError,
-    };
-  });
 }
 
 function sum<K extends string>(list: readonly Readonly<Record<K, number>>[], key: K): number {

@@ -86,7 +86,8 @@ function tableOf({ calibration, unpredicted, unmeasured, notices }: CalibrationR
     'of limit',
   ];
   const lines = [
-    `${source.trace} against ${source.model} on ${source.cluster}, ${source.layout}, ${source.layers} layers`,
+    `${source.trace} against ${source.model} on ${source.cluster}, ${source.layout}, ` +
+      `${source.layers} layers`,
     '',
     formatTable(rows, header),
     '',

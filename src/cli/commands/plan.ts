@@ -1,5 +1,5 @@
 /** `moebius plan train`: a model, a cluster, and what training one on the other comes to. */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
@@ -7,6 +7,8 @@ import type { PlanExtras } from '../../planner/planExtras.ts';
 import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
 import { publishedRowsOf } from '../../planner/publishedSteps.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
+import type { Calibration } from '../../simulator/calibrate.ts';
+import { parseCalibration } from '../../simulator/calibrationFile.ts';
 import { note, printResult } from '../output.ts';
 import { planTables } from '../plan/planTables.ts';
 import {
@@ -21,12 +23,14 @@ export interface PlanTrainOptions extends PlanOptions {
   readonly json?: boolean;
   readonly trace?: string;
   readonly html?: string;
+  readonly calibration?: string;
 }
 
 export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const subject = await resolveSubject(options);
   const plan = planOf(subject, options, layoutOf(options, subject));
-  const planned = planTraining({ ...subject, plan });
+  const calibration = await calibrationOf(options);
+  const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
   const extras = extrasOf(subject, plan, planned);
   if (options.trace !== undefined) {
@@ -41,6 +45,13 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
     table: planTables(report, { cluster, command, published: publishedRows }),
     json: { ...report },
   });
+}
+
+async function calibrationOf({
+  calibration: path,
+}: PlanTrainOptions): Promise<{ calibration?: Calibration }> {
+  if (path === undefined) return {};
+  return { calibration: parseCalibration(await readFile(path, 'utf8'), path) };
 }
 
 function layoutOf({ layout }: PlanOptions, { cluster }: ResolvedPlan): TrainingPlan['layout'] {

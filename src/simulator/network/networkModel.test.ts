@@ -351,7 +351,7 @@ test('PCIe: a NIC’s bytes pass the GPU’s own link too', () => {
 
 test('estimates: fitted where the tables are, extrapolated elsewhere, derived for collectives', () => {
   const model = createNetworkModel(h800Cluster());
-  assert.equal(model.exchangeVersion, 'deepep-2025-06');
+  assert.equal(model.exchangeVersion, 'deepep-2025-02');
   assert.equal(model.dispatch(training).source, 'fitted');
   assert.equal(model.dispatch({ ...training, imbalance: 1.5 }).source, 'extrapolated');
   assert.equal(model.dispatch({ ...training, numSms: 0 }).source, 'derived');

@@ -90,7 +90,7 @@ export function tracedClass(costClass: string): string {
     : costClass;
 }
 
-/** Of `attn(F)` or `mlp(W)`, null where a name tells none; a full backward counts as that of the input. */
+/** Of `attn(F)` or `mlp(W)`, else null; a full backward counts as that of the input. */
 export function passOfPhase(name: string): PassName | null {
   if (/\(F\)|^forward\b/i.test(name)) return 'forward';
   if (/\(W\)|weight/i.test(name)) return 'backwardWeight';

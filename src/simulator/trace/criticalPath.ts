@@ -5,10 +5,11 @@
  *
  *   1. its stream's span before it (streams run in order),
  *   2. spans that the trace names: flow arrows, and `cuda_sync` stream waits of newer profilers,
- *   3. where the trace names no such edge at all: the span of another stream that ended last before
- *      it began. That is a guess, also made within a rank of a timeline, whose arrows are messages. It is made only where the host put a wait for an event between
- *      the stream's last launch and this one (where such calls are recorded), and never when the
- *      stream's own span before ended within `LAUNCH_GAP`.
+ *   3. where the trace names no such edge at all, and within a rank of a timeline, whose arrows are
+ *      messages: the span of another stream that ended last before it began. That is a guess. It
+ *      is made only where the host put a wait for an event between the stream's last launch and
+ *      this one (where such calls are recorded), and never when the stream's own span before ended
+ *      within `LAUNCH_GAP`.
  *
  * Time between two spans of the chain is the host's when the launch began after the first had
  * ended. Steps and gaps add up to the whole window exactly.
@@ -166,15 +167,12 @@ function predecessor(
 }
 
 /** Whether the host put a wait between the stream's launch before and this one's, if it tells. */
-function mayWait(
-  { waitCalls, ...trace }: Trace,
-  span: ClassifiedSpan,
-  before: ClassifiedSpan | undefined,
-): boolean {
+function mayWait(trace: Trace, span: ClassifiedSpan, before: ClassifiedSpan | undefined): boolean {
+  const { waitCalls } = trace;
   if (waitCalls.length === 0) return true;
-  const launch = launchOf({ waitCalls, ...trace }, span);
+  const launch = launchOf(trace, span);
   if (launch === undefined) return true;
-  const previous = before === undefined ? undefined : launchOf({ waitCalls, ...trace }, before);
+  const previous = before === undefined ? undefined : launchOf(trace, before);
   const from = previous?.start ?? Number.NEGATIVE_INFINITY;
   let [low, high] = [0, waitCalls.length];
   while (low < high) {
