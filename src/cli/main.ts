@@ -194,6 +194,9 @@ export function createProgram(): Command {
     .option('--calibration <file>', 'factors from a trace, as moebius calibrate writes them')
     .option('--trace <file>', 'write the step as a Chrome trace')
     .option('--html <file>', 'write a report with pictures')
+    .option('--export <engine>', 'write arguments of megatron or torchtitan')
+    .option('--out <dir>', 'the export’s folder', 'plan')
+    .option('--csv', 'one row in place of tables')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/plan.ts')).planTrain(options));
 

@@ -88,7 +88,7 @@ export interface PlanReport {
   readonly kilowattHours: number;
   readonly flopsPerTokenCausal: number;
   readonly flopsPerTokenNonCausal: number;
-  /** The overlapped pair of rank 0, and what it would be without overlap; null without pairs. */
+  /** The overlapped pair that the pipeline runs most; null without pairs. */
   readonly overlap: {
     readonly pairSeconds: number;
     readonly computeSeconds: number;

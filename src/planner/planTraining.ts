@@ -4,7 +4,6 @@
  */
 import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
-import { describeCluster } from '../config/clusters/describeCluster.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import {
   numMicroBatches,
@@ -22,6 +21,7 @@ import type { Estimate } from '../simulator/estimate.ts';
 import type { RankMemory } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
+import { expectedImbalance } from './expertImbalance.ts';
 import { type PlanMemory, planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
@@ -33,7 +33,7 @@ export interface PlanningInput {
   readonly cluster: ClusterSpec;
   /** Of the whole run; null plans one step. */
   readonly totalTokens: number | null;
-  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  /** Load of the busiest rank's experts over the mean; 1 is balanced; by default as published. */
   readonly imbalance?: number;
   readonly network?: NetworkModel;
   /** Of a trace of the user's own (`moebius calibrate`). */
@@ -54,7 +54,8 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
  * where the schedule cannot take these ranks and micro-batches
  */
 export function planTraining(input: PlanningInput): PlannedTraining {
-  const { model, plan, cluster, imbalance = 1, calibration } = input;
+  const { model, plan, cluster, calibration } = input;
+  const imbalance = input.imbalance ?? expectedImbalance(model, plan.layout);
   const described = input.network ?? createNetworkModel(cluster);
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
   const memory = planMemory({ model, plan, cluster, network, imbalance });
@@ -214,7 +215,7 @@ function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedS
       what: 'cluster',
       source: 'derived',
       relativeError: 0,
-      from: `${input.cluster.name}: ${Object.keys(input.cluster.sources).length} of its numbers say where they are from`,
+      from: `${input.cluster.name}: ${Object.keys(input.cluster.sources).length} notes on origins`,
     },
   ];
 }
@@ -241,8 +242,18 @@ function originOf(name: string): string {
 
 function derivedValues(input: PlanningInput, simulated: SimulatedStep): Record<string, number> {
   const { plan, cluster } = input;
-  const values: Record<string, number> = { microBatches: numMicroBatches(plan) };
-  for (const { what, value } of describeCluster(cluster)) values[what] = value;
-  values['message to the next stage, seconds'] = simulated.messageSeconds;
-  return values;
+  const { scaleUp, scaleOut, gpusPerNode, gpu } = cluster;
+  const network = (scaleOut.nicBytesPerSecond * scaleOut.nicsPerNode) / gpusPerNode;
+  return {
+    microBatches: numMicroBatches(plan),
+    nodes: cluster.numGpus / gpusPerNode,
+    scaleUpBytesPerSecond: scaleUp.bytesPerSecond,
+    scaleUpReachedBytesPerSecond: scaleUp.bytesPerSecond * scaleUp.achievableShare,
+    networkBytesPerSecond: network,
+    networkReachedBytesPerSecond: network * scaleOut.achievableShare,
+    memoryBytesPerSecond: gpu.memoryBytesPerSecond,
+    hostBytesPerSecond: cluster.host.bytesPerSecond,
+    messageSeconds: simulated.messageSeconds,
+    expertImbalance: input.imbalance ?? expectedImbalance(input.model, plan.layout),
+  };
 }

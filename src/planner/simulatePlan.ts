@@ -64,7 +64,7 @@ export interface SimulatedStep {
   readonly optimizer: readonly OptimizerPrice[];
   /** What rank 0 spends its time on. */
   readonly uses: readonly PriceUse[];
-  /** The overlapped pair that rank 0 runs most; null without pairs. */
+  /** The overlapped pair that the pipeline runs most; null without pairs. */
   readonly pair: PassPrice | null;
   /** Of a hidden state to the next stage. */
   readonly messageSeconds: number;
@@ -105,7 +105,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     step: stepEstimate(walk, uses, at(optimizer, 0)),
     ...{ stages, stagesOfRank, schedule, programs, phasesOfRank, passes, optimizer, uses },
     spans: walk.spans,
-    pair: mostUsed(usesOf(instructions.filter(isPair), passes)),
+    pair: mostUsed(usesOf(programs.flatMap((each) => each.instructions).filter(isPair), passes)),
     messageSeconds: plan.layout.pp > 1 ? network.send({ bytes, stride: dp * tp }).seconds : 0,
   };
 }

@@ -89,7 +89,7 @@ test('Command line: what the system refuses is a mistake too, in one error witho
   assertRefused(await moebius(...forward, '--inputs', folder, ...output), 'system.EISDIR');
   assertRefused(await moebius(...forward, '--inputs', inputs, '--output', folder), 'system.EISDIR');
   const below = ['--output', join(file, 'out.safetensors')];
-  assertRefused(await moebius(...forward, '--inputs', inputs, ...below), 'system.EEXIST');
+  assertRefused(await moebius(...forward, '--inputs', inputs, ...below), 'file.noFolder');
   const run = await moebius(...tinyRun({ text: writeText(folder), out: file }));
   assertRefused(run, 'run.notFolder');
 });

@@ -3,26 +3,32 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
+import { planCsv, rowOfReport } from '../../planner/planCsv.ts';
 import type { PlanExtras } from '../../planner/planExtras.ts';
 import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
 import { publishedRowsOf } from '../../planner/publishedSteps.ts';
+import { textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import { parseCalibration } from '../../simulator/calibrationFile.ts';
 import { note, printResult } from '../output.ts';
-import { planTables } from '../plan/planTables.ts';
+import { formatSections } from '../plan/printPlan.ts';
 import {
   type PlanOptions,
   planOf,
   type ResolvedPlan,
   resolveSubject,
 } from '../plan/resolvePlan.ts';
+import { writeExport } from '../plan/writeExports.ts';
 import { writeTraces } from '../plan/writeTraces.ts';
 
 export interface PlanTrainOptions extends PlanOptions {
   readonly json?: boolean;
   readonly trace?: string;
   readonly html?: string;
+  readonly csv?: boolean;
+  readonly export?: string;
+  readonly out: string;
   readonly calibration?: string;
 }
 
@@ -40,11 +46,21 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
     await writeFile(options.html, planHtml(report, extras));
     note(`wrote ${options.html}`);
   }
-  const { cluster, command, publishedRows } = extras;
-  printResult(options, {
-    table: planTables(report, { cluster, command, published: publishedRows }),
-    json: { ...report },
+  if (options.export !== undefined) {
+    const { files, warnings } = await writeExport(options.export, options.out, {
+      report,
+      ...subject,
+    });
+    for (const warning of warnings) note(`note: ${warning}`);
+    for (const file of files) note(`wrote ${file}`);
+  }
+  const sections = textReport(report, {
+    ...extras,
+    memoryCapacityBytes: extras.cluster.gpu.memoryBytes,
   });
+  const table =
+    options.csv === true ? planCsv([rowOfReport(report)]).trimEnd() : formatSections(sections);
+  printResult(options, { table, json: { ...report } });
 }
 
 async function calibrationOf({

@@ -51,7 +51,8 @@ export interface ResolvedPlan {
   readonly cluster: ClusterSpec;
   readonly run: TrainingRun;
   readonly totalTokens: number | null;
-  readonly imbalance: number;
+  /** As published for such routers where it is absent. */
+  readonly imbalance?: number;
 }
 
 export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan> {
@@ -64,7 +65,7 @@ export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan
     modelName: options.model,
     ...{ model, cluster, run },
     totalTokens: options.tokens ?? run.totalTokens,
-    imbalance: options.imbalance ?? 1,
+    ...(options.imbalance === undefined ? {} : { imbalance: options.imbalance }),
   };
 }
 
