@@ -1,0 +1,138 @@
+/** `moebius plan train`: its JSON, tables, files, help and refusals. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type TestContext, test } from 'node:test';
+import { checkChromeTrace } from '../../src/program/checkChromeTrace.ts';
+import { assertRefused, moebius, moebiusJson } from '../support/commandLine.ts';
+
+const v3 = ['plan', 'train', '--model', 'deepseek-v3', '--cluster', 'h800x2048'];
+const own = [...v3, '--layout', 'pp16,ep64,zero1', '--schedule', 'dualpipe'];
+
+function temporaryFolder(context: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'moebius-plan-'));
+  context.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+test('plan train --json: the stable keys, and numbers that agree with each other', async () => {
+  const json = await moebiusJson(...own);
+  const keys = [
+    ...['stepSeconds', 'tokensPerDay', 'mfuCausal', 'mfuNonCausal', 'tflopsCausal'],
+    ...['bubbleSeconds', 'phases', 'memoryBytesPerRank', 'peakMemoryBytes', 'gpuHours'],
+    ...['dollars', 'sources'],
+  ];
+  assert.deepEqual(
+    keys.filter((key) => !(key in json)),
+    [],
+  );
+  const number = (key: string): number => json[key] as number;
+  const near = (a: number, b: number): void => assert.ok(Math.abs(a / b - 1) < 1e-9, `${a} ${b}`);
+  near(number('tokensPerDay'), (15360 * 4096 * 86400) / number('stepSeconds'));
+  near(number('mfuCausal') * 989.4, number('tflopsCausal'));
+  near(number('gpuHours') * 2, number('dollars'));
+  near(number('gpuHours'), (14.8e12 / number('tokensPerDay')) * 24 * 2048);
+  const phases = json.phases as Record<string, number>;
+  assert.deepEqual(Object.keys(phases).sort(), ['1B', '1F', '1F1B', '1W', 'bubble', 'optimizer']);
+  near(
+    Object.values(phases).reduce((sum, seconds) => sum + seconds, 0),
+    number('stepSeconds'),
+  );
+  const memory = json.memoryBytesPerRank as number[];
+  assert.equal(memory.length, 16);
+  assert.equal(Math.max(...memory), number('peakMemoryBytes'));
+  assert.ok((json.sources as unknown[]).length > 10);
+});
+
+test('plan train: tables with the published rows beside ours, and how to get it again', async () => {
+  const { code, stdout, stderr } = await moebius(...own);
+  assert.deepEqual([code, stderr], [0, '']);
+  assert.match(stdout, /^deepseek-v3 on h800x2048$/m);
+  assert.match(stdout, /^step +1\d\.\d\d s +± \d/m);
+  assert.match(stdout, /ISCA 2025, table 4, MPFT; not used for the estimate/);
+  assert.match(stdout, /npx moebius plan train --model deepseek-v3 --cluster h800x2048/);
+});
+
+test('plan train --trace: a Chrome trace that passes the schema check', async (context) => {
+  const file = join(temporaryFolder(context), 'step.json');
+  const { code } = await moebius(...own, '--trace', file);
+  assert.equal(code, 0);
+  const trace = JSON.parse(readFileSync(file, 'utf8')) as { traceEvents: unknown[] };
+  assert.deepEqual(checkChromeTrace(trace), []);
+  assert.ok(trace.traceEvents.length > 10_000);
+});
+
+test('plan train --html, --csv, --export: written, with the plan’s numbers in them', async (context) => {
+  const folder = temporaryFolder(context);
+  const html = join(folder, 'plan.html');
+  const ran = await moebius(
+    ...own,
+    '--csv',
+    '--html',
+    html,
+    '--export',
+    'megatron',
+    '--out',
+    folder,
+  );
+  assert.equal(ran.code, 0);
+  assert.match(readFileSync(html, 'utf8'), /^<!doctype html>[\s\S]*deepseek-v3[\s\S]*h800x2048/i);
+  const [header, row] = ran.stdout.trim().split('\n');
+  assert.equal(header?.split(',').length, row?.split(',').length);
+  assert.match(row ?? '', /^deepseek-v3,h800x2048,2048,16,64,1,128,1,dualpipe,/);
+  const script = readFileSync(join(folder, 'megatron.sh'), 'utf8');
+  assert.match(script, /--pipeline-model-parallel-size 16/);
+  assert.match(script, /--expert-model-parallel-size 64/);
+});
+
+test('plan train: dense models, other chips, BF16', async () => {
+  const llama = await moebiusJson(
+    ...['plan', 'train', '--model', 'llama-3.1-405b', '--cluster', 'h100x16384'],
+    ...['--layout', 'tp8,pp16,zero1', '--schedule', 'interleaved-1f1b', '--chunks', '7'],
+  );
+  assert.ok((llama.mfuCausal as number) > 0.2 && (llama.mfuCausal as number) < 0.6);
+  const ascend = await moebiusJson(
+    ...['plan', 'train', '--model', 'deepseek-v2', '--cluster', 'ascend-910bx1024'],
+    ...['--layout', 'pp8,ep16,zero1'],
+  );
+  assert.equal((ascend.plan as { precision: string }).precision, 'bf16');
+});
+
+test('plan train: a cluster file with units, and one without', async (context) => {
+  const folder = temporaryFolder(context);
+  const file = join(folder, 'cluster.yaml');
+  writeFileSync(file, 'extends: h800x2048\nscaleUp: { bytesPerSecond: 900 GB/s both ways }\n');
+  const json = await moebiusJson(
+    ...['plan', 'train', '--model', 'deepseek-v3', '--cluster', file],
+    ...['--layout', 'pp16,ep64,zero1'],
+  );
+  assert.equal((json.derived as Record<string, number>).scaleUpBytesPerSecond, 450e9);
+  writeFileSync(file, 'extends: h800x2048\nscaleUp: { bytesPerSecond: 900 }\n');
+  const refused = await moebius(
+    ...['plan', 'train', '--model', 'deepseek-v3', '--cluster', file, '--layout', 'pp16'],
+  );
+  assertRefused(refused, 'quantity.noUnit');
+});
+
+test('plan train: what cannot be planned is refused with the value and the fix', async () => {
+  const refused = async (code: string, ...args: string[]): Promise<void> =>
+    assertRefused(await moebius(...args), code);
+  await refused('plan.layout', ...v3, '--layout', 'pp16,ep60,zero1');
+  await refused('plan.layout', ...v3, '--layout', 'pp15');
+  await refused('plan.layout', ...v3, '--layout', 'pp16,pq2');
+  await refused('plan.schedule', ...own.slice(0, -1), 'dualpip');
+  await refused('plan.batch', ...own, '--global-batch', '1000');
+  await refused('plan.recompute', ...own, '--recompute', 'some');
+  await refused('plan.export', ...own, '--export', 'deepspeed');
+  await refused('config.unknownPreset', ...own, '--model', 'deepseek-v9');
+  await refused('file.missing', ...own, '--cluster', './nowhere.yaml');
+  await refused('quantity.noUnit', ...own, '--what-if', 'gpu.memoryBytesPerSecond=5');
+  await refused('plan.memory', ...own, '--recompute', 'none');
+});
+
+test('plan train: a plan that does not fit comes with three ways to make it fit', async () => {
+  const { stderr } = await moebius(...own, '--recompute', 'none');
+  assert.match(stderr, /rank \d+ needs [\d.]+ GiB of [\d.]+ GiB/);
+  assert.equal(stderr.match(/GiB less\)\./g)?.length, 3);
+});
