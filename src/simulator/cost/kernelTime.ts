@@ -40,7 +40,7 @@ export interface KernelMachine {
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
   readonly factors?: KernelFactors;
-  /** Seconds of the slowest GPU that others wait for over those of the tables' one; 1 by default. */
+  /** Seconds of the slowest GPU that others wait for over those of the tables’; 1 by default. */
   readonly pace?: number;
 }
 
