@@ -10,7 +10,8 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
 
 function machineOf(gpu: GpuSpec, changed: Partial<KernelMachine> = {}): KernelMachine {
   const { numSms } = gpu;
-  return { gpu, numSms, memorySms: numSms, release: 'first', memoryTaken: 0, ...changed };
+  const setting = { release: 'first', fp8Scaling: 'tiles', memoryTaken: 0 } as const;
+  return { gpu, numSms, memorySms: numSms, ...setting, ...changed };
 }
 
 function productOf(kernelClass: KernelClass, sizes: Partial<KernelWork> = {}): KernelWork {

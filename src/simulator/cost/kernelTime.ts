@@ -20,6 +20,12 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  */
 export type KernelRelease = 'first' | 'later';
 
+/**
+ * What shares a scale in FP8: `tiles`, 128 values of a row and 128 × 128 of a weight (DeepSeek-V3);
+ * `tensor`, all of it (NVIDIA's delayed or current scaling).
+ */
+export type Fp8Scaling = 'tiles' | 'tensor';
+
 /** By class of kernel. */
 export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
 
@@ -30,10 +36,11 @@ export interface KernelMachine {
   /** SMs that are free for other kernels. */
   readonly memorySms: number;
   readonly release: KernelRelease;
+  readonly fp8Scaling: Fp8Scaling;
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
   readonly memoryTaken: number;
   readonly factors?: KernelFactors;
-  /** Seconds of the slowest GPU that others wait for over those of the tables' one; 1 by default. */
+  /** Seconds of the slowest GPU that others wait for over those of the tables’; 1 by default. */
   readonly pace?: number;
 }
 
@@ -114,10 +121,10 @@ function memoryShare(
 }
 
 function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
-  const { gpu, numSms, release } = machine;
+  const { gpu, numSms, fp8Scaling } = machine;
   const isFp8 = kernel.class.startsWith('fp8');
   const isGradient = isWeightGradient(kernel.class);
-  const fitted = fittedOf(kernel.class, release);
+  const fitted = fittedOf(kernel.class, machine);
   const peak = isFp8 ? gpu.peakFlops.fp8 : gpu.peakFlops.bf16;
   if (peak === null) {
     throw new MoebiusError('plan.precision', `${gpu.name} has no FP8 tensor cores`, {
@@ -130,22 +137,26 @@ function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
     smFlops: peak / gpu.numSms,
     memoryBytesPerSecond: gpu.memoryBytesPerSecond,
   };
-  const curve = stretched(fitted.curve, { gpu, isFp8, target });
+  const curve = stretched(fitted.curve, { gpu, isFp8, target, fp8Scaling });
   const { m, groups } = kernel;
   const rows = isGradient ? m : m / groups;
   const { seconds, bound } = productTime(curve, { ...kernel, m: rows }, target);
-  const isMeasured = isFp8 || (kernel.class === 'bf16Gemm' && rows <= BF16_ROWS);
+  const isInTable = isFp8 && fp8Scaling === 'tiles';
+  const isDense = kernel.class === 'bf16Gemm' || kernel.class === 'fp8Gemm';
+  const isMeasured = isInTable || (isDense && rows <= LIBRARY_ROWS);
   return { seconds, bound, ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured }) };
 }
 
-/** The table of BF16 products ends here; experts and weight gradients have none in BF16. */
-const BF16_ROWS = 256;
+/** Tables of library products end here, and have no experts and no weight gradients. */
+const LIBRARY_ROWS = 256;
 
 function isWeightGradient(kernelClass: KernelClass): boolean {
   return kernelClass === 'fp8WeightGradient' || kernelClass === 'bf16WeightGradient';
 }
 
-function fittedOf(kernelClass: KernelClass, release: KernelRelease): FittedProduct {
+function fittedOf(kernelClass: KernelClass, { release, fp8Scaling }: KernelMachine): FittedProduct {
+  // Without scales by tiles a library does no worse than the later kernels do with them.
+  if (kernelClass.startsWith('fp8') && fp8Scaling === 'tensor') return curves.fp8Later;
   const isFirst = release === 'first';
   switch (kernelClass) {
     case 'fp8Gemm':
@@ -166,13 +177,16 @@ function fittedOf(kernelClass: KernelClass, release: KernelRelease): FittedProdu
  */
 function stretched(
   curve: ProductCurve,
-  { gpu, isFp8, target }: { gpu: GpuSpec; isFp8: boolean; target: TensorMachine },
+  args: { gpu: GpuSpec; isFp8: boolean; target: TensorMachine; fp8Scaling: Fp8Scaling },
 ): ProductCurve {
+  const { gpu, isFp8, target, fp8Scaling } = args;
   const fitted = (isFp8 ? FIT_GPU.fp8 : FIT_GPU.bf16) / FIT_GPU.numSms;
   const faster = Math.min(1, fitted / target.smFlops);
   const vector = VECTOR_FLOPS / FIT_GPU.numSms / (gpu.vectorFlops / gpu.numSms);
   let { stepSeconds, tensorShare } = curve;
-  if (isFp8 && gpu.fp8Accumulation === 'fp32') {
+  if (isFp8 && fp8Scaling === 'tensor') {
+    stepSeconds *= faster;
+  } else if (isFp8 && gpu.fp8Accumulation === 'fp32') {
     stepSeconds = Math.min(stepSeconds, curves.bf16.curve.stepSeconds / 2) * faster;
     tensorShare = Math.max(tensorShare, curves.bf16.curve.tensorShare);
   } else {

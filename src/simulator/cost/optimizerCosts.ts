@@ -89,7 +89,10 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const release = options.release ?? 'first';
   const pass = (bytes: number, kind: 'elementwise' | 'cast' = 'elementwise'): Estimate => {
     const { numSms } = cluster.gpu;
-    const machine = { gpu: cluster.gpu, numSms, memorySms: numSms, release, memoryTaken: 0 };
+    const machine = {
+      ...{ gpu: cluster.gpu, numSms, memorySms: numSms, release, memoryTaken: 0 },
+      fp8Scaling: 'tiles' as const,
+    };
     return kernelTime(moved(kind, 'optimiser', bytes), machine);
   };
   const count = owned('experts') + owned('others');

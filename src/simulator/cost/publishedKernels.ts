@@ -96,7 +96,7 @@ export const bf16Small: readonly PublishedProduct[] = products([
 
 /**
  * FlashMLA, "a deep dive" (2025): tensor cores of an H800 sustain about 865 of 989 TFLOP/s in BF16,
- * since the clock falls to 1.6 GHz under load. The most that a large BF16 product can reach.
+ * since the clock falls to 1.6 GHz under load: what a large product of a library is given.
  */
 export const BF16_SUSTAINED_SHARE: number = 865 / 989;
 

@@ -5,7 +5,9 @@
  * the gate, the head, MTP's projection and the attention core; activations are cast by 1 × 128
  * tiles before a product and, transposed, by 128 × 1 before a weight gradient; weight gradients are
  * added in FP32; activations travel between kernels in BF16 and rows to experts in FP8. `bf16` is
- * the same without casts. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
+ * the same without casts. Where FP8 is scaled by whole tensors (NVIDIA's recipes, which models of
+ * other makers were trained with) one kernel casts for both layouts, fused where libraries fuse it,
+ * and rows travel in BF16. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
  * GPU does not are kernels of their own here; whatever attention kernels demand (a whole key per
  * head) is a copy. Bytes-bound operations were recorded in f32 and are halved.
  */
@@ -13,11 +15,13 @@ import { at } from '../../base/assert.ts';
 import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
 import type { OperationRecord } from '../../kernels/meta.ts';
 import { numColumns, numElements, type Tensor } from '../../tensor/tensor.ts';
+import type { Fp8Scaling } from './kernelTime.ts';
 import type { KernelClass, KernelWork } from './stageWork.ts';
 import type { TracedSlice } from './tracedSlices.ts';
 
 export interface RecipeOptions {
   readonly precision: Precision;
+  readonly fp8Scaling: Fp8Scaling;
   readonly recompute: RecomputeItems;
 }
 
@@ -28,6 +32,9 @@ const E5M6 = 1.5;
 
 /** Marks what is made of a gradient: it is made when the gradient is, not when it is needed. */
 export const GRADIENT = ' gradient';
+
+/** Products whose input no norm and no SwiGLU has just written: attention's output, routed rows. */
+const CAST_ALONE: readonly string[] = ['o_proj.weight', 'mlp.experts.gate_up_proj.weight'];
 
 /** Products that stay in BF16 (report, 3.3.1): by the end of the parameter's name. */
 export const BF16_PRODUCTS: readonly string[] = ['mlp.gate.weight', 'eh_proj.weight'];
@@ -58,12 +65,12 @@ export class Recipe {
         return this.#attentionBackward(record);
       case 'permute':
         return [
-          ...this.#castOf(tensor(args.x_TD), 'routed rows'),
+          ...(this.#isByTensor ? [] : this.#castOf(tensor(args.x_TD), 'routed rows')),
           moved('permute', 'permute', 2 * sizeOf(tensor(args.out_RD)) * this.#rowBytes),
         ];
       case 'unpermuteBackwardInput':
         return [
-          ...this.#castOf(tensor(args.dOut_TD), 'routed gradients'),
+          ...(this.#isByTensor ? [] : this.#castOf(tensor(args.dOut_TD), 'routed gradients')),
           moved('permute', 'permute', 2 * sizeOf(tensor(args.dX_RD)) * this.#rowBytes),
         ];
       case 'fill':
@@ -77,9 +84,13 @@ export class Recipe {
     return this.#options.precision === 'fp8';
   }
 
+  get #isByTensor(): boolean {
+    return this.#options.fp8Scaling === 'tensor';
+  }
+
   /** A row on its way to an expert, or there. */
   get #rowBytes(): number {
-    return this.#isFp8 ? FP8 : BF16;
+    return this.#isFp8 && !this.#isByTensor ? FP8 : BF16;
   }
 
   #product(record: OperationRecord): KernelWork[] {
@@ -111,7 +122,7 @@ export class Recipe {
     const bytes = (m * k + n * k * groups) * inner + m * n * BF16;
     const isRouted = name.includes('.mlp.experts.');
     const product = productOf(classOfProduct(isFp8, isRouted), { ...work, m, k, bytes });
-    const arrives = isRouted && cameByDispatch(name, layout);
+    const arrives = isRouted && !this.#isByTensor && cameByDispatch(name, layout);
     const casts = isFp8 && !arrives ? this.#castOf(a, what, { elements: m * k, name, layout }) : [];
     const sum =
       args.accumulate === true ? [moved('elementwise', 'sum', 3 * BF16 * m * n, true)] : [];
@@ -143,10 +154,16 @@ export class Recipe {
     more: { elements?: number; name?: string; layout?: 'nt' | 'nn' } = {},
   ): KernelWork[] {
     if (!this.#isFp8 || !this.#isNew(this.#cast, x)) return [];
+    const isShared = !(more.name ?? '').includes('.mlp.experts.');
+    if (this.#isByTensor) {
+      const isFused = more.layout === 'nt' && !CAST_ALONE.some((end) => more.name?.endsWith(end));
+      const elements = more.elements ?? sizeOf(x);
+      // Norms and SwiGLU write both layouts themselves; what else is cast is read once.
+      return isFused ? [] : [moved('cast', what, elements * (BF16 + 2 * FP8), isShared)];
+    }
     const isKeptFiner = more.layout === 'nt' && (more.name ?? '').endsWith('o_proj.weight');
     const elements = more.elements ?? sizeOf(x);
     const bytes = elements * (BF16 + FP8 + (isKeptFiner ? E5M6 : 0));
-    const isShared = !(more.name ?? '').includes('.mlp.experts.');
     return [moved('cast', what, bytes, isShared), scaleColumns(what, elements, isShared)];
   }
 
@@ -154,7 +171,7 @@ export class Recipe {
     x: Tensor,
     { elements, what, from }: { elements: number; what: string; from: number },
   ): KernelWork[] {
-    if (!this.#isNew(this.#transposed, x)) return [];
+    if (this.#isByTensor || !this.#isNew(this.#transposed, x)) return [];
     const isShared = !what.startsWith('experts.');
     const bytes = elements * (from + FP8);
     return [moved('transposedCast', what, bytes, isShared), scaleColumns(what, elements, isShared)];

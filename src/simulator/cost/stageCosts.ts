@@ -25,7 +25,7 @@ import type { PartStep } from '../../program/instruction.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
 import { slowestOf } from '../variation.ts';
-import type { KernelFactors, KernelRelease } from './kernelTime.ts';
+import type { Fp8Scaling, KernelFactors, KernelRelease } from './kernelTime.ts';
 import {
   memoryPasses,
   type OperationSum,
@@ -52,6 +52,8 @@ export interface StageCostOptions {
   /** Load of the busiest rank over the mean; 1 is balanced. */
   readonly imbalance?: number;
   readonly release?: KernelRelease;
+  /** `tiles` for DeepSeek's models and `tensor` for others, unless given. */
+  readonly fp8Scaling?: Fp8Scaling;
   /** Seconds of a class over what the curves say, where somebody measured it; 1 when left out. */
   readonly factors?: KernelFactors;
   /** What was traced for other plans of the same model, and will be. */
@@ -100,6 +102,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
   const { tp, ep } = plan.layout;
   const named =
     plan.recompute === 'auto' ? recomputePolicies.none : recomputePolicies[plan.recompute];
+  const fp8Scaling = options.fp8Scaling ?? defaultScaling(model);
   const imbalance = options.imbalance ?? 1;
   const shape: StageShape = {
     model,
@@ -107,6 +110,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     microBatchSize: plan.microBatchSize,
     sequenceLength: plan.sequenceLength,
     precision: plan.precision,
+    fp8Scaling,
     recompute: options.recompute ?? named,
     mtp: plan.mtp,
   };
@@ -125,18 +129,27 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
       const work = tracer.stage(stage);
       return { stage, work, steps: new StageSteps(work) };
     },
-    sliceSeconds: () => sliceSeconds(tracer, { setting, release, factors, pace }),
-    price: (order, stages) => priceOrder({ order, stages, setting, release, factors, pace }),
+    sliceSeconds: () => sliceSeconds(tracer, { setting, release, fp8Scaling, factors, pace }),
+    price: (order, stages) =>
+      priceOrder({ order, stages, setting, release, fp8Scaling, factors, pace }),
   };
+}
+
+/** Tiles are DeepSeek's; the FP8 runs of other models that were published scale whole tensors. */
+export function defaultScaling(model: PlannedModel): Fp8Scaling {
+  return isGqa(model) ? 'tensor' : 'tiles';
 }
 
 function sliceSeconds(
   tracer: StageTracer,
-  { setting, release, factors, pace }: Omit<OrderArgs, 'order' | 'stages'>,
+  { setting, release, fp8Scaling, factors, pace }: Omit<OrderArgs, 'order' | 'stages'>,
 ): SliceSeconds {
   const { gpu } = setting.cluster;
   const numSms = reservedSms(setting);
-  const machine = { gpu, release, factors, pace, numSms, memorySms: numSms, memoryTaken: 0 };
+  const machine = {
+    ...{ gpu, release, fp8Scaling, factors, pace, numSms },
+    ...{ memorySms: numSms, memoryTaken: 0 },
+  };
   const of = (kind: SliceKind): number => {
     if (!tracer.has(kind)) return 0;
     const { forward, backwardInput, backwardWeight } = tracer.slice(kind);
@@ -156,6 +169,7 @@ interface OrderArgs {
   readonly stages: { readonly forward?: PricedStage; readonly backward?: PricedStage };
   readonly setting: TransferSetting;
   readonly release: KernelRelease;
+  readonly fp8Scaling: Fp8Scaling;
   readonly factors: KernelFactors;
   readonly pace: number;
 }
@@ -189,7 +203,7 @@ interface OrderRun extends PassPrice {
 }
 
 function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
-  const { order, stages, setting, release, factors, pace } = args;
+  const { order, stages, setting, release, fp8Scaling, factors, pace } = args;
   const { gpu } = setting.cluster;
   const reserved = reservedSms(setting);
   let tensorSeconds = 0;
@@ -198,7 +212,7 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
     const { kernels, transfers, tensorTransfers } = workOf(step, stages);
     const isCovered = pricing.isBeside(index);
     const machine = {
-      ...{ gpu, release, factors, pace },
+      ...{ gpu, release, fp8Scaling, factors, pace },
       numSms: reserved,
       memorySms: isCovered || pricing.isPair ? reserved : gpu.numSms,
       memoryTaken: isCovered ? pricing.memoryTaken : 0,

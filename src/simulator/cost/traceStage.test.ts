@@ -14,6 +14,7 @@ const shape: StageShape = {
   model: deepseekV3,
   ...{ tp: 1, ep: 64, microBatchSize: 1, sequenceLength: 256, imbalance: 1 },
   precision: 'fp8',
+  fp8Scaling: 'tiles',
   recompute: recomputePolicies.none,
   mtp: false,
 };

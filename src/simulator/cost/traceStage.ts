@@ -17,6 +17,7 @@ import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
 import { createMetaKernels, type OperationRecord } from '../../kernels/meta.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import { type GqaTrace, traceGqa } from './gqaAttention.ts';
+import type { Fp8Scaling } from './kernelTime.ts';
 import { rankModel } from './rankModel.ts';
 import { GRADIENT, headKernels, Recipe } from './recipe.ts';
 import { recomputedBlock, withRecompute } from './recompute.ts';
@@ -36,6 +37,7 @@ export interface StageShape {
   readonly microBatchSize: number;
   readonly sequenceLength: number;
   readonly precision: Precision;
+  readonly fp8Scaling: Fp8Scaling;
   readonly recompute: RecomputeItems;
   readonly mtp: boolean;
   /** Load of the busiest rank over the mean, at least 1. */
@@ -246,7 +248,7 @@ function rowsOnTheWire(
   kind: 'dispatch' | 'combine',
 ): { tokens: number; bytesPerToken: number } {
   const { hiddenSize } = shape.model;
-  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8';
+  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8' && shape.fp8Scaling === 'tiles';
   const bytesPerToken = isFp8 ? hiddenSize + 4 * Math.ceil(hiddenSize / 128) : 2 * hiddenSize;
   return { tokens: (shape.microBatchSize * shape.sequenceLength) / shape.tp, bytesPerToken };
 }
