@@ -11,7 +11,7 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
 function machineOf(gpu: GpuSpec, changed: Partial<KernelMachine> = {}): KernelMachine {
   const { numSms } = gpu;
   const setting = { release: 'first', fp8Scaling: 'tiles', memoryTaken: 0 } as const;
-  return { gpu, numSms, memorySms: numSms, ...setting, ...changed };
+  return { gpu, numSms, freeSms: numSms, ...setting, ...changed };
 }
 
 function productOf(kernelClass: KernelClass, sizes: Partial<KernelWork> = {}): KernelWork {
@@ -75,7 +75,7 @@ test('kernelTime: memory taken by transfers and SMs taken from a copy make it sl
   const copy = moved('elementwise', 'test', 1e8);
   const whole = kernelTime(copy, machineOf(h800.gpu)).seconds;
   assert.ok(kernelTime(copy, machineOf(h800.gpu, { memoryTaken: 3e11 })).seconds > whole);
-  const fewer = kernelTime(copy, machineOf(h800.gpu, { memorySms: 112 })).seconds;
+  const fewer = kernelTime(copy, machineOf(h800.gpu, { freeSms: 112 })).seconds;
   assert.ok(fewer > whole && fewer < whole * (132 / 112) * 1.01);
 });
 

@@ -31,10 +31,14 @@ export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
 
 export interface KernelMachine {
   readonly gpu: GpuSpec;
-  /** SMs that products and attention are laid out for. */
+  /**
+   * SMs that FP8 products and attention are laid out for: DeepGEMM's grids are set once for the
+   * process, so that DeepEP's kernels find theirs free (both have `set_num_sms`, and
+   * FlashAttention-3 has `sm_margin`).
+   */
   readonly numSms: number;
-  /** SMs that are free for other kernels. */
-  readonly memorySms: number;
+  /** SMs that are free: what any other kernel spreads over. */
+  readonly freeSms: number;
   readonly release: KernelRelease;
   readonly fp8Scaling: Fp8Scaling;
   /** Memory bandwidth that transfers take from kernels bound by memory, bytes/s. */
@@ -109,10 +113,10 @@ function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
  */
 function memoryShare(
   kernel: KernelWork,
-  { release, gpu, memorySms }: KernelMachine,
+  { release, gpu, freeSms }: KernelMachine,
 ): { share: number; relativeError: number } {
   const ceiling = curves.castLater.memoryShare;
-  const sms = memorySms / gpu.numSms;
+  const sms = freeSms / gpu.numSms;
   const relativeError = DERIVED_ERROR;
   if (release === 'later') return { share: ceiling * Math.min(1, 2 * sms), relativeError };
   const isCast = kernel.class === 'cast' || kernel.class === 'transposedCast';
@@ -121,8 +125,9 @@ function memoryShare(
 }
 
 function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
-  const { gpu, numSms, fp8Scaling } = machine;
+  const { gpu, fp8Scaling } = machine;
   const isFp8 = kernel.class.startsWith('fp8');
+  const numSms = isFp8 ? machine.numSms : machine.freeSms;
   const isGradient = isWeightGradient(kernel.class);
   const fitted = fittedOf(kernel.class, machine);
   const peak = isFp8 ? gpu.peakFlops.fp8 : gpu.peakFlops.bf16;

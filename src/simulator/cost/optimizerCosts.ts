@@ -90,7 +90,7 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const pass = (bytes: number, kind: 'elementwise' | 'cast' = 'elementwise'): Estimate => {
     const { numSms } = cluster.gpu;
     const machine = {
-      ...{ gpu: cluster.gpu, numSms, memorySms: numSms, release, memoryTaken: 0 },
+      ...{ gpu: cluster.gpu, numSms, freeSms: numSms, release, memoryTaken: 0 },
       fp8Scaling: 'tiles' as const,
     };
     return kernelTime(moved(kind, 'optimiser', bytes), machine);

@@ -212,7 +212,8 @@ export class Recipe {
 /** The head's product, its loss, and the two products of its backward pass, all in BF16. */
 export function headKernels(record: OperationRecord): {
   forward: KernelWork[];
-  backward: KernelWork[];
+  backwardInput: KernelWork[];
+  backwardWeight: KernelWork[];
 } {
   const { m = 0, n = 0, k = 0 } = record.sizes;
   const flops = record.flops / 3;
@@ -225,8 +226,8 @@ export function headKernels(record: OperationRecord): {
       // The logits in FP32, read for the softmax, read and written for its gradient.
       moved('loss', 'cross entropy', 3 * 4 * m * n),
     ],
-    backward: [
-      productOf('bf16Gemm', { ...work, m, n: k, k: n, bytes }),
+    backwardInput: [productOf('bf16Gemm', { ...work, m, n: k, k: n, bytes })],
+    backwardWeight: [
       productOf('bf16WeightGradient', {
         ...{ ...work, m: n, n: k, k: m, bytes: (m * k + m * n) * BF16 + 8 * n * k },
       }),

@@ -148,7 +148,7 @@ function sliceSeconds(
   const numSms = reservedSms(setting);
   const machine = {
     ...{ gpu, release, fp8Scaling, factors, pace, numSms },
-    ...{ memorySms: numSms, memoryTaken: 0 },
+    ...{ freeSms: numSms, memoryTaken: 0 },
   };
   const of = (kind: SliceKind): number => {
     if (!tracer.has(kind)) return 0;
@@ -214,7 +214,7 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
     const machine = {
       ...{ gpu, release, fp8Scaling, factors, pace },
       numSms: reserved,
-      memorySms: isCovered || pricing.isPair ? reserved : gpu.numSms,
+      freeSms: isCovered || pricing.isPair ? reserved : gpu.numSms,
       memoryTaken: isCovered ? pricing.memoryTaken : 0,
     };
     let seconds = priceKernels(kernels, machine, sums);

@@ -287,6 +287,7 @@ function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
 }
 
 /**
+<<<<<<< HEAD
  * Gradients are cast for the weight half as soon as they exist: a weight half that is put off then
  * keeps them in FP8 and not in BF16.
  */
@@ -312,16 +313,28 @@ function withEarlyCasts(slice: SliceWork): SliceWork {
  * because logits are too large to wait: 1 GB of BF16 for 4,096 tokens of V3. At scale they stand at
  * the beginning of backward, and both for the same reason: a weight gradient that was put off would
  * keep the logits' gradients.
+=======
+ * The head's backward products. The model takes them in forward, one chunk of logits after another;
+ * at scale they belong to backward, where logits are kept, and so they are priced.
+>>>>>>> parent of 73f69ca (The head's weight gradient is not put off: it would keep the logits' gradients)
  */
 function withHead(slice: SliceWork, traced: TracedSlice): SliceWork {
   const heads = traced.forward.flatMap(({ layer, records }) =>
     records
       .filter(({ operation }) => operation === 'headCrossEntropy')
-      .map((record) => ({ layer, kernels: headKernels(record).backward })),
+      .map((record) => ({ layer, kernels: headKernels(record) })),
   );
-  const backwardInput = slice.backwardInput.map((part) => {
+  if (heads.length === 0) return slice;
+  const input = slice.backwardInput.map((part) => {
     const head = heads.find(({ layer }) => part.part === 'head' && part.layer === layer);
-    return head ? { ...part, kernels: [...head.kernels, ...part.kernels] } : part;
+    return head ? { ...part, kernels: [...head.kernels.backwardInput, ...part.kernels] } : part;
   });
-  return { ...slice, backwardInput };
+  // The weight half stops once for all heads, at its end.
+  const last = slice.backwardWeight.length - 1;
+  const weight = slice.backwardWeight.map((part, index) =>
+    index === last
+      ? { ...part, kernels: [...part.kernels, ...heads.flatMap((h) => h.kernels.backwardWeight)] }
+      : part,
+  );
+  return { ...slice, backwardInput: input, backwardWeight: weight };
 }
