@@ -78,6 +78,7 @@ export function planStages(
     headCost: costs.head,
     stagesOfRank: stagesOfRanks(plan),
     liveChunksOfRank: liveChunks(plan).map(({ kept }) => kept),
+    rounds: plan.schedule === 'interleaved-1f1b' ? 'together' : 'free',
   });
   return ranges.map(({ first, last }, stage) => ({
     first,

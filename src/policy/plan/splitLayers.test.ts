@@ -77,6 +77,20 @@ test('splitLayers: with layers alike the busiest rank is the lightest there is',
   );
 });
 
+test('splitLayers: 96 layers on eight ranks of three chunks are four everywhere', () => {
+  // GPT-3 as Megatron cuts it; a sum over each rank alone would also take 7 + 2 + 3 layers.
+  const [ranks, chunks] = [8, 3];
+  const stagesOfRank = Array.from({ length: ranks }, (_, rank) =>
+    Array.from({ length: chunks }, (_, chunk) => rank + chunk * ranks),
+  );
+  const liveChunksOfRank = stagesOfRank.map((_, rank) => [8, 8, Math.max(1, 15 - 2 * rank)]);
+  const layerCosts = new Array<number>(96).fill(1);
+  const ends = { embeddingCost: 0, headCost: 0.35 };
+  const rounds = 'together' as const;
+  const split = splitLayers({ layerCosts, ...ends, stagesOfRank, liveChunksOfRank, rounds });
+  assert.deepEqual(new Set(split.map(({ first, last }) => last - first)), new Set([4]));
+});
+
 test('splitLayers: every layer is in one stage, in order, and only ends may have none', () => {
   fc.assert(
     fc.property(

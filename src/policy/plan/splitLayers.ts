@@ -8,6 +8,8 @@
  *     DualPipeV            rank j: stage j and stage 2P − 1 − j, of 2P stages
  *     interleaved          rank j: stages j, j + P, j + 2P, … of v P stages
  *
+ * Interleaved ranks go through their stages in rounds: there the longest stage of each round counts.
+ *
  * The ends (embedding; norm, head, MTP modules) stay at the first and the last stage, as DeepSeek-V3
  * has them (report, 3.2.3), so those get fewer layers.
  */
@@ -30,6 +32,11 @@ export interface SplitArgs {
   readonly stagesOfRank: readonly (readonly number[])[];
   /** Micro-batches that a rank keeps activations of, for each of its stages; none by default. */
   readonly liveChunksOfRank?: readonly (readonly number[])[];
+  /**
+   * Interleaved: ranks go through their stages in rounds, all in the first, all in the second, so
+   * each round has the pace of its own busiest rank. `free` by default: only sums count.
+   */
+  readonly rounds?: 'free' | 'together';
 }
 
 /** What a rank that keeps activations of the mean number of layers less is worth of its time. */
@@ -91,6 +98,8 @@ function isLess(a: Score, b: Score): boolean {
 /** A search asks for hundreds of splits a second: sums of layers' costs are made once. */
 function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
   const { layerCosts, stagesOfRank, liveChunksOfRank, embeddingCost, headCost } = args;
+  const numRounds = args.rounds === 'together' ? Math.max(...stagesOfRank.map((s) => s.length)) : 0;
+  const rounds = new Float64Array(numRounds);
   const sums = new Float64Array(layerCosts.length + 1);
   for (const [layer, cost] of layerCosts.entries()) sums[layer + 1] = at(sums, layer) + cost;
   const costs = new Float64Array(numStages);
@@ -104,12 +113,14 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
     costs[0] = at(costs, 0) + embeddingCost;
     costs[numStages - 1] = at(costs, numStages - 1) + headCost;
     let [busiest, squares, fullest, kept] = [0, 0, 0, 0];
+    rounds.fill(0);
     for (const [rank, stages] of stagesOfRank.entries()) {
       const chunks = liveChunksOfRank?.[rank];
       let [cost, live] = [0, 0];
       for (const [index, stage] of stages.entries()) {
         const own = costs[stage] as number;
         cost += own;
+        if (index < numRounds) rounds[index] = Math.max(rounds[index] as number, own);
         live += (counts[stage] as number) * (chunks?.[index] ?? 0);
         // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
         squares += 1e-3 * own * own;
@@ -119,6 +130,7 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
       kept += live / stagesOfRank.length;
       squares += cost * cost;
     }
+    if (numRounds > 0) busiest = rounds.reduce((sum, round) => sum + round, 0);
     const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
     return { cost: busiest * (1 + memory), squares };
   };
