@@ -4,7 +4,7 @@
  */
 import { at } from '../base/assert.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
-import type { TrainingPlan } from '../config/parallelPlan.ts';
+import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
 import {
   backwardInputOrder,
   backwardOrder,
@@ -14,6 +14,7 @@ import {
 } from '../policy/overlap/partOrder.ts';
 import type { StageParts } from '../policy/overlap/stageParts.ts';
 import type { TrainingInstruction } from '../program/instruction.ts';
+import { recomputeKey } from '../simulator/cost/recompute.ts';
 import type { PassPrice, PricedStage, StageCosts } from '../simulator/cost/stageCosts.ts';
 import { isMoe, type PlannedStage, partsOfStage, type SliceCosts } from './pipelinePlan.ts';
 
@@ -37,6 +38,8 @@ interface PassSetting extends Setting {
   readonly stages: readonly PlannedStage[];
   /** Passes that other plans with the same costs have priced; what is missing is added. */
   readonly known?: Map<string, PassPrice>;
+  /** What each layer makes again, where layers differ. */
+  readonly recomputeOf?: (stage: number, layer: number) => RecomputeItems;
 }
 
 interface KnownStage {
@@ -51,14 +54,21 @@ export class PassPrices {
   readonly #stages: readonly KnownStage[];
   readonly #known: Map<string, PassPrice>;
 
-  constructor({ model, plan, costs, stages, known = new Map() }: PassSetting) {
+  constructor({ model, plan, costs, stages, known = new Map(), recomputeOf }: PassSetting) {
     this.#costs = costs;
     this.#known = known;
-    this.#stages = stages.map((stage) => {
+    this.#stages = stages.map((stage, index) => {
       const parts = partsOfStage(model, plan, stage);
       const { blocks, hasEmbedding, hasHead } = parts;
-      const kind = `${hasEmbedding ? 'e' : ''}${blocks.map(([first]) => first).join('')}${hasHead ? 'h' : ''}`;
-      return { priced: costs.stage(stage), parts, kind };
+      const ends = [hasEmbedding ? 'e' : '', hasHead ? 'h' : ''];
+      const made = blocks.map(([first]) => first).join('');
+      if (recomputeOf === undefined) {
+        return { priced: costs.stage(stage), parts, kind: ends.join(made) };
+      }
+      const items = (layer: number): RecomputeItems => recomputeOf(index, layer);
+      const layers = Array.from({ length: stage.last - stage.first }, (_, i) => stage.first + i);
+      const again = layers.map((layer) => recomputeKey(items(layer))).join(' ');
+      return { priced: costs.stage(stage, items), parts, kind: `${ends.join(made)} ${again}` };
     });
   }
 

@@ -5,13 +5,7 @@
 import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
-import {
-  numMicroBatches,
-  type RecomputeItems,
-  recomputePolicies,
-  type TrainingPlan,
-  worldSize,
-} from '../config/parallelPlan.ts';
+import { numMicroBatches, type TrainingPlan, worldSize } from '../config/parallelPlan.ts';
 import { dollarsOf, kilowattHoursOf, tokensPerDay, utilization } from '../config/runCost.ts';
 import { calibratedNetwork, kernelFactors } from '../simulator/applyCalibration.ts';
 import type { Calibration } from '../simulator/calibrate.ts';
@@ -22,7 +16,7 @@ import type { RankMemory } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { expectedImbalance } from './expertImbalance.ts';
-import { type PlanMemory, planMemory } from './planMemory.ts';
+import { planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
 
@@ -61,7 +55,7 @@ export function planTraining(input: PlanningInput): PlannedTraining {
   const memory = planMemory({ model, plan, cluster, network, imbalance });
   const simulated = simulatePlan({
     ...{ model, plan, cluster, network, imbalance },
-    ...(memory.recompute === undefined ? {} : { recompute: everywhere(memory) }),
+    ...(memory.recompute === undefined ? {} : { recompute: memory.recompute }),
     ...(calibration === undefined ? {} : { factors: kernelFactors(calibration) }),
   });
   return {
@@ -69,21 +63,6 @@ export function planTraining(input: PlanningInput): PlannedTraining {
     simulated,
     memory: memory.ranks,
   };
-}
-
-/** What most layers make again: the choice by layer as one, for prices. */
-function everywhere({ stages, recompute }: PlanMemory): RecomputeItems {
-  const counts = new Map<string, { items: RecomputeItems; count: number }>();
-  for (const [stage, { first, last }] of stages.entries()) {
-    for (let layer = first; layer < last; layer++) {
-      const items = recompute?.({ rank: 0, stage, layer }) ?? recomputePolicies.none;
-      const key = JSON.stringify(items);
-      const known = counts.get(key) ?? { items, count: 0 };
-      counts.set(key, { items, count: known.count + 1 });
-    }
-  }
-  const [most] = [...counts.values()].sort((a, b) => b.count - a.count);
-  return most?.items ?? recomputePolicies.none;
 }
 
 function reportOf(

@@ -19,6 +19,7 @@ import type { OptimizerPrice } from '../simulator/cost/optimizerCosts.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
+import type { LayerRecompute } from '../simulator/memory/estimateMemory.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { slowestOf } from '../simulator/variation.ts';
 import { type Walk, walkPrograms } from '../simulator/walkPrograms.ts';
@@ -34,13 +35,24 @@ export interface SimulationInput {
   /** Load of the busiest rank's experts over the mean; 1 is balanced; by default as published. */
   readonly imbalance?: number;
   /** What `auto` came to. */
-  readonly recompute?: RecomputeItems;
+  readonly recompute?: RecomputeItems | LayerRecompute;
   /** Made of `cluster` unless given; one for many plans remembers what it simulated. */
   readonly network?: NetworkModel;
   /** Of a calibration: measured seconds of a class over its price. */
   readonly factors?: KernelFactors;
   /** Prices of many plans; then its model, cluster, network, imbalance and factors are taken. */
   readonly book?: PriceBook;
+}
+
+/** A stage that two ranks hold (DualPipe) is priced as the first of them runs it. */
+function byStage(
+  recompute: LayerRecompute,
+  stagesOfRank: readonly (readonly number[])[],
+): (stage: number, layer: number) => RecomputeItems {
+  return (stage, layer) => {
+    const rank = stagesOfRank.findIndex((own) => own.includes(stage));
+    return recompute({ rank, stage: at(stagesOfRank, rank).indexOf(stage), layer });
+  };
 }
 
 /** A price with how often a rank pays it. */
@@ -74,11 +86,16 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
   const { plan } = input;
   const book = input.book ?? new PriceBook(input);
   const { model, network } = book;
-  const shape = book.shape(plan, input.recompute);
+  const { recompute } = input;
+  const isByLayer = typeof recompute === 'function';
+  const shape = book.shape(plan, isByLayer ? undefined : recompute);
   const { costs, passes: known } = shape;
   const stages = planStages(model, plan, shape.slices(plan));
   const stagesOfRank = stagesOfRanks(plan);
-  const passes = new PassPrices({ model, plan, costs, stages, known });
+  const passes = new PassPrices({
+    ...{ model, plan, costs, stages, known },
+    ...(isByLayer ? { recomputeOf: byStage(recompute, stagesOfRank) } : {}),
+  });
   const { schedule, programs } = planPrograms(model, plan, stages);
   const optimizer = optimizerPrices(book, { plan, stages, stagesOfRank });
   const bytes = passes.boundaryBytes;

@@ -6,6 +6,11 @@
 import type { RecomputeItems } from '../../config/parallelPlan.ts';
 import type { KernelWork, PartWork, SliceWork } from './stageWork.ts';
 
+/** Equal for equal items. */
+export function recomputeKey({ norm, mlaUpProjection, swiglu, block }: RecomputeItems): string {
+  return [norm, mlaUpProjection, swiglu, block].map(Number).join('');
+}
+
 const UP_PROJECTIONS = ['q_b_proj', 'kv_b_proj'];
 
 /** Norms, and the up-projections of MLA with the rotation and the keys that follow them. */

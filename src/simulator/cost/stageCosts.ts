@@ -87,7 +87,8 @@ export interface SliceSeconds {
 }
 
 export interface StageCosts {
-  stage(stage: Stage): PricedStage;
+  /** @param recomputeOf what each layer makes again, where layers differ */
+  stage(stage: Stage, recomputeOf?: (layer: number) => RecomputeItems): PricedStage;
   /** What layers weigh when they are dealt to stages. */
   sliceSeconds(): SliceSeconds;
   /** A pass of one stage, or a pair: each step is looked up in the stage of its pass. */
@@ -125,8 +126,8 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
   // Ranks meet at every exchange and every sharded product, so a pass has its group's pace.
   const pace = slowestOf(Math.max(ep, tp));
   return {
-    stage: (stage) => {
-      const work = tracer.stage(stage);
+    stage: (stage, recomputeOf) => {
+      const work = tracer.stage(stage, recomputeOf);
       return { stage, work, steps: new StageSteps(work) };
     },
     sliceSeconds: () => sliceSeconds(tracer, { setting, release, fp8Scaling, factors, pace }),

@@ -20,7 +20,7 @@ import { type GqaTrace, traceGqa } from './gqaAttention.ts';
 import type { Fp8Scaling } from './kernelTime.ts';
 import { rankModel } from './rankModel.ts';
 import { GRADIENT, headKernels, Recipe } from './recipe.ts';
-import { recomputedBlock, withRecompute } from './recompute.ts';
+import { recomputedBlock, recomputeKey, withRecompute } from './recompute.ts';
 import type {
   KernelWork,
   PartWork,
@@ -49,7 +49,7 @@ export type SliceKind = SliceWork['kind'];
 /** Traces once what stages of one shape share. */
 export class StageTracer {
   readonly shape: StageShape;
-  readonly #slices = new Map<SliceKind, SliceWork>();
+  readonly #slices = new Map<string, SliceWork>();
   readonly #traces: Map<string, TracedSlice>;
 
   /** @param traces of this model under any shape; what is missing is added */
@@ -58,13 +58,14 @@ export class StageTracer {
     this.#traces = traces;
   }
 
-  stage(stage: Stage): StageWork {
+  /** @param recomputeOf what each layer makes again; by default the shape's, everywhere */
+  stage(stage: Stage, recomputeOf?: (layer: number) => RecomputeItems): StageWork {
     const { model, microBatchSize, sequenceLength, tp } = this.shape;
     const config = isGqa(model) ? rankModel(model, { tp: 1, ep: 1 }) : model;
     const slices: SliceWork[] = [];
     if (stage.hasEmbedding) slices.push(this.slice('embedding'));
     for (let layer = stage.first; layer < stage.last; layer++) {
-      const slice = this.slice(isMoeLayer(config, layer) ? 'moe' : 'dense');
+      const slice = this.slice(isMoeLayer(config, layer) ? 'moe' : 'dense', recomputeOf?.(layer));
       slices.push(onLayer(slice, layer));
     }
     if (stage.hasHead) slices.push(this.slice('head'));
@@ -79,11 +80,12 @@ export class StageTracer {
     return firstLayer(config, kind) !== null;
   }
 
-  slice(kind: SliceKind): SliceWork {
-    const known = this.#slices.get(kind);
+  slice(kind: SliceKind, recompute: RecomputeItems = this.shape.recompute): SliceWork {
+    const key = `${kind} ${recomputeKey(recompute)}`;
+    const known = this.#slices.get(key);
     if (known !== undefined) return known;
-    const made = makeSlice(this.shape, kind, this.#traces);
-    this.#slices.set(kind, made);
+    const made = makeSlice({ ...this.shape, recompute }, kind, this.#traces);
+    this.#slices.set(key, made);
     return made;
   }
 }
