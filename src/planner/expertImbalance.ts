@@ -1,10 +1,12 @@
 /**
- * How uneven a router is from one micro-batch to the next, where nobody says. Biases that follow the
- * load even it out over a batch (busiest expert 4 % over the mean: arXiv 2408.15664, table 2), not
- * within a micro-batch, and a micro-batch is what ranks wait for. FEPLB (arXiv 2604.19654) measured
- * that in training: of the time of GLM-5's expert layers (128 experts, 8 ranks, no auxiliary loss)
- * 18.6 % goes to waiting for the busiest rank. No other measurement is known to us, so it stands for
- * every router and every number of ranks. A benchmark that forces balance has 1.
+ * How uneven a router is from one micro-batch to the next, where nobody says.
+ *
+ * Biases that follow the load even it out over a batch (busiest expert 4 % over the mean: arXiv
+ * 2408.15664, table 2), not within a micro-batch, and a micro-batch is what ranks wait for. FEPLB
+ * (arXiv 2604.19654) measured that in training: of the time of GLM-5's expert layers (128 experts,
+ * 8 ranks, no auxiliary loss) 18.6 % goes to waiting for the busiest rank. No other measurement is
+ * known to us, so it stands for every router and every number of ranks. A benchmark that forces
+ * balance has 1.
  */
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import type { ParallelPlan } from '../config/parallelPlan.ts';

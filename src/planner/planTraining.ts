@@ -44,8 +44,8 @@ const SECONDS_PER_HOUR = 3600;
 const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
 
 /**
- * @throws plan.memory for a plan that does not fit, with the three cheapest fixes; pipeline.schedule
- * where the schedule cannot take these ranks and micro-batches
+ * @throws plan.memory for a plan that does not fit, with the three cheapest fixes;
+ * pipeline.schedule where the schedule cannot take these ranks and micro-batches
  */
 export function planTraining(input: PlanningInput): PlannedTraining {
   const { model, plan, cluster, calibration } = input;

@@ -10,6 +10,7 @@ import { chromeTraceFiles } from '../../src/program/chromeTrace.ts';
 import { analyzeTrace, type TraceReport } from '../../src/simulator/trace/analyzeTrace.ts';
 import { createTraceBuilder } from '../../src/simulator/trace/buildTrace.ts';
 import { scanTrace } from '../../src/simulator/trace/scanTrace.ts';
+import { slowestOf } from '../../src/simulator/variation.ts';
 
 const plan: TrainingPlan = {
   layout: parseLayout('pp4,ep8,zero1', 32),
@@ -60,8 +61,10 @@ test('A simulated step’s trace: every rank’s bubble is the simulator’s', (
 test('A simulated step’s trace: the critical path goes through all ranks and fills the step', () => {
   const { criticalPath: path, wallSeconds } = reportOf();
   assert.equal(path.method, 'recorded');
-  // Somebody always works or sends, so the chain has no gap: every dependency was found.
+  // Somebody always works or sends, or waits for the slowest GPU of all 32, which is in another
+  // pipeline: every dependency was found.
   const gaps = path.hostGapSeconds + path.otherGapSeconds;
-  assert.ok(gaps < 1e-8, `${gaps} of ${wallSeconds}`);
-  assert.ok(Math.abs(path.busySeconds - wallSeconds) < 1e-8);
+  const waits = slowestOf(32) / slowestOf(8) - 1;
+  assert.ok(gaps <= waits * wallSeconds + 1e-8, `${gaps} of ${wallSeconds}`);
+  assert.ok(Math.abs(path.busySeconds + gaps - wallSeconds) < 1e-8);
 });

@@ -8,10 +8,9 @@
  *     DualPipeV            rank j: stage j and stage 2P − 1 − j, of 2P stages
  *     interleaved          rank j: stages j, j + P, j + 2P, … of v P stages
  *
- * Interleaved ranks go through their stages in rounds: there the longest stage of each round counts.
- *
- * The ends (embedding; norm, head, MTP modules) stay at the first and the last stage, as DeepSeek-V3
- * has them (report, 3.2.3), so those get fewer layers.
+ * Interleaved ranks go through their stages in rounds: there the longest stage of each round
+ * counts. The ends (embedding; norm, head, MTP modules) stay at the first and the last stage, as
+ * DeepSeek-V3 has them (report, 3.2.3), so those get fewer layers.
  */
 import { assert, at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
@@ -43,8 +42,8 @@ export interface SplitArgs {
 const WORTH_OF_MEMORY = 0.02;
 
 /**
- * The split with the least cost of the busiest rank; where costs are a few hundredths apart, the one
- * whose fullest rank keeps activations of the fewest layers; then the least sum of squares.
+ * The split with the least cost of the busiest rank; where costs are a few hundredths apart, the
+ * one whose fullest rank keeps activations of the fewest layers; then the least sum of squares.
  *
  * A stage may end up without layers only where it has an end to run.
  *
@@ -62,8 +61,8 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
   }
   const scoreOf = scorer(args, numStages);
   const split = evenSplit(layerCosts.length, numStages, args);
-  // Moving one boundary by one layer, and moving one layer over several stages, until no move helps:
-  // layers are nearly alike, so the even split is a few moves from the best.
+  // Moving one boundary by one layer, and moving one layer over several stages, until no move
+  // helps: layers are nearly alike, so the even split is a few moves from the best.
   let best = scoreOf(split);
   for (let isBetter = true; isBetter; ) {
     isBetter = false;

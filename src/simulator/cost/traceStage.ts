@@ -289,7 +289,6 @@ function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
 }
 
 /**
-<<<<<<< HEAD
  * Gradients are cast for the weight half as soon as they exist: a weight half that is put off then
  * keeps them in FP8 and not in BF16.
  */
@@ -311,14 +310,10 @@ function withEarlyCasts(slice: SliceWork): SliceWork {
 }
 
 /**
- * The head's backward products. The model takes them in forward, one chunk of logits after another,
- * because logits are too large to wait: 1 GB of BF16 for 4,096 tokens of V3. At scale they stand at
- * the beginning of backward, and both for the same reason: a weight gradient that was put off would
- * keep the logits' gradients.
-=======
  * The head's backward products. The model takes them in forward, one chunk of logits after another;
- * at scale they belong to backward, where logits are kept, and so they are priced.
->>>>>>> parent of 73f69ca (The head's weight gradient is not put off: it would keep the logits' gradients)
+ * at scale they belong to backward, where logits are kept, and so they are priced. Its weight
+ * gradient is put off with the others (DualPipe runs it right behind the pass, so that one set of
+ * logits' gradients waits at most).
  */
 function withHead(slice: SliceWork, traced: TracedSlice): SliceWork {
   const heads = traced.forward.flatMap(({ layer, records }) =>
