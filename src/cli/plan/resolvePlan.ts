@@ -25,6 +25,7 @@ import { parsePlannedModel } from '../../config/parsePlannedModel.ts';
 import { findPlannedModel } from '../../config/presets/dense.ts';
 import { type TrainingRun, trainingRunOf } from '../../config/presets/trainingRuns.ts';
 import { readJson, readModelConfig } from '../../runtime/openModel.ts';
+import { measureThisMachine } from './measureThisMachine.ts';
 
 export interface PlanOptions {
   readonly model: string;
@@ -81,6 +82,7 @@ async function readPlannedModel(target: string): Promise<PlannedModel> {
 }
 
 async function readCluster(target: string): Promise<ClusterSpec> {
+  if (target === 'this-machine') return measureThisMachine();
   if (existsSync(target)) {
     return parseClusterSpec(parse(await readFile(target, 'utf8')), target);
   }
