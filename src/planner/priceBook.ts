@@ -5,6 +5,7 @@
  *     shape = tp, ep, micro-batch, sequence, precision, recompute, MTP, imbalance
  *     book.shape(plan) ─► costs of its stages ─► passes by the make-up of their stage
  */
+import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import {
@@ -13,13 +14,19 @@ import {
   type TrainingPlan,
 } from '../config/parallelPlan.ts';
 import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
+import {
+  type OptimizerPrice,
+  optimizerPrice,
+  type RankParameters,
+  rankParameters,
+} from '../simulator/cost/optimizerCosts.ts';
 import { createStageCosts, type PassPrice, type StageCosts } from '../simulator/cost/stageCosts.ts';
 import type { TracedSlice } from '../simulator/cost/tracedSlices.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { expectedImbalance } from './expertImbalance.ts';
 import { sliceCosts } from './passPrices.ts';
-import type { SliceCosts } from './pipelinePlan.ts';
+import { isMoe, type PlannedStage, type SliceCosts } from './pipelinePlan.ts';
 
 export interface PriceBookOptions {
   readonly model: PlannedModel;
@@ -53,6 +60,7 @@ export class PriceBook {
   readonly traces: Map<string, TracedSlice>;
   readonly factors: KernelFactors;
   readonly #shapes = new Map<string, ShapePrices>();
+  readonly #parameters = new Map<string, SliceParameters>();
 
   constructor(options: PriceBookOptions) {
     const { model, cluster, network, imbalance, traces, factors = {} } = options;
@@ -92,9 +100,94 @@ export class PriceBook {
     return made;
   }
 
+  /** Trained elements of a rank with these stages: layers of one kind are counted once. */
+  parameters(plan: TrainingPlan, stages: readonly PlannedStage[]): RankParameters {
+    const { model } = this;
+    const count = this.#counts(plan);
+    let [experts, others] = [0, 0];
+    const add = (more: RankParameters): void => {
+      experts += more.experts;
+      others += more.others;
+    };
+    for (const { first, last, hasHead } of stages) {
+      for (let layer = first; layer < last; layer++) {
+        add(isMoe(model, layer) ? count.moe : count.dense);
+      }
+      if (hasHead) add(count.head);
+    }
+    // Head and MTP modules may share the embedding that the rank has anyway.
+    const needs = stages.some((stage) => stage.hasEmbedding || (stage.hasHead && count.headEmbeds));
+    if (needs) add(count.embedding);
+    return { experts, others };
+  }
+
+  #counts(plan: TrainingPlan): SliceParameters {
+    const { tp, ep } = plan.layout;
+    const key = `${tp} ${ep} ${plan.mtp}`;
+    const known = this.#parameters.get(key) ?? sliceParameters(this.model, plan);
+    this.#parameters.set(key, known);
+    return known;
+  }
+
   get numShapes(): number {
     return this.#shapes.size;
   }
+}
+
+/** Of every rank; ranks with as many parameters have one price. */
+export function optimizerPrices(
+  book: PriceBook,
+  args: {
+    readonly plan: TrainingPlan;
+    readonly stages: readonly PlannedStage[];
+    readonly stagesOfRank: readonly (readonly number[])[];
+  },
+): OptimizerPrice[] {
+  const { plan, stages, stagesOfRank } = args;
+  const { model, cluster, network } = book;
+  const known = new Map<string, OptimizerPrice>();
+  return stagesOfRank.map((own) => {
+    const held = own.map((stage) => at(stages, stage));
+    const parameters = book.parameters(plan, held);
+    const key = `${parameters.experts} ${parameters.others}`;
+    const stageCopies = plan.schedule === 'dualpipe' ? 2 : 1;
+    const price =
+      known.get(key) ??
+      optimizerPrice({ model, plan, cluster, network, stages: held, stageCopies, parameters });
+    known.set(key, price);
+    return price;
+  });
+}
+
+interface SliceParameters {
+  readonly embedding: RankParameters;
+  readonly dense: RankParameters;
+  readonly moe: RankParameters;
+  /** Without the embedding. */
+  readonly head: RankParameters;
+  /** Whether the head's stage has the embedding too. */
+  readonly headEmbeds: boolean;
+}
+
+function sliceParameters(model: PlannedModel, plan: TrainingPlan): SliceParameters {
+  const { numHiddenLayers: end } = model;
+  const of = (stage: Partial<PlannedStage>): RankParameters => {
+    const none = { first: end, last: end, hasEmbedding: false, hasHead: false };
+    return rankParameters({ model, plan, stages: [{ ...none, ...stage }] });
+  };
+  const layers = Array.from({ length: end }, (_, layer) => layer);
+  const layer = (wanted: boolean): RankParameters => {
+    const first = layers.find((each) => isMoe(model, each) === wanted);
+    return first === undefined ? { experts: 0, others: 0 } : of({ first, last: first + 1 });
+  };
+  const embedding = of({ first: 0, last: 0, hasEmbedding: true });
+  const head = of({ hasHead: true });
+  const both = of({ hasHead: true, hasEmbedding: true });
+  const headEmbeds = both.others === head.others;
+  return {
+    ...{ embedding, dense: layer(false), moe: layer(true), headEmbeds },
+    head: headEmbeds ? { ...head, others: head.others - embedding.others } : head,
+  };
 }
 
 /** Whether forward and backward of two micro-batches run as one. */

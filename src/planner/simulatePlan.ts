@@ -15,7 +15,7 @@ import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
 import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
-import { type OptimizerPrice, optimizerPrice } from '../simulator/cost/optimizerCosts.ts';
+import type { OptimizerPrice } from '../simulator/cost/optimizerCosts.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
@@ -25,7 +25,7 @@ import { type Walk, walkPrograms } from '../simulator/walkPrograms.ts';
 import { PassPrices } from './passPrices.ts';
 import { type PlannedStage, planPrograms, planStages, stagesOfRanks } from './pipelinePlan.ts';
 import type { StepPhases } from './planReport.ts';
-import { PriceBook } from './priceBook.ts';
+import { optimizerPrices, PriceBook } from './priceBook.ts';
 
 export interface SimulationInput {
   readonly model: PlannedModel;
@@ -73,20 +73,14 @@ export interface SimulatedStep {
 export function simulatePlan(input: SimulationInput): SimulatedStep {
   const { plan } = input;
   const book = input.book ?? new PriceBook(input);
-  const { model, cluster, network } = book;
+  const { model, network } = book;
   const shape = book.shape(plan, input.recompute);
   const { costs, passes: known } = shape;
   const stages = planStages(model, plan, shape.slices(plan));
   const stagesOfRank = stagesOfRanks(plan);
   const passes = new PassPrices({ model, plan, costs, stages, known });
   const { schedule, programs } = planPrograms(model, plan, stages);
-  const optimizer = stagesOfRank.map((own) =>
-    optimizerPrice({
-      ...{ model, plan, cluster, network },
-      stages: own.map((stage) => at(stages, stage)),
-      stageCopies: plan.schedule === 'dualpipe' ? 2 : 1,
-    }),
-  );
+  const optimizer = optimizerPrices(book, { plan, stages, stagesOfRank });
   const bytes = passes.boundaryBytes;
   const { dp, tp } = plan.layout;
   const walked = walkPrograms(programs, {

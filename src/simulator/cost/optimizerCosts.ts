@@ -31,6 +31,8 @@ export interface OptimizerOptions {
   readonly stages: readonly Stage[];
   /** Pipeline ranks that hold each stage: 2 in DualPipe, else 1. */
   readonly stageCopies: 1 | 2;
+  /** What `stages` come to, where the caller has counted them. */
+  readonly parameters?: RankParameters;
   readonly release?: KernelRelease;
 }
 
@@ -66,7 +68,7 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const { model, plan, cluster, network, stages, stageCopies } = options;
   const { layout } = plan;
   const { dp, tp, ep, zeroStage } = layout;
-  const parameters = rankParameters({ model, stages, plan });
+  const parameters = options.parameters ?? rankParameters({ model, stages, plan });
   const groups = {
     experts: { size: ((dp * tp) / ep) * stageCopies, stride: ep },
     others: { size: dp * stageCopies, stride: tp },
