@@ -110,7 +110,7 @@ export function partsOfStage(
  * What a step decides besides its order. No number of these changes how long it takes, so a plan
  * has none of its own.
  */
-const settings: StepSettings = {
+export const anySettings: StepSettings = {
   mtpWeight: 0.3,
   balanceCoefficient: 1e-4,
   biasSpeed: 0.001,
@@ -149,7 +149,7 @@ export function planPrograms(
   const numTokens = plan.globalBatch * plan.sequenceLength;
   const step = lower({
     schedule,
-    settings,
+    settings: anySettings,
     normalizers: { main: numTokens, mtp: [] },
     numMicroBatches: count * layout.dp,
     stages: stages.map((stage) => partsOfStage(model, plan, stage)),

@@ -1,0 +1,241 @@
+/**
+ * Passes of any stage from the prices of a few slices: what the cheap model adds up where the full
+ * one prices every stage by itself.
+ *
+ *     a pass      first block + (n − 1) × what a further block adds + the ends
+ *     a pair      slot by slot, forward's i-th block with backward's i-th from the end;
+ *                 blocks without a partner as in a pass of their own, and the ends
+ *
+ * A further block is not worth the first: a layer's weight gradients hide the next one's transfer.
+ */
+import { at } from '../../base/assert.ts';
+import type { PlannedModel } from '../../config/gqaModelConfig.ts';
+import type { TrainingPlan } from '../../config/parallelPlan.ts';
+import {
+  backwardInputOrder,
+  backwardOrder,
+  backwardWeightOrder,
+  forwardOrder,
+  pairOrder,
+} from '../../policy/overlap/partOrder.ts';
+import type { StageParts } from '../../policy/overlap/stageParts.ts';
+import type { PassPrice, PricedStage } from '../../simulator/cost/stageCosts.ts';
+import type { PassKind } from '../passPrices.ts';
+import { isMoe, numMtpModules, type PlannedStage, partsOfStage } from '../pipelinePlan.ts';
+import type { ShapePrices } from '../priceBook.ts';
+
+/** Seconds of a pass, and those of them in which data moves and nothing computes. */
+export interface RoughPrice {
+  readonly seconds: number;
+  readonly exposed: number;
+}
+
+type BlockKind = 'dense' | 'moe';
+
+/** What a stage is made of, as far as prices go. */
+export interface StageMake {
+  readonly dense: number;
+  readonly moe: number;
+  readonly hasEmbedding: boolean;
+  readonly hasHead: boolean;
+}
+
+interface Slice {
+  readonly parts: StageParts;
+  readonly priced: PricedStage;
+}
+
+const NOTHING: RoughPrice = { seconds: 0, exposed: 0 };
+
+const orders: Readonly<Record<PassKind, typeof forwardOrder>> = {
+  forward: forwardOrder,
+  backward: backwardOrder,
+  backwardInput: backwardInputOrder,
+  backwardWeight: backwardWeightOrder,
+};
+
+export class RoughPasses {
+  readonly #model: PlannedModel;
+  readonly #plan: TrainingPlan;
+  readonly #shape: ShapePrices;
+  readonly #slices = new Map<string, Slice>();
+  readonly #known = new Map<string, RoughPrice>();
+
+  /** @param plan any of the shape */
+  constructor(model: PlannedModel, plan: TrainingPlan, shape: ShapePrices) {
+    this.#model = model;
+    this.#plan = plan;
+    this.#shape = shape;
+  }
+
+  makeOf({ first, last, hasEmbedding, hasHead }: PlannedStage): StageMake {
+    let moe = 0;
+    for (let layer = first; layer < last; layer++) if (isMoe(this.#model, layer)) moe++;
+    return { dense: last - first - moe, moe, hasEmbedding, hasHead };
+  }
+
+  pass(kind: PassKind, { dense, moe, hasEmbedding, hasHead }: StageMake): RoughPrice {
+    return sum([
+      [1, hasEmbedding ? this.#alone(kind, 'embedding') : NOTHING],
+      [dense, dense > 0 ? this.#alone(kind, 'dense') : NOTHING],
+      [
+        1,
+        this.#blocks(
+          moe,
+          () => this.#alone(kind, 'moe'),
+          () => this.#alone(kind, 'two'),
+        ),
+      ],
+      [1, hasHead ? this.#alone(kind, 'head') : NOTHING],
+    ]);
+  }
+
+  pair(forward: StageMake, backward: StageMake): RoughPrice {
+    const numMtp = numMtpModules(this.#model, this.#plan);
+    const blocksOf = ({ dense, moe, hasHead }: StageMake): BlockKind[] => [
+      ...new Array<BlockKind>(dense).fill('dense'),
+      ...new Array<BlockKind>(moe + (hasHead ? numMtp : 0)).fill('moe'),
+    ];
+    const f = blocksOf(forward);
+    const b = blocksOf(backward).reverse();
+    const parts: (readonly [number, RoughPrice])[] = [];
+    let numBothMoe = 0;
+    for (let slot = 0; slot < Math.max(f.length, b.length); slot++) {
+      const [own, other] = [f[slot], b[slot]];
+      if (own === 'moe' && other === 'moe') numBothMoe++;
+      else if (own !== undefined && other !== undefined) parts.push([1, this.#slot(own, other)]);
+      else if (own !== undefined) parts.push([1, this.#further('forward', own)]);
+      else if (other !== undefined) parts.push([1, this.#further('backward', other)]);
+    }
+    const both = this.#blocks(
+      numBothMoe,
+      () => this.#slot('moe', 'moe'),
+      () => this.#slot('two', 'two'),
+    );
+    // MTP modules are counted among the blocks, so what is left of the head is the end by itself.
+    const end = (kind: PassKind): RoughPrice =>
+      sum([
+        [1, this.#alone(kind, 'head')],
+        [-numMtp, numMtp > 0 ? this.#further(kind, 'moe') : NOTHING],
+      ]);
+    const embed = (kind: PassKind): RoughPrice => this.#alone(kind, 'embedding');
+    return sum([
+      ...parts,
+      [1, both],
+      [1, forward.hasEmbedding ? embed('forward') : NOTHING],
+      [1, backward.hasEmbedding ? embed('backward') : NOTHING],
+      [1, forward.hasHead ? end('forward') : NOTHING],
+      [1, backward.hasHead ? end('backward') : NOTHING],
+    ]);
+  }
+
+  /** The first, and for each further one what a second adds. */
+  #blocks(count: number, one: () => RoughPrice, two: () => RoughPrice): RoughPrice {
+    if (count === 0) return NOTHING;
+    if (count === 1 || !this.#hasTwo) return sum([[count, one()]]);
+    return sum([
+      [2 - count, one()],
+      [count - 1, two()],
+    ]);
+  }
+
+  #further(kind: PassKind, block: BlockKind): RoughPrice {
+    if (block === 'dense' || !this.#hasTwo) return this.#alone(kind, block);
+    return sum([
+      [1, this.#alone(kind, 'two')],
+      [-1, this.#alone(kind, 'moe')],
+    ]);
+  }
+
+  #alone(kind: PassKind, name: SliceName): RoughPrice {
+    return this.#once(`${kind} ${name}`, () => {
+      const { parts, priced } = this.#slice(name);
+      return this.#shape.costs.price(orders[kind](parts), { forward: priced, backward: priced });
+    });
+  }
+
+  #slot(forward: SliceName, backward: SliceName): RoughPrice {
+    return this.#once(`${forward} & ${backward}`, () => {
+      const [f, b] = [this.#slice(forward), this.#slice(backward)];
+      const order = pairOrder({ forward: f.parts, backward: b.parts });
+      return this.#shape.costs.price(order, { forward: f.priced, backward: b.priced });
+    });
+  }
+
+  #once(key: string, price: () => PassPrice): RoughPrice {
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    const made = price();
+    const rough = { seconds: made.seconds, exposed: exposedSeconds(made) };
+    this.#known.set(key, rough);
+    return rough;
+  }
+
+  #slice(name: SliceName): Slice {
+    const known = this.#slices.get(name);
+    if (known !== undefined) return known;
+    const stage = stageOf(this.#model, name);
+    const parts = partsOfStage(this.#model, this.#plan, stage);
+    const made = { parts, priced: this.#shape.costs.stage(stage) };
+    this.#slices.set(name, made);
+    return made;
+  }
+
+  get #hasTwo(): boolean {
+    return moeLayers(this.#model).length > 1;
+  }
+}
+
+/** `two` are two layers with experts, one behind the other. */
+type SliceName = 'embedding' | BlockKind | 'two' | 'head';
+
+function stageOf(model: PlannedModel, name: SliceName): PlannedStage {
+  const { numHiddenLayers: end } = model;
+  const none = { hasEmbedding: false, hasHead: false };
+  switch (name) {
+    case 'embedding':
+      return { first: 0, last: 0, hasEmbedding: true, hasHead: false };
+    case 'head':
+      return { first: end, last: end, hasEmbedding: false, hasHead: true };
+    case 'dense': {
+      let layer = 0;
+      while (isMoe(model, layer)) layer++;
+      return { first: layer, last: layer + 1, ...none };
+    }
+    case 'moe':
+      return { first: at(moeLayers(model), 0), last: at(moeLayers(model), 0) + 1, ...none };
+    case 'two': {
+      // The last two: experts begin somewhere and then go on to the end.
+      const last = at(moeLayers(model).slice(-1), 0) + 1;
+      return { first: last - 2, last, ...none };
+    }
+    default:
+      return name satisfies never;
+  }
+}
+
+function moeLayers(model: PlannedModel): readonly number[] {
+  const layers: number[] = [];
+  for (let layer = 0; layer < model.numHiddenLayers; layer++) {
+    if (isMoe(model, layer)) layers.push(layer);
+  }
+  return layers;
+}
+
+/** Transfers of experts that nothing hides, and all of those that surround sharded products. */
+export function exposedSeconds(price: PassPrice): number {
+  let sharded = 0;
+  for (const { name, bound, seconds } of price.operations) {
+    if (bound === 'network' && name !== 'dispatch' && name !== 'combine') sharded += seconds;
+  }
+  return price.communicationSeconds * (1 - price.hiddenShare) + sharded;
+}
+
+function sum(parts: readonly (readonly [count: number, price: RoughPrice])[]): RoughPrice {
+  let [seconds, exposed] = [0, 0];
+  for (const [count, price] of parts) {
+    seconds += count * price.seconds;
+    exposed += count * price.exposed;
+  }
+  return { seconds, exposed };
+}
