@@ -87,19 +87,28 @@ export function uploadMicroBatch(args: {
     return tensor;
   };
   const { numSequences: B, length: T } = batch;
+  const eachRow = (
+    length: number,
+    value: (sequence: number, position: number) => number,
+  ): Int32Array => {
+    const values = new Int32Array(B * length);
+    let row = 0;
+    for (let b = 0; b < B; b++) {
+      for (let i = 0; i < length; i++) values[row++] = value(b, i);
+    }
+    return values;
+  };
   const rowsOf = (length: number): Rows => ({
     count: B * length,
-    positions: upload(Int32Array.from({ length: B * length }, (_, i) => i % length)),
+    positions: upload(eachRow(length, (_, position) => position)),
     sequences: Array.from({ length: B + 1 }, (_, b) => b * length),
   });
   const mtp: MtpRows[] = [];
   for (let depth = 1; depth <= Math.min(numMtpDepths, T - 1); depth++) {
     const kept = T - depth;
-    const eachRow = (value: (sequence: number, position: number) => number): Int32Array =>
-      Int32Array.from({ length: B * kept }, (_, i) => value(Math.floor(i / kept), i % kept));
     mtp.push({
-      previous: upload(eachRow((b, i) => b * (kept + 1) + i)),
-      ids: upload(eachRow((b, i) => at(batch.ids, b * T + i + depth))),
+      previous: upload(eachRow(kept, (b, i) => b * (kept + 1) + i)),
+      ids: upload(eachRow(kept, (b, i) => at(batch.ids, b * T + i + depth))),
       targets: upload(at(batch.mtpTargets, depth - 1)),
       rows: rowsOf(kept),
     });

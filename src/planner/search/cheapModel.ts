@@ -47,9 +47,11 @@ export class CheapModel {
     const { layout, schedule, chunksPerRank } = plan;
     const held = schedule === 'dualpipe' ? 'both' : schedule === 'dualpipev' ? 'v' : 'loop';
     const key = `${shape.key} ${layout.pp} ${held} ${chunksPerRank}`;
-    const known = this.#stages.get(key) ?? planStages(this.book.model, plan, shape.slices(plan));
-    this.#stages.set(key, known);
-    return known;
+    const known = this.#stages.get(key);
+    if (known !== undefined) return known;
+    const made = planStages(this.book.model, plan, this.#passesOf(plan, shape).slices(plan));
+    this.#stages.set(key, made);
+    return made;
   }
 
   /** @param recompute what `auto` came to */

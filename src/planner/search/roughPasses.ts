@@ -21,8 +21,14 @@ import {
 import type { StageParts } from '../../policy/overlap/stageParts.ts';
 import type { PassPrice, PricedStage } from '../../simulator/cost/stageCosts.ts';
 import type { PassKind } from '../passPrices.ts';
-import { isMoe, numMtpModules, type PlannedStage, partsOfStage } from '../pipelinePlan.ts';
-import type { ShapePrices } from '../priceBook.ts';
+import {
+  isMoe,
+  numMtpModules,
+  type PlannedStage,
+  partsOfStage,
+  type SliceCosts,
+} from '../pipelinePlan.ts';
+import { hasPairs, type ShapePrices } from '../priceBook.ts';
 
 /** Seconds of a pass, and those of them in which data moves and nothing computes. */
 export interface RoughPrice {
@@ -57,6 +63,7 @@ const orders: Readonly<Record<PassKind, typeof forwardOrder>> = {
 export class RoughPasses {
   readonly #model: PlannedModel;
   readonly #plan: TrainingPlan;
+  readonly #moe: readonly number[];
   readonly #shape: ShapePrices;
   readonly #slices = new Map<string, Slice>();
   readonly #known = new Map<string, RoughPrice>();
@@ -64,6 +71,7 @@ export class RoughPasses {
   /** @param plan any of the shape */
   constructor(model: PlannedModel, plan: TrainingPlan, shape: ShapePrices) {
     this.#model = model;
+    this.#moe = moeLayers(model);
     this.#plan = plan;
     this.#shape = shape;
   }
@@ -72,6 +80,23 @@ export class RoughPasses {
     let moe = 0;
     for (let layer = first; layer < last; layer++) if (isMoe(this.#model, layer)) moe++;
     return { dense: last - first - moe, moe, hasEmbedding, hasHead };
+  }
+
+  /** What stages are cut by, as `sliceCosts` has it, from the same prices. */
+  slices(plan: TrainingPlan): SliceCosts {
+    const numMoe = this.#moe.length;
+    const hasDense = numMoe < this.#model.numHiddenLayers;
+    const hasMoe = numMoe > 0;
+    const of = (name: SliceName): number =>
+      hasPairs(plan)
+        ? this.#slot(name, name).seconds
+        : this.#alone('forward', name).seconds + this.#alone('backward', name).seconds;
+    return {
+      dense: hasDense ? of('dense') : 0,
+      moe: hasMoe ? of('moe') : 0,
+      embedding: of('embedding'),
+      head: of('head'),
+    };
   }
 
   pass(kind: PassKind, { dense, moe, hasEmbedding, hasHead }: StageMake): RoughPrice {
@@ -174,7 +199,7 @@ export class RoughPasses {
   #slice(name: SliceName): Slice {
     const known = this.#slices.get(name);
     if (known !== undefined) return known;
-    const stage = stageOf(this.#model, name);
+    const stage = stageOf(name, { model: this.#model, moe: this.#moe });
     const parts = partsOfStage(this.#model, this.#plan, stage);
     const made = { parts, priced: this.#shape.costs.stage(stage) };
     this.#slices.set(name, made);
@@ -182,14 +207,17 @@ export class RoughPasses {
   }
 
   get #hasTwo(): boolean {
-    return moeLayers(this.#model).length > 1;
+    return this.#moe.length > 1;
   }
 }
 
 /** `two` are two layers with experts, one behind the other. */
 type SliceName = 'embedding' | BlockKind | 'two' | 'head';
 
-function stageOf(model: PlannedModel, name: SliceName): PlannedStage {
+function stageOf(
+  name: SliceName,
+  { model, moe }: { readonly model: PlannedModel; readonly moe: readonly number[] },
+): PlannedStage {
   const { numHiddenLayers: end } = model;
   const none = { hasEmbedding: false, hasHead: false };
   switch (name) {
@@ -203,10 +231,10 @@ function stageOf(model: PlannedModel, name: SliceName): PlannedStage {
       return { first: layer, last: layer + 1, ...none };
     }
     case 'moe':
-      return { first: at(moeLayers(model), 0), last: at(moeLayers(model), 0) + 1, ...none };
+      return { first: at(moe, 0), last: at(moe, 0) + 1, ...none };
     case 'two': {
       // The last two: experts begin somewhere and then go on to the end.
-      const last = at(moeLayers(model).slice(-1), 0) + 1;
+      const last = at(moe, moe.length - 1) + 1;
       return { first: last - 2, last, ...none };
     }
     default:
@@ -214,6 +242,7 @@ function stageOf(model: PlannedModel, name: SliceName): PlannedStage {
   }
 }
 
+/** Layers with experts. */
 function moeLayers(model: PlannedModel): readonly number[] {
   const layers: number[] = [];
   for (let layer = 0; layer < model.numHiddenLayers; layer++) {

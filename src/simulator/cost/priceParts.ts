@@ -36,21 +36,22 @@ export interface OperationSum {
 export class OperationSums {
   readonly #sums = new Map<string, Mutable>();
 
-  add(name: string, entry: Omit<Mutable, 'worstSource'> & { source: EstimateSource }): void {
-    const { source, ...numbers } = entry;
+  add(name: string, entry: OperationEntry): void {
+    const { seconds, flops, bytes, limitSeconds, errorSeconds, bound, source } = entry;
     const sum = this.#sums.get(name);
     if (sum === undefined) {
-      this.#sums.set(name, { ...numbers, worstSource: source });
+      const numbers = { seconds, flops, bytes, limitSeconds, errorSeconds };
+      this.#sums.set(name, { ...numbers, bound, worstSource: source });
       return;
     }
     // Of two bounds the one with more time names the class.
-    if (numbers.seconds > sum.seconds) sum.bound = numbers.bound;
-    sum.seconds += numbers.seconds;
-    sum.flops += numbers.flops;
-    sum.bytes += numbers.bytes;
-    sum.limitSeconds += numbers.limitSeconds;
-    sum.errorSeconds += numbers.errorSeconds;
-    sum.worstSource = worse(sum.worstSource, source);
+    if (seconds > sum.seconds) sum.bound = bound;
+    sum.seconds += seconds;
+    sum.flops += flops;
+    sum.bytes += bytes;
+    sum.limitSeconds += limitSeconds;
+    sum.errorSeconds += errorSeconds;
+    if (sum.worstSource !== source) sum.worstSource = worse(sum.worstSource, source);
   }
 
   list(): OperationSum[] {
@@ -78,6 +79,10 @@ interface Mutable {
   worstSource: EstimateSource;
 }
 
+interface OperationEntry extends Readonly<Omit<Mutable, 'worstSource'>> {
+  readonly source: EstimateSource;
+}
+
 const ORDER: readonly EstimateSource[] = ['measured', 'fitted', 'derived', 'extrapolated'];
 
 export function worse(a: EstimateSource, b: EstimateSource): EstimateSource {
@@ -99,9 +104,8 @@ export function priceKernels(
     const peak = (isFp8 ? gpu.peakFlops.fp8 : null) ?? gpu.peakFlops.bf16;
     const limitSeconds = Math.max(flops / peak, kernel.bytes / gpu.memoryBytesPerSecond);
     const errorSeconds = relativeError * seconds;
-    sums.add(kernel.class, {
-      ...{ seconds, flops, bytes: kernel.bytes, limitSeconds, errorSeconds, bound, source },
-    });
+    const { bytes } = kernel;
+    sums.add(kernel.class, { seconds, flops, bytes, limitSeconds, errorSeconds, bound, source });
     total += seconds;
   }
   return total;

@@ -99,10 +99,17 @@ export function createNetworkModel(
     const { fabricSlowdown: slowdown } = setting(0, group, 'exchange');
     return exchangeParts(exchange, { cluster, kernels, fabricSlowdown: slowdown });
   };
-  const exchange = (asked: ExpertExchange): Estimate => ({
-    seconds: parts(asked).seconds,
-    ...confidence(asked, cluster, kernels),
-  });
+  const exchanges = new Map<string, Estimate>();
+  const exchange = (asked: ExpertExchange): Estimate => {
+    // Every layer of every pass asks for one of a few.
+    const key = exchangeKey(asked);
+    const known = exchanges.get(key);
+    if (known !== undefined) return known;
+    const { seconds } = parts(asked);
+    const made = { seconds, ...confidence(asked, cluster, kernels) };
+    exchanges.set(key, made);
+    return made;
+  };
   const derived = (seconds: number): Estimate => ({
     seconds,
     source: 'derived',
@@ -134,6 +141,13 @@ export function createNetworkModel(
     allReduce: ({ bytes, group }) => derived(allReduceSeconds(setting(bytes, group, 'ring'))),
     allToAll: ({ bytes, group }) => derived(allToAllSeconds(setting(bytes, group, 'exchange'))),
   };
+}
+
+function exchangeKey(asked: ExpertExchange): string {
+  const { group, tokensPerRank, bytesPerToken, expertsPerToken, numExperts } = asked;
+  const { nodeLimit, imbalance, numSms, kernel = 'normal' } = asked;
+  const sizes = `${group.size} ${group.stride} ${tokensPerRank} ${bytesPerToken}`;
+  return `${sizes} ${expertsPerToken} ${numExperts} ${nodeLimit} ${imbalance} ${numSms} ${kernel}`;
 }
 
 /** The tables: EP8 to EP256, 128 to 8,192 tokens, even load, 50 GB/s NICs, 12 to 64 SMs of V2. */
