@@ -13,6 +13,7 @@ import type {
   TrainingPlan,
 } from '../../config/parallelPlan.ts';
 import { numMicroBatches, scheduleNames } from '../../config/parallelPlan.ts';
+import { isWithin, type LayoutRanges } from './layoutRanges.ts';
 
 /** The sizes of a model that limit how it can be cut. */
 export interface CutLimits {
@@ -34,6 +35,8 @@ export interface PlanSpace {
   readonly mtp: boolean;
   /** What is fixed; a factor that is absent is searched. */
   readonly layout: Partial<ParallelPlan>;
+  /** Least and most of factors that are searched. */
+  readonly ranges?: LayoutRanges;
   readonly schedules?: readonly ScheduleName[];
   readonly microBatchSizes?: readonly number[];
   readonly recomputes?: readonly RecomputePolicy[];
@@ -47,7 +50,7 @@ export function* enumeratePlans(space: PlanSpace): Generator<TrainingPlan> {
     for (const microBatchSize of space.microBatchSizes ?? [1, 2, 4]) {
       for (const schedule of schedulesOf(space, layout)) {
         for (const chunksPerRank of chunksOf(schedule, layout.pp, space.limits.numLayers)) {
-          for (const recompute of space.recomputes ?? ['none', 'norm', 'v3', 'full']) {
+          for (const recompute of space.recomputes ?? ['none', 'norm', 'swiglu', 'v3', 'full']) {
             const { globalBatch, sequenceLength, precision, mtp } = space;
             const sizes = { globalBatch, microBatchSize, sequenceLength };
             const plan = { layout, schedule, chunksPerRank, ...sizes, precision, recompute, mtp };
@@ -80,14 +83,18 @@ export function canRun(plan: TrainingPlan): boolean {
   }
 }
 
-function* layouts({ numGpus, limits, layout }: PlanSpace): Generator<ParallelPlan> {
+function* layouts(space: PlanSpace): Generator<ParallelPlan> {
+  const { numGpus, limits, layout, ranges = {} } = space;
   const { numLayers, numHeads, numExperts, scaleUpSize } = limits;
-  for (const pp of wanted(layout.pp, numGpus, (each) => each <= numLayers)) {
-    const isFitting = (tp: number): boolean => tp <= scaleUpSize && numHeads % tp === 0;
+  const isStages = (pp: number): boolean => pp <= numLayers && isWithin(pp, ranges.pp);
+  for (const pp of wanted(layout.pp, numGpus, isStages)) {
+    const isFitting = (tp: number): boolean =>
+      tp <= scaleUpSize && numHeads % tp === 0 && isWithin(tp, ranges.tp);
     for (const tp of wanted(layout.tp, numGpus / pp, isFitting)) {
       const dp = numGpus / (pp * tp);
       if (!Number.isInteger(dp) || (layout.dp !== undefined && layout.dp !== dp)) continue;
-      const isExperts = (ep: number): boolean => numExperts % ep === 0;
+      if (!isWithin(dp, ranges.dp)) continue;
+      const isExperts = (ep: number): boolean => numExperts % ep === 0 && isWithin(ep, ranges.ep);
       const eps = numExperts === 0 ? [layout.ep ?? 1] : wanted(layout.ep, dp * tp, isExperts);
       for (const ep of eps) {
         if ((dp * tp) % ep !== 0) continue;

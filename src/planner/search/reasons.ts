@@ -1,0 +1,137 @@
+/**
+ * Why a plan won or lost, in one sentence with the number that decided. A loser is compared with
+ * the best plan on as many GPUs: of bubble, exposed transfers, recomputation, optimizer and the
+ * passes themselves the one that costs it most is named.
+ */
+import { formatBytes, formatPercent } from '../../base/units.ts';
+import { formatDays, formatDollars, formatStep } from '../quantities.ts';
+import { dominates } from './paretoFront.ts';
+import type { SearchedPlan, SearchRequest, StepShares } from './searchRequest.ts';
+
+export interface ReasonSetting {
+  readonly request: SearchRequest;
+  readonly best: SearchedPlan;
+  /** In the order of the aim. */
+  readonly simulated: readonly SearchedPlan[];
+  readonly pareto: readonly SearchedPlan[];
+  readonly numFitting: number;
+}
+
+export function reasonOf(plan: SearchedPlan, setting: ReasonSetting): string {
+  const { request, best, simulated, pareto, numFitting } = setting;
+  const { deadlineDays, budgetDollars } = request;
+  if (plan.overBytes > 0) return doesNotFit(plan, request);
+  if (plan === best) return winning(plan, setting);
+  if (deadlineDays !== undefined && plan.days !== null && plan.days > deadlineDays) {
+    return `Past the deadline: ${formatDays(plan.days)}, ${deadlineDays} are allowed.`;
+  }
+  if (budgetDollars !== undefined && plan.dollars > budgetDollars) {
+    return `Over the budget: ${formatDollars(plan.dollars)} of ${formatDollars(budgetDollars)}.`;
+  }
+  if (pareto.includes(plan)) return onTheFront(plan, best);
+  const own = simulated.find(({ numGpus }) => numGpus === plan.numGpus) ?? best;
+  if (own === plan) {
+    const other = pareto.find((each) => dominates(each, plan)) ?? best;
+    const much = `${formatDays(other.days)}, ${formatDollars(other.dollars)}`;
+    return `Dominated by ${other.label} on ${other.numGpus} GPUs: ${much}, here ${formatDays(plan.days)}, ${formatDollars(plan.dollars)}.`;
+  }
+  void numFitting;
+  return slowerThan(plan, own);
+}
+
+function doesNotFit(plan: SearchedPlan, { cluster }: SearchRequest): string {
+  const { overBytes, fullestRank, peakMemoryBytes } = plan;
+  const { memoryBytes } = cluster.gpu;
+  if (peakMemoryBytes <= memoryBytes) {
+    return `Does not fit: a node's host memory is short of ${formatBytes(overBytes)}.`;
+  }
+  const much = `${formatBytes(peakMemoryBytes)} of ${formatBytes(memoryBytes)}`;
+  return `Does not fit: ${formatBytes(overBytes)} too many on rank ${fullestRank} (${much}).`;
+}
+
+function winning(plan: SearchedPlan, { request, numFitting }: ReasonSetting): string {
+  const { deadlineDays, budgetDollars } = request;
+  const isCheapest = deadlineDays !== undefined && budgetDollars === undefined;
+  const limits = [
+    ...(deadlineDays === undefined ? [] : [`${deadlineDays} days`]),
+    ...(budgetDollars === undefined ? [] : [formatDollars(budgetDollars)]),
+  ];
+  const within = limits.length === 0 ? '' : ` within ${limits.join(' and ')}`;
+  const what = isCheapest || request.aim === 'money' ? 'cheapest' : 'fastest';
+  const { bubbleSeconds, exposedSeconds } = plan.shares;
+  return (
+    `The ${what} of ${numFitting} plans that fit${within}: ${formatStep(plan.stepSeconds)} a step, ` +
+    `bubble ${percent(bubbleSeconds, plan)}, exposed communication ${formatStep(exposedSeconds)}.`
+  );
+}
+
+function onTheFront(plan: SearchedPlan, best: SearchedPlan): string {
+  const isLater = (plan.days ?? plan.stepSeconds) > (best.days ?? best.stepSeconds);
+  const apart = Math.abs((plan.days ?? 0) - (best.days ?? 0));
+  const money = formatDollars(Math.abs(plan.dollars - best.dollars));
+  const time = plan.days === null ? formatStep(plan.stepSeconds) : formatDays(apart);
+  return isLater
+    ? `On the front: ${time} later than the best and ${money} cheaper.`
+    : `On the front: ${time} sooner than the best and ${money} dearer.`;
+}
+
+function percent(seconds: number, { stepSeconds }: SearchedPlan): string {
+  return formatPercent(seconds / stepSeconds, 0);
+}
+
+const NAMES: readonly (keyof StepShares)[] = [
+  'bubbleSeconds',
+  'exposedSeconds',
+  'recomputeSeconds',
+  'optimizerSeconds',
+];
+
+/** The part of the step that is longest beyond the winner's; simulated seconds where there are. */
+function slowerThan(plan: SearchedPlan, winner: SearchedPlan): string {
+  const more = plan.stepSeconds - winner.stepSeconds;
+  const slower = `${formatStep(Math.max(0, more))} a step slower than ${winner.label}`;
+  let worst: keyof StepShares | 'passes' = 'passes';
+  let most = more;
+  for (const name of NAMES) most -= plan.shares[name] - winner.shares[name];
+  for (const name of NAMES) {
+    const own = plan.shares[name] - winner.shares[name];
+    if (own > most) [worst, most] = [name, own];
+  }
+  return `${wordsOf(worst, plan, winner)}; ${slower}.`;
+}
+
+function wordsOf(
+  what: keyof StepShares | 'passes',
+  plan: SearchedPlan,
+  winner: SearchedPlan,
+): string {
+  const [own, other] = [plan.shares, winner.shares];
+  switch (what) {
+    case 'bubbleSeconds':
+      return `Bubble ${percent(own[what], plan)}, the winner's ${percent(other[what], winner)}`;
+    case 'exposedSeconds':
+      return `Exposed communication ${formatStep(own[what])}, the winner's ${formatStep(other[what])}`;
+    case 'recomputeSeconds':
+      return `Recomputes ${percent(own[what], plan)} of its step, the winner ${percent(other[what], winner)}`;
+    case 'optimizerSeconds':
+      return `Gradients and optimizer ${formatStep(own[what])}, the winner's ${formatStep(other[what])}`;
+    case 'passes':
+      return `Its passes compute longer${because(plan, winner)}`;
+    default:
+      return what satisfies never;
+  }
+}
+
+/** What makes products smaller than the winner's. */
+function because({ plan }: SearchedPlan, { plan: winner }: SearchedPlan): string {
+  const { tp, ep } = plan.layout;
+  if (tp > winner.layout.tp)
+    return `: tp ${tp} makes products ${tp / winner.layout.tp} times as small`;
+  if (plan.microBatchSize < winner.microBatchSize) {
+    return `: micro-batches of ${plan.microBatchSize} and not ${winner.microBatchSize}`;
+  }
+  if (ep < winner.layout.ep) {
+    return `: ep ${ep} leaves each expert ${winner.layout.ep / ep} times fewer tokens`;
+  }
+  return '';
+}
