@@ -116,10 +116,11 @@ export class RoughPasses {
   }
 
   pair(forward: StageMake, backward: StageMake): RoughPrice {
-    const numMtp = numMtpModules(this.#model, this.#plan);
+    const { kind: mtp, count: numMtp } = this.#mtp;
     const blocksOf = ({ dense, moe, hasHead }: StageMake): BlockKind[] => [
       ...new Array<BlockKind>(dense).fill('dense'),
-      ...new Array<BlockKind>(moe + (hasHead ? numMtp : 0)).fill('moe'),
+      ...new Array<BlockKind>(moe).fill('moe'),
+      ...new Array<BlockKind>(hasHead ? numMtp : 0).fill(mtp),
     ];
     const f = blocksOf(forward);
     const b = blocksOf(backward).reverse();
@@ -141,7 +142,7 @@ export class RoughPasses {
     const end = (kind: PassKind): RoughPrice =>
       sum([
         [1, this.#alone(kind, 'head')],
-        [-numMtp, numMtp > 0 ? this.#further(kind, 'moe') : NOTHING],
+        [-numMtp, numMtp > 0 ? this.#further(kind, mtp) : NOTHING],
       ]);
     const embed = (kind: PassKind): RoughPrice => this.#alone(kind, 'embedding');
     return sum([
@@ -204,6 +205,14 @@ export class RoughPasses {
     const made = { parts, priced: this.#shape.costs.stage(stage) };
     this.#slices.set(name, made);
     return made;
+  }
+
+  /** Modules that count among the blocks; of a kind that no layer has, they stay with the head. */
+  get #mtp(): { readonly kind: BlockKind; readonly count: number } {
+    const { numHiddenLayers: end } = this.#model;
+    const kind = isMoe(this.#model, end) ? 'moe' : 'dense';
+    const numAlike = kind === 'moe' ? this.#moe.length : end - this.#moe.length;
+    return { kind, count: numAlike > 0 ? numMtpModules(this.#model, this.#plan) : 0 };
   }
 
   get #hasTwo(): boolean {
