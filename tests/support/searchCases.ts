@@ -6,6 +6,7 @@ import { at } from '../../src/base/assert.ts';
 import { Random } from '../../src/base/random.ts';
 import { findCluster } from '../../src/config/clusters/clusters.ts';
 import type { PlannedModel } from '../../src/config/gqaModelConfig.ts';
+import type { NamedRecompute } from '../../src/config/parallelPlan.ts';
 import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
 import { PriceBook } from '../../src/planner/priceBook.ts';
 import { CheapModel } from '../../src/planner/search/cheapModel.ts';
@@ -33,7 +34,7 @@ export function randomRequest(seed: number, size: CaseSize = 'moderate'): Search
   const random = new Random(seed, 'search');
   const pick = <T>(values: readonly T[]): T => at(values, random.integer(values.length));
   const kind = pick(['h800', 'h100', 'a100', 'h20', 'mi300x']);
-  const numGpus = pick(size === 'small' ? [8, 16] : [8, 16, 16, 32, 32, 64]);
+  const numGpus = pick(size === 'small' ? [4, 8, 8, 16] : [8, 16, 16, 32, 32, 64]);
   const hasFp8 = kind !== 'a100' && kind !== 'mi300x';
   return {
     model: pick([latentModel, latentModel, groupedModel])(pick),
@@ -43,10 +44,18 @@ export function randomRequest(seed: number, size: CaseSize = 'moderate'): Search
     precision: hasFp8 ? pick(['fp8', 'bf16'] as const) : 'bf16',
     mtp: pick([true, false]),
     totalTokens: null,
-    microBatchSizes: pick([[1], [2], [1, 2]] as const),
-    recomputes: pick([['none'], ['swiglu'], ['none', 'v3'], ['norm', 'full']] as const),
+    microBatchSizes: pick(size === 'small' ? [[1], [2]] : [[1], [2], [1, 2]]),
+    recomputes: pick<readonly NamedRecompute[]>(size === 'small' ? SINGLE : SEVERAL),
   };
 }
+
+const SINGLE: readonly (readonly NamedRecompute[])[] = [['none'], ['swiglu'], ['norm'], ['full']];
+const SEVERAL: readonly (readonly NamedRecompute[])[] = [
+  ['none'],
+  ['swiglu'],
+  ['none', 'v3'],
+  ['norm', 'full'],
+];
 
 type Pick = <T>(values: readonly T[]) => T;
 

@@ -211,10 +211,11 @@ function actionWriter(step: PipelineStep, rankOf: Int32Array): ActionWriter {
     backwardInput: perStage(stages, backwardInputOrder),
     backwardWeight: perStage(stages, backwardWeightOrder),
   };
-  const pairs = new Map<number, readonly PartStep[]>();
+  const makes = (stages ?? []).map(makeUp);
+  const pairs = new Map<string, readonly PartStep[]>();
   const orderOfPair = (forward: number, backward: number): readonly PartStep[] => {
     if (stages === undefined) return [];
-    const key = forward * numStages + backward;
+    const key = `${at(makes, forward)} & ${at(makes, backward)}`;
     const known = pairs.get(key);
     if (known !== undefined) return known;
     const made = pairOrder({ forward: at(stages, forward), backward: at(stages, backward) });
@@ -252,5 +253,16 @@ function perStage(
   stages: readonly StageParts[] | undefined,
   order: (stage: StageParts) => readonly PartStep[],
 ): readonly (readonly PartStep[])[] {
-  return stages?.map(order) ?? [];
+  // Most stages are alike, and so are the orders of their passes.
+  const known = new Map<string, readonly PartStep[]>();
+  return (stages ?? []).map((stage) => {
+    const key = makeUp(stage);
+    const made = known.get(key) ?? order(stage);
+    known.set(key, made);
+    return made;
+  });
+}
+
+function makeUp({ blocks, hasSharedExperts, hasEmbedding, hasHead }: StageParts): string {
+  return `${blocks.join()} ${hasSharedExperts} ${hasEmbedding} ${hasHead}`;
 }
