@@ -79,7 +79,7 @@ export class PriceBook {
     const known = this.#shapes.get(key);
     if (known !== undefined) return known;
     const { model, cluster, network, traces, factors } = this;
-    const imbalance = this.imbalance ?? expectedImbalance(model, plan.layout);
+    const imbalance = this.imbalanceOf(plan);
     const costs = createStageCosts({
       ...{ model, plan, cluster, network, imbalance, traces, factors },
       recompute: items,
@@ -100,14 +100,20 @@ export class PriceBook {
     return made;
   }
 
+  /** Load of the busiest rank's experts over the mean. */
+  imbalanceOf({ layout }: TrainingPlan): number {
+    return this.imbalance ?? expectedImbalance(this.model, layout);
+  }
+
   /** Trained elements of a rank with these stages: layers of one kind are counted once. */
   parameters(plan: TrainingPlan, stages: readonly PlannedStage[]): RankParameters {
     const { model } = this;
     const count = this.#counts(plan);
-    let [experts, others] = [0, 0];
+    let [experts, others, inFp8] = [0, 0, 0];
     const add = (more: RankParameters): void => {
       experts += more.experts;
       others += more.others;
+      inFp8 += more.inFp8;
     };
     for (const { first, last, hasHead } of stages) {
       for (let layer = first; layer < last; layer++) {
@@ -118,7 +124,7 @@ export class PriceBook {
     // Head and MTP modules may share the embedding that the rank has anyway.
     const needs = stages.some((stage) => stage.hasEmbedding || (stage.hasHead && count.headEmbeds));
     if (needs) add(count.embedding);
-    return { experts, others };
+    return { experts, others, inFp8 };
   }
 
   #counts(plan: TrainingPlan): SliceParameters {
@@ -149,7 +155,8 @@ export function optimizerPrices(
   return stagesOfRank.map((own) => {
     const held = own.map((stage) => at(stages, stage));
     const parameters = book.parameters(plan, held);
-    const key = `${parameters.experts} ${parameters.others}`;
+    const { experts, others, inFp8 } = parameters;
+    const key = `${experts} ${others} ${inFp8}`;
     const stageCopies = plan.schedule === 'dualpipe' ? 2 : 1;
     const price =
       known.get(key) ??
@@ -178,7 +185,9 @@ function sliceParameters(model: PlannedModel, plan: TrainingPlan): SliceParamete
   const layers = Array.from({ length: end }, (_, layer) => layer);
   const layer = (wanted: boolean): RankParameters => {
     const first = layers.find((each) => isMoe(model, each) === wanted);
-    return first === undefined ? { experts: 0, others: 0 } : of({ first, last: first + 1 });
+    return first === undefined
+      ? { experts: 0, others: 0, inFp8: 0 }
+      : of({ first, last: first + 1 });
   };
   const embedding = of({ first: 0, last: 0, hasEmbedding: true });
   const head = of({ hasHead: true });

@@ -65,7 +65,8 @@ function dividesWidths(model: PlannedModel, { layout }: TrainingPlan): boolean {
 }
 
 export function evaluatePlan(cheap: CheapModel, plan: TrainingPlan): Evaluated {
-  const { model, cluster, imbalance } = cheap.book;
+  const { model, cluster } = cheap.book;
+  const imbalance = cheap.book.imbalanceOf(plan);
   const { gpu, gpusPerNode, host, communicationSms, scaleUp } = cluster;
   // Stages come before `auto` is resolved, and are cut as if nothing were made again.
   const before = cheap.stages(plan);

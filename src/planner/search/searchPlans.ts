@@ -89,10 +89,13 @@ interface SizeSetting {
 /** All plans on one cluster size, the most promising simulated; none has its reason yet. */
 function searchSize(request: SearchRequest, setting: SizeSetting): SearchedPlan[] {
   const { cluster, walks, traces } = setting;
-  const { model, imbalance = 1, numSimulated = 10 } = request;
+  const { model, imbalance, numSimulated = 10 } = request;
   const plans = plansOn(request, cluster);
   if (plans.length === 0) return [];
-  const book = new PriceBook({ model, cluster, imbalance, traces });
+  const book = new PriceBook({
+    ...{ model, cluster, traces },
+    ...(imbalance === undefined ? {} : { imbalance }),
+  });
   const cheap = new CheapModel(book, walks);
   const evaluated = plans.map((plan) => evaluatePlan(cheap, plan));
   const fitting = evaluated.filter(({ overBytes }) => overBytes <= 0);
