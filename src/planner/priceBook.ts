@@ -155,7 +155,8 @@ export function optimizerPrices(
   return stagesOfRank.map((own) => {
     const held = own.map((stage) => at(stages, stage));
     const parameters = book.parameters(plan, held);
-    const key = `${parameters.experts} ${parameters.others} ${parameters.inFp8}`;
+    const { experts, others, inFp8 } = parameters;
+    const key = `${experts} ${others} ${inFp8}`;
     const stageCopies = plan.schedule === 'dualpipe' ? 2 : 1;
     const price =
       known.get(key) ??

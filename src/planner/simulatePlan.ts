@@ -10,7 +10,7 @@
 import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
-import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
+import { type RecomputeItems, type TrainingPlan, worldSize } from '../config/parallelPlan.ts';
 import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
@@ -105,10 +105,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     transferSeconds: ({ from, to }) =>
       network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
   });
-  const walk = atSlowestPace(
-    walked,
-    slowestOf(dp * tp * plan.layout.pp) / slowestOf(Math.max(plan.layout.ep, tp)),
-  );
+  const walk = atSlowestPace(walked, paceOf(plan));
   const phasesOfRank = stagesOfRank.map((_, rank) => phasesOf(walk, rank));
   const instructions = programs[0]?.instructions ?? [];
   const uses = usesOf(instructions, passes);
@@ -119,6 +116,11 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     pair: mostUsed(usesOf(programs.flatMap((each) => each.instructions).filter(isPair), passes)),
     messageSeconds: plan.layout.pp > 1 ? network.send({ bytes, stride: dp * tp }).seconds : 0,
   };
+}
+
+/** Of the slowest GPU of all over the slowest of a group that passes are priced for. */
+export function paceOf({ layout }: TrainingPlan): number {
+  return slowestOf(worldSize(layout)) / slowestOf(Math.max(layout.ep, layout.tp));
 }
 
 /**

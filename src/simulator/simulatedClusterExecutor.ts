@@ -1,7 +1,7 @@
 /**
  * The executor of a described cluster: programs of all ranks of a pipeline, walked together with
  * prices for instructions and messages. It is to many ranks what `simulatedExecutor.ts` is to one,
- * and what a real cluster executor will be with kernels: the same programs, spans of the same shape.
+ * and what a real cluster executor will be with kernels: the same programs, spans of one shape.
  */
 import type { RunResult, TrainingExecutor } from '../executor/executor.ts';
 import type { Program, TrainingInstruction, TrainingOutcome } from '../program/instruction.ts';

@@ -5,6 +5,7 @@
  */
 import { at } from '../../base/assert.ts';
 import {
+  numMicroBatches,
   type RecomputeItems,
   recomputePolicies,
   type TrainingPlan,
@@ -13,6 +14,7 @@ import type { TrainingInstruction } from '../../program/instruction.ts';
 import type { OptimizerPrice } from '../../simulator/cost/optimizerCosts.ts';
 import { type PlannedStage, planStages, stagesOfRanks } from '../pipelinePlan.ts';
 import { hasPairs, optimizerPrices, type PriceBook, type ShapePrices } from '../priceBook.ts';
+import { paceOf } from '../simulatePlan.ts';
 import { RoughPasses, type RoughPrice, type StageMake } from './roughPasses.ts';
 import { WalkShapes } from './walkShapes.ts';
 
@@ -45,8 +47,7 @@ export class CheapModel {
   stages(plan: TrainingPlan, recompute?: RecomputeItems): readonly PlannedStage[] {
     const shape = this.book.shape(plan, recompute);
     const { layout, schedule, chunksPerRank } = plan;
-    const held = schedule === 'dualpipe' ? 'both' : schedule === 'dualpipev' ? 'v' : 'loop';
-    const key = `${shape.key} ${layout.pp} ${held} ${chunksPerRank}`;
+    const key = `${shape.key} ${layout.pp} ${schedule} ${chunksPerRank} ${numMicroBatches(plan)}`;
     const known = this.#stages.get(key);
     if (known !== undefined) return known;
     const made = planStages(this.book.model, plan, this.#passesOf(plan, shape).slices(plan));
@@ -70,18 +71,21 @@ export class CheapModel {
       transferSeconds: ({ from, to }) =>
         network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
     });
-    const idle = walk.busy.reduce((sum, busy) => sum + walk.seconds - busy, 0);
+    const update = Math.max(...optimizer.map(({ total }) => total.seconds));
+    // As the full simulation: passes go at the pace of the slowest GPU of all.
+    const seconds = walk.seconds + (paceOf(plan) - 1) * (walk.seconds - update);
+    const idle = walk.busy.reduce((sum, busy) => sum + seconds - busy, 0);
     const count = plan.globalBatch / (dp * plan.microBatchSize);
     const perRank = (of: (own: readonly StageMake[]) => number): number =>
       Math.max(...stagesOfRank.map((own) => of(own.map((stage) => at(makes, stage)))));
     const exposed = perRank((own) => exposedOf(own, passes, plan));
     return {
-      seconds: walk.seconds,
+      seconds,
       stages,
       bubbleSeconds: idle / walk.busy.length,
       exposedSeconds: count * exposed,
       recomputeSeconds: count * this.#recomputed(plan, recompute, perRank),
-      optimizerSeconds: Math.max(...optimizer.map(({ total }) => total.seconds)),
+      optimizerSeconds: update,
     };
   }
 

@@ -18,7 +18,7 @@ export interface ReasonSetting {
 }
 
 export function reasonOf(plan: SearchedPlan, setting: ReasonSetting): string {
-  const { request, best, simulated, pareto, numFitting } = setting;
+  const { request, best, simulated, pareto } = setting;
   const { deadlineDays, budgetDollars } = request;
   if (plan.overBytes > 0) return doesNotFit(plan, request);
   if (plan === best) return winning(plan, setting);
@@ -32,10 +32,11 @@ export function reasonOf(plan: SearchedPlan, setting: ReasonSetting): string {
   const own = simulated.find(({ numGpus }) => numGpus === plan.numGpus) ?? best;
   if (own === plan) {
     const other = pareto.find((each) => dominates(each, plan)) ?? best;
-    const much = `${formatDays(other.days)}, ${formatDollars(other.dollars)}`;
-    return `Dominated by ${other.label} on ${other.numGpus} GPUs: ${much}, here ${formatDays(plan.days)}, ${formatDollars(plan.dollars)}.`;
+    const costs = ({ days, dollars }: SearchedPlan): string =>
+      `${formatDays(days)}, ${formatDollars(dollars)}`;
+    const whose = `${other.label} on ${other.numGpus} GPUs`;
+    return `Dominated by ${whose}: ${costs(other)}, here ${costs(plan)}.`;
   }
-  void numFitting;
   return slowerThan(plan, own);
 }
 
@@ -59,10 +60,10 @@ function winning(plan: SearchedPlan, { request, numFitting }: ReasonSetting): st
   const within = limits.length === 0 ? '' : ` within ${limits.join(' and ')}`;
   const what = isCheapest || request.aim === 'money' ? 'cheapest' : 'fastest';
   const { bubbleSeconds, exposedSeconds } = plan.shares;
-  return (
-    `The ${what} of ${numFitting} plans that fit${within}: ${formatStep(plan.stepSeconds)} a step, ` +
-    `bubble ${percent(bubbleSeconds, plan)}, exposed communication ${formatStep(exposedSeconds)}.`
-  );
+  const step = `${formatStep(plan.stepSeconds)} a step`;
+  const bubble = `bubble ${percent(bubbleSeconds, plan)}`;
+  const exposed = `exposed communication ${formatStep(exposedSeconds)}`;
+  return `The ${what} of ${numFitting} plans that fit${within}: ${step}, ${bubble}, ${exposed}.`;
 }
 
 function onTheFront(plan: SearchedPlan, best: SearchedPlan): string {
@@ -105,18 +106,19 @@ function wordsOf(
   plan: SearchedPlan,
   winner: SearchedPlan,
 ): string {
-  const [own, other] = [plan.shares, winner.shares];
+  if (what === 'passes') return `Its passes compute longer${because(plan, winner)}`;
+  const [own, other] = [plan.shares[what], winner.shares[what]];
+  const shares = `${percent(own, plan)}, the winner's ${percent(other, winner)}`;
+  const seconds = `${formatStep(own)}, the winner's ${formatStep(other)}`;
   switch (what) {
     case 'bubbleSeconds':
-      return `Bubble ${percent(own[what], plan)}, the winner's ${percent(other[what], winner)}`;
+      return `Bubble ${shares}`;
     case 'exposedSeconds':
-      return `Exposed communication ${formatStep(own[what])}, the winner's ${formatStep(other[what])}`;
+      return `Exposed communication ${seconds}`;
     case 'recomputeSeconds':
-      return `Recomputes ${percent(own[what], plan)} of its step, the winner ${percent(other[what], winner)}`;
+      return `Recomputation is ${shares}`;
     case 'optimizerSeconds':
-      return `Gradients and optimizer ${formatStep(own[what])}, the winner's ${formatStep(other[what])}`;
-    case 'passes':
-      return `Its passes compute longer${because(plan, winner)}`;
+      return `Gradients and optimizer ${seconds}`;
     default:
       return what satisfies never;
   }
@@ -125,13 +127,18 @@ function wordsOf(
 /** What makes products smaller than the winner's. */
 function because({ plan }: SearchedPlan, { plan: winner }: SearchedPlan): string {
   const { tp, ep } = plan.layout;
-  if (tp > winner.layout.tp)
-    return `: tp ${tp} makes products ${tp / winner.layout.tp} times as small`;
+  const times = (more: number, less: number): string => (more / less).toFixed(0);
+  if (tp > winner.layout.tp) {
+    return `: tp ${tp} makes products ${times(tp, winner.layout.tp)} times as small`;
+  }
   if (plan.microBatchSize < winner.microBatchSize) {
     return `: micro-batches of ${plan.microBatchSize} and not ${winner.microBatchSize}`;
   }
   if (ep < winner.layout.ep) {
-    return `: ep ${ep} leaves each expert ${winner.layout.ep / ep} times fewer tokens`;
+    return `: ep ${ep} leaves each expert ${times(winner.layout.ep, ep)} times fewer tokens`;
+  }
+  if (plan.recompute !== winner.recompute) {
+    return `: recompute ${plan.recompute} and not ${winner.recompute}`;
   }
   return '';
 }

@@ -100,17 +100,22 @@ export class RoughPasses {
   }
 
   pass(kind: PassKind, { dense, moe, hasEmbedding, hasHead }: StageMake): RoughPrice {
+    const { kind: mtp, count: numMtp } = this.#mtp;
+    // Behind the last layer stands an MTP module's, so that none is the first.
+    const isBefore = hasHead && numMtp > 0 && mtp === 'moe';
     return sum([
       [1, hasEmbedding ? this.#alone(kind, 'embedding') : NOTHING],
       [dense, dense > 0 ? this.#alone(kind, 'dense') : NOTHING],
-      [
-        1,
-        this.#blocks(
-          moe,
-          () => this.#alone(kind, 'moe'),
-          () => this.#alone(kind, 'two'),
-        ),
-      ],
+      isBefore
+        ? [moe, moe > 0 ? this.#further(kind, 'moe') : NOTHING]
+        : [
+            1,
+            this.#blocks(
+              moe,
+              () => this.#alone(kind, 'moe'),
+              () => this.#alone(kind, 'two'),
+            ),
+          ],
       [1, hasHead ? this.#alone(kind, 'head') : NOTHING],
     ]);
   }
@@ -138,20 +143,36 @@ export class RoughPasses {
       () => this.#slot('moe', 'moe'),
       () => this.#slot('two', 'two'),
     );
-    // MTP modules are counted among the blocks, so what is left of the head is the end by itself.
-    const end = (kind: PassKind): RoughPrice =>
-      sum([
-        [1, this.#alone(kind, 'head')],
-        [-numMtp, numMtp > 0 ? this.#further(kind, mtp) : NOTHING],
-      ]);
-    const embed = (kind: PassKind): RoughPrice => this.#alone(kind, 'embedding');
     return sum([
       ...parts,
       [1, both],
-      [1, forward.hasEmbedding ? embed('forward') : NOTHING],
-      [1, backward.hasEmbedding ? embed('backward') : NOTHING],
-      [1, forward.hasHead ? end('forward') : NOTHING],
-      [1, backward.hasHead ? end('backward') : NOTHING],
+      [1, forward.hasEmbedding ? this.#alone('forward', 'embedding') : NOTHING],
+      [1, backward.hasEmbedding ? this.#alone('backward', 'embedding') : NOTHING],
+      [1, forward.hasHead ? this.#headInPair('forward') : NOTHING],
+      [1, backward.hasHead ? this.#headInPair('backward') : NOTHING],
+    ]);
+  }
+
+  /**
+   * What the head adds to a pair, where products leave SMs to transfers: the head with its MTP
+   * modules beside a block, less the blocks; modules count among the blocks.
+   */
+  #headInPair(kind: 'forward' | 'backward'): RoughPrice {
+    const { kind: mtp, count } = this.#mtp;
+    const isForward = kind === 'forward';
+    const slot = (own: SliceName, other: SliceName): RoughPrice =>
+      isForward ? this.#slot(own, other) : this.#slot(other, own);
+    if (count === 0) {
+      const other = isForward ? 'backward' : 'forward';
+      return sum([
+        [1, slot('head', 'embedding')],
+        [-1, this.#alone(other, 'embedding')],
+      ]);
+    }
+    return sum([
+      [1, slot('head', mtp)],
+      [-1, slot(mtp, mtp)],
+      [1 - count, count > 1 ? this.#further(kind, mtp) : NOTHING],
     ]);
   }
 

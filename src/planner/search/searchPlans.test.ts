@@ -139,7 +139,7 @@ test('searchPlans: every candidate says why it won or lost, with a number', () =
 });
 
 test('searchPlans: what fits nowhere is refused with the nearest miss and its gigabytes', () => {
-  const small = { ...request.cluster, gpu: { ...request.cluster.gpu, memoryBytes: 4e9 } };
+  const small = { ...request.cluster, gpu: { ...request.cluster.gpu, memoryBytes: 2e9 } };
   const { code, message, hint } = refusal({ ...request, cluster: small });
   assert.equal(code, 'search.memory');
   assert.match(

@@ -162,7 +162,9 @@ function noPlan(request: SearchRequest, gpuCounts: readonly number[]): MoebiusEr
     `no plan on ${gpuCounts.join(', ')} GPUs keeps what was fixed`,
     {
       values: { gpuCounts, layout, ranges, schedules, microBatchSizes, globalBatch },
-      hint: 'Fix fewer factors, or a batch that divides by dp × micro-batch: pp × tp × dp is the number of GPUs.',
+      hint:
+        'Fix fewer factors: pp × tp × dp is the number of GPUs, and dp × micro-batch divides ' +
+        'the batch.',
     },
   );
 }
@@ -176,15 +178,15 @@ function nothingFits(searched: readonly SearchedPlan[]): MoebiusError {
       `has ${formatBytes(overBytes)} too many on rank ${fullestRank}`,
     {
       values: { numPlans: searched.length, nearest: label, overBytes, peakMemoryBytes, numGpus },
-      hint: `Take more GPUs, GPUs with ${formatBytes(peakMemoryBytes)}, or free what is fixed (recompute, pp, ep, zero).`,
+      hint:
+        `Take more GPUs, GPUs with ${formatBytes(peakMemoryBytes)}, or free what is fixed ` +
+        '(recompute, pp, ep, zero).',
     },
   );
 }
 
 function nothingKeeps(simulated: readonly SearchedPlan[], request: SearchRequest): MoebiusError {
   const { deadlineDays, budgetDollars, totalTokens } = request;
-  const fastest = [...simulated].sort(by('time'))[0];
-  const cheapest = [...simulated].sort(by('money'))[0];
   const late = at([...simulated].sort(by('time')), 0);
   if (deadlineDays !== undefined && totalTokens !== null && (late.days ?? 0) > deadlineDays) {
     const days = late.days ?? 0;
@@ -199,15 +201,16 @@ function nothingKeeps(simulated: readonly SearchedPlan[], request: SearchRequest
       },
     );
   }
-  const near = cheapest ?? fastest ?? late;
+  const near = at([...simulated].sort(by('money')), 0);
+  const both = deadlineDays === undefined ? '' : ` and ${deadlineDays} days together`;
+  const least = formatDollars(near.dollars);
   return new MoebiusError(
     'search.budget',
-    `nothing keeps ${formatDollars(budgetDollars ?? 0)}${deadlineDays === undefined ? '' : ` and ${deadlineDays} days together`}: ` +
-      `the cheapest, ${near.label} on ${near.numGpus} GPUs, costs ${formatDollars(near.dollars)} ` +
-      `in ${formatDays(near.days)}`,
+    `nothing keeps ${formatDollars(budgetDollars ?? 0)}${both}: the cheapest, ${near.label} ` +
+      `on ${near.numGpus} GPUs, costs ${least} in ${formatDays(near.days)}`,
     {
       values: { budgetDollars, deadlineDays, dollars: near.dollars, nearest: near.label },
-      hint: `Allow ${formatDollars(near.dollars)}${deadlineDays === undefined ? '' : ', or more days'}, or train on fewer tokens.`,
+      hint: `Allow ${least}${both === '' ? '' : ', or more days'}, or train on fewer tokens.`,
     },
   );
 }

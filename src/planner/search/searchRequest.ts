@@ -43,7 +43,7 @@ export interface SearchRequest {
   readonly aim?: SearchAim;
   /** Plans of each cluster size that are simulated in full; ten by default. */
   readonly numSimulated?: number;
-  /** Load of the busiest rank's experts over the mean; 1 is balanced. */
+  /** Load of the busiest rank's experts over the mean; by default as published. */
   readonly imbalance?: number;
   /** To say how long the search took. */
   readonly clock?: Clock;
