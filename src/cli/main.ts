@@ -29,6 +29,12 @@ export function integerOption(min: number): (text: string) => number {
   };
 }
 
+/** Counts between commas. */
+export function integersOption(min: number): (text: string) => readonly number[] {
+  const one = integerOption(min);
+  return (text) => text.split(',').map((word) => one(word.trim()));
+}
+
 /** A number within [min, max]. */
 export function numberOption(min: number, max: number): (text: string) => number {
   return (text) => {
@@ -178,8 +184,11 @@ export function createProgram(): Command {
     .description('plan and simulate training: seconds, memory, MFU, days, dollars')
     .requiredOption('--model <name|file>', 'a preset, a config.json, or a checkpoint’s folder')
     .requiredOption('--cluster <name|file>', 'a preset as h800x2048, or a YAML file')
-    .option('--gpus <n>', 'as many GPUs of that kind', integerOption(1))
-    .option('--layout <words>', 'as pp16,ep64,zero1: pp, ep, tp, dp and zero')
+    .option('--gpus <n,…>', 'as many GPUs of that kind; several compete', integersOption(1))
+    .option('--layout <words>', 'as pp16,ep64,zero1; a range as ep8-64 or none is searched')
+    .option('--search', 'search what the layout leaves open')
+    .option('--deadline-days <n>', 'search: the cheapest within so many days', numberOption(0, 1e6))
+    .option('--budget-dollars <n>', 'search: the fastest for so much', numberOption(0, 1e15))
     .option('--schedule <name>', 'gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or dualpipev')
     .option('--chunks <n>', 'interleaved-1f1b: model chunks of each rank', integerOption(2))
     .option('--global-batch <n>', 'sequences of a step; the published run’s', integerOption(1))

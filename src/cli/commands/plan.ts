@@ -1,12 +1,13 @@
 /** `moebius plan train`: a model, a cluster, and what training one on the other comes to. */
 import { readFile, writeFile } from 'node:fs/promises';
-import { MoebiusError } from '../../base/errors.ts';
+import { withNumGpus } from '../../config/clusters/clusters.ts';
 import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
-import { planCsv, rowOfReport } from '../../planner/planCsv.ts';
+import { planCsv, rowOfCandidate, rowOfReport } from '../../planner/planCsv.ts';
 import type { PlanExtras } from '../../planner/planExtras.ts';
 import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
 import { publishedRowsOf } from '../../planner/publishedSteps.ts';
+import type { SearchResult } from '../../planner/search/searchRequest.ts';
 import { textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
@@ -19,10 +20,16 @@ import {
   type ResolvedPlan,
   resolveSubject,
 } from '../plan/resolvePlan.ts';
+import {
+  isSearch,
+  type SearchOptions,
+  searchSubject,
+  shownCandidates,
+} from '../plan/searchSubject.ts';
 import { writeExport } from '../plan/writeExports.ts';
 import { writeTraces } from '../plan/writeTraces.ts';
 
-export interface PlanTrainOptions extends PlanOptions {
+export interface PlanTrainOptions extends SearchOptions {
   readonly json?: boolean;
   readonly trace?: string;
   readonly html?: string;
@@ -33,12 +40,16 @@ export interface PlanTrainOptions extends PlanOptions {
 }
 
 export async function planTrain(options: PlanTrainOptions): Promise<void> {
-  const subject = await resolveSubject(options);
-  const plan = planOf(subject, options, layoutOf(options, subject));
+  const asked = await resolveSubject(options);
+  const found = isSearch(options) ? searchSubject(asked, options) : null;
+  const subject =
+    found === null ? asked : { ...asked, cluster: withNumGpus(asked.cluster, found.best.numGpus) };
+  const plan = found?.best.plan ?? planOf(subject, options, layoutOf(options, subject));
   const calibration = await calibrationOf(options);
   const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
-  const extras = extrasOf(subject, plan, planned);
+  const candidates = found === null ? [] : shownCandidates(found);
+  const extras = { ...extrasOf(subject, plan, planned), candidates };
   if (options.trace !== undefined) {
     for (const file of await writeTraces(options.trace, planned)) note(`wrote ${file}`);
   }
@@ -58,9 +69,17 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
     ...extras,
     memoryCapacityBytes: extras.cluster.gpu.memoryBytes,
   });
-  const table =
-    options.csv === true ? planCsv([rowOfReport(report)]).trimEnd() : formatSections(sections);
-  printResult(options, { table, json: { ...report } });
+  const rows =
+    found === null ? [rowOfReport(report)] : candidates.map((each) => rowOfCandidate(report, each));
+  const table = options.csv === true ? planCsv(rows).trimEnd() : formatSections(sections);
+  printResult(options, { table, json: { ...report, ...searchJson(found) } });
+}
+
+/** What a search found, beside the best plan's own report. */
+function searchJson(found: SearchResult | null): Record<string, unknown> {
+  if (found === null) return {};
+  const { numPlans, numFitting, seconds, pareto } = found;
+  return { search: { numPlans, numFitting, seconds }, candidates: shownCandidates(found), pareto };
 }
 
 async function calibrationOf({
@@ -70,11 +89,8 @@ async function calibrationOf({
   return { calibration: parseCalibration(await readFile(path, 'utf8'), path) };
 }
 
-function layoutOf({ layout }: PlanOptions, { cluster }: ResolvedPlan): TrainingPlan['layout'] {
-  if (layout !== undefined) return parseLayout(layout, cluster.numGpus);
-  throw new MoebiusError('plan.layout', 'no layout is given', {
-    hint: 'Write it as in --layout pp16,ep64,zero1.',
-  });
+function layoutOf({ layout = '' }: PlanOptions, { cluster }: ResolvedPlan): TrainingPlan['layout'] {
+  return parseLayout(layout, cluster.numGpus);
 }
 
 function extrasOf(

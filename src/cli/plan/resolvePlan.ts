@@ -30,7 +30,8 @@ import { measureThisMachine } from './measureThisMachine.ts';
 export interface PlanOptions {
   readonly model: string;
   readonly cluster: string;
-  readonly gpus?: number;
+  /** One size, or several that compete. */
+  readonly gpus?: readonly number[];
   readonly layout?: string;
   readonly schedule?: string;
   readonly chunks?: number;
@@ -59,7 +60,8 @@ export interface ResolvedPlan {
 export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan> {
   const model = await readPlannedModel(options.model);
   const described = await readCluster(options.cluster);
-  const sized = options.gpus === undefined ? described : withNumGpus(described, options.gpus);
+  const [numGpus] = options.gpus ?? [];
+  const sized = numGpus === undefined ? described : withNumGpus(described, numGpus);
   const cluster = options.whatIf === undefined ? sized : applyWhatIf(sized, options.whatIf);
   const run = trainingRunOf(options.model);
   return {
@@ -97,19 +99,44 @@ function missing(path: string, what: string): MoebiusError {
   });
 }
 
+/** What of a step does not depend on the layout; a run's own numbers where nobody says. */
+export interface ChosenSizes {
+  readonly globalBatch: number;
+  readonly sequenceLength: number;
+  readonly precision: Precision;
+  readonly mtp: boolean;
+  /** Undefined: open. */
+  readonly schedule: ScheduleName | undefined;
+  readonly recompute: RecomputePolicy | undefined;
+}
+
+export function chosenSizes(subject: ResolvedPlan, options: PlanOptions): ChosenSizes {
+  const { run, model, cluster } = subject;
+  const { schedule, recompute } = options;
+  return {
+    globalBatch: options.globalBatch ?? run.globalBatch,
+    sequenceLength: options.sequenceLength ?? run.sequenceLength,
+    precision: precisionOf(options.precision ?? ownPrecision(run, cluster)),
+    mtp: options.mtp && !isGqa(model) && model.numNextnPredictLayers > 0,
+    schedule: schedule === undefined ? undefined : scheduleOf(schedule),
+    recompute: recompute === undefined ? undefined : recomputeOf(recompute),
+  };
+}
+
 /** The step around a layout; numbers that are not given are the published run's. */
 export function planOf(
   subject: ResolvedPlan,
   options: PlanOptions,
   layout: ParallelPlan,
 ): TrainingPlan {
-  const { run, model, cluster } = subject;
-  const precision = precisionOf(options.precision ?? ownPrecision(run, cluster));
-  const schedule = scheduleOf(options.schedule ?? ownSchedule(layout, model));
+  const { model, cluster } = subject;
+  const chosen = chosenSizes(subject, options);
+  const { precision, mtp } = chosen;
+  const schedule = chosen.schedule ?? ownSchedule(layout, model);
   const sizes = {
-    globalBatch: options.globalBatch ?? run.globalBatch,
+    globalBatch: chosen.globalBatch,
     microBatchSize: options.microBatch ?? 1,
-    sequenceLength: options.sequenceLength ?? run.sequenceLength,
+    sequenceLength: chosen.sequenceLength,
   };
   const perMicroBatch = layout.dp * sizes.microBatchSize;
   if (sizes.globalBatch % perMicroBatch !== 0) {
@@ -130,8 +157,8 @@ export function planOf(
     chunksPerRank: chunksOf(schedule, options.chunks),
     ...sizes,
     precision,
-    recompute: recomputeOf(options.recompute ?? (precision === 'fp8' ? 'v3' : 'auto')),
-    mtp: options.mtp && !isGqa(model) && model.numNextnPredictLayers > 0,
+    recompute: chosen.recompute ?? (precision === 'fp8' ? 'v3' : 'auto'),
+    mtp,
   };
 }
 

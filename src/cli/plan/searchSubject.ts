@@ -1,0 +1,57 @@
+/** From the command line to a search for plans, and what of its answer is shown. */
+import { searchPlans } from '../../planner/search/searchPlans.ts';
+import type { SearchedPlan, SearchResult } from '../../planner/search/searchRequest.ts';
+import { parsePartialLayout } from '../../policy/plan/layoutRanges.ts';
+import { machineClock } from '../../runtime/clock.ts';
+import { note } from '../output.ts';
+import { chosenSizes, type PlanOptions, type ResolvedPlan } from './resolvePlan.ts';
+
+export interface SearchOptions extends PlanOptions {
+  readonly search?: boolean;
+  readonly deadlineDays?: number;
+  readonly budgetDollars?: number;
+}
+
+/** A search where one was asked for, where the layout leaves something open, or sizes compete. */
+export function isSearch(options: SearchOptions): boolean {
+  const { layout, search, deadlineDays, budgetDollars, gpus = [] } = options;
+  if (search === true || layout === undefined || gpus.length > 1) return true;
+  if (deadlineDays !== undefined || budgetDollars !== undefined) return true;
+  return Object.keys(parsePartialLayout(layout).ranges).length > 0;
+}
+
+/** @throws what `searchPlans` throws: nothing to try, nothing that fits, nothing within limits */
+export function searchSubject(subject: ResolvedPlan, options: SearchOptions): SearchResult {
+  const { deadlineDays, budgetDollars, microBatch, gpus } = options;
+  const { model, cluster, totalTokens, imbalance } = subject;
+  const { schedule, recompute, ...sizes } = chosenSizes(subject, options);
+  note('searching layouts, schedules, micro-batches and recomputation …');
+  const result = searchPlans({
+    ...{ model, cluster, totalTokens, clock: machineClock },
+    ...parsePartialLayout(options.layout ?? ''),
+    ...sizes,
+    ...(imbalance === undefined ? {} : { imbalance }),
+    ...(gpus === undefined ? {} : { gpuCounts: gpus }),
+    ...(schedule === undefined ? {} : { schedules: [schedule] }),
+    ...(recompute === undefined ? {} : { recomputes: [recompute] }),
+    ...(microBatch === undefined ? {} : { microBatchSizes: [microBatch] }),
+    ...(deadlineDays === undefined ? {} : { deadlineDays }),
+    ...(budgetDollars === undefined ? {} : { budgetDollars }),
+  });
+  const { numPlans, numFitting, seconds } = result;
+  const rate = seconds === null ? '' : `, ${Math.round(numPlans / seconds)} a second`;
+  note(`${numPlans} plans${rate}; ${numFitting} fit`);
+  return result;
+}
+
+const NUM_RUNNERS_UP = 9;
+const NUM_LOSERS = 4;
+
+/** The best, the runners-up, the front, and the fastest of those that lost before. */
+export function shownCandidates({ candidates, pareto }: SearchResult): readonly SearchedPlan[] {
+  const simulated = candidates.filter(({ isSimulated }) => isSimulated);
+  const others = candidates.filter(({ isSimulated }) => !isSimulated);
+  const shown = new Set([...simulated.slice(0, NUM_RUNNERS_UP + 1), ...pareto]);
+  for (const each of others.slice(0, NUM_LOSERS)) shown.add(each);
+  return [...shown];
+}
