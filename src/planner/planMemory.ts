@@ -7,14 +7,15 @@ import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import { numMicroBatches, type TrainingPlan } from '../config/parallelPlan.ts';
 import { createStageCosts } from '../simulator/cost/stageCosts.ts';
-import type {
-  LayerRecompute,
-  MemoryInput,
-  RankMemory,
+import {
+  estimateMemory,
+  type LayerRecompute,
+  type MemoryInput,
+  type RankMemory,
 } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
-import { fitMemory, requireHostFit } from './memory/cheapestFixes.ts';
+import { fitMemory, fullest, requireHostFit } from './memory/cheapestFixes.ts';
 import { sliceCosts } from './passPrices.ts';
 import {
   isMoe,
@@ -74,6 +75,24 @@ export function planMemory(input: PlanMemoryInput): PlanMemory {
   });
   requireHostFit(ranks, { memoryBytes: host.memoryBytes, gpus: gpusPerNode });
   return { ranks, stages, recompute };
+}
+
+/** Of the fullest rank, whether it fits or not; the plan's policy is named, or given by layer. */
+export function peakMemoryBytes(
+  input: PlanMemoryInput & {
+    readonly stages: readonly PlannedStage[];
+    readonly recompute?: LayerRecompute;
+  },
+): number {
+  const { model, plan, cluster, stages, recompute, imbalance = 1 } = input;
+  const { communicationSms, scaleUp } = cluster;
+  const ranks = estimateMemory({
+    ...{ model, plan, imbalance },
+    ...(recompute === undefined ? {} : { recompute }),
+    stages: stagesOfRanks(plan).map((own) => own.map((stage) => at(stages, stage))),
+    device: { communicationSms, domainSize: scaleUp.domainSize },
+  });
+  return fullest(ranks).peak.total;
 }
 
 /**

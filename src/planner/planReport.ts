@@ -95,6 +95,14 @@ export interface PlanReport {
     readonly communicationSeconds: number;
     readonly hiddenShare: number;
   } | null;
+  /** The same plan with products in the other precision; null where the GPU has only one. */
+  readonly otherPrecision: {
+    readonly precision: TrainingPlan['precision'];
+    readonly stepSeconds: number;
+    readonly mfuCausal: number;
+    readonly peakMemoryBytes: number;
+    readonly isFitting: boolean;
+  } | null;
   readonly ranks: readonly RankReport[];
   readonly operations: readonly OperationShare[];
   /** Bytes per GPU, one way, and times that follow from the cluster's description. */

@@ -6,17 +6,23 @@ import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import { numMicroBatches, type TrainingPlan, worldSize } from '../config/parallelPlan.ts';
-import { dollarsOf, kilowattHoursOf, tokensPerDay, utilization } from '../config/runCost.ts';
+import {
+  dollarsOf,
+  kilowattHoursOf,
+  tokensPerDay,
+  type Utilization,
+  utilization,
+} from '../config/runCost.ts';
 import { calibratedNetwork, kernelFactors } from '../simulator/applyCalibration.ts';
 import type { Calibration } from '../simulator/calibrate.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
-import type { RankMemory } from '../simulator/memory/estimateMemory.ts';
+import type { LayerRecompute, RankMemory } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { expectedImbalance } from './expertImbalance.ts';
-import { planMemory } from './planMemory.ts';
+import { peakMemoryBytes, planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
 
@@ -58,29 +64,71 @@ export function planTraining(input: PlanningInput): PlannedTraining {
     ...(memory.recompute === undefined ? {} : { recompute: memory.recompute }),
     ...(calibration === undefined ? {} : { factors: kernelFactors(calibration) }),
   });
+  const other = otherPrecision(input, { network, imbalance, recompute: memory.recompute });
   return {
-    report: reportOf(input, simulated, memory.ranks),
+    report: { ...reportOf(input, simulated, memory.ranks), otherPrecision: other },
     simulated,
     memory: memory.ranks,
   };
+}
+
+/** FP8 beside BF16: the same layout and schedule, simulated once more. */
+function otherPrecision(
+  { model, plan, cluster, calibration }: PlanningInput,
+  args: {
+    readonly network: NetworkModel;
+    readonly imbalance: number;
+    readonly recompute: LayerRecompute | undefined;
+  },
+): PlanReport['otherPrecision'] {
+  if (cluster.gpu.peakFlops.fp8 === null) return null;
+  const { recompute, ...given } = args;
+  const precision = plan.precision === 'fp8' ? 'bf16' : 'fp8';
+  const changed = { ...plan, precision } as const;
+  const again = recompute === undefined ? {} : { recompute };
+  const factors = calibration === undefined ? {} : { factors: kernelFactors(calibration) };
+  const input = { model, plan: changed, cluster, ...given, ...again };
+  const { step, stages } = simulatePlan({ ...input, ...factors });
+  const peak = peakMemoryBytes({ ...input, stages });
+  return {
+    precision,
+    stepSeconds: step.seconds,
+    mfuCausal: useOf(changed, { model, cluster, stepSeconds: step.seconds }).mfuCausal,
+    peakMemoryBytes: peak,
+    isFitting: peak <= cluster.gpu.memoryBytes,
+  };
+}
+
+function useOf(
+  plan: TrainingPlan,
+  args: {
+    readonly model: PlannedModel;
+    readonly cluster: ClusterSpec;
+    readonly stepSeconds: number;
+  },
+): Utilization {
+  const { model, cluster, stepSeconds } = args;
+  const { globalBatch, sequenceLength, layout } = plan;
+  return utilization({
+    ...{ model, stepSeconds, sequenceLength, numGpus: worldSize(layout) },
+    tokensPerStep: globalBatch * sequenceLength,
+    // DeepSeek's own figures count neither MTP nor what is computed twice.
+    mtp: false,
+    peakFlops: cluster.gpu.peakFlops.bf16,
+  });
 }
 
 function reportOf(
   input: PlanningInput,
   simulated: SimulatedStep,
   memory: readonly RankMemory[],
-): PlanReport {
+): Omit<PlanReport, 'otherPrecision'> {
   const { model, plan, cluster, totalTokens } = input;
   const { step, phasesOfRank } = simulated;
   const numGpus = worldSize(plan.layout);
   const tokensPerStep = plan.globalBatch * plan.sequenceLength;
   const timed = { tokensPerStep, stepSeconds: step.seconds };
-  const use = utilization({
-    ...{ model, numGpus, ...timed, sequenceLength: plan.sequenceLength },
-    // DeepSeek's own figures count neither MTP nor what is computed twice.
-    mtp: false,
-    peakFlops: cluster.gpu.peakFlops.bf16,
-  });
+  const use = useOf(plan, { model, cluster, stepSeconds: step.seconds });
   const runSeconds =
     totalTokens === null ? step.seconds : (totalTokens / tokensPerStep) * step.seconds;
   const gpuHours = (runSeconds * numGpus) / SECONDS_PER_HOUR;

@@ -110,12 +110,21 @@ function headlineSection(report: PlanReport): TextSection {
       ],
       ...pair,
       ...whole,
+      ...otherPrecisionRow(report),
       ['cost', formatDollars(report.dollars), scope],
       ['GPU-hours', formatCount(Math.round(report.gpuHours)), scope],
       ['energy', formatKilowattHours(report.kilowattHours), scope],
     ],
     notes: [],
   };
+}
+
+function otherPrecisionRow({ otherPrecision: other, stepSeconds }: PlanReport): string[][] {
+  if (other === null) return [];
+  const memory = formatBytes(other.peakMemoryBytes);
+  const fits = other.isFitting ? `${memory} on the fullest rank` : `${memory}: does not fit`;
+  const change = formatChange(other.stepSeconds, stepSeconds);
+  return [[`in ${other.precision}`, formatStep(other.stepSeconds), `${change}, ${fits}`]];
 }
 
 function phasesSection(report: PlanReport, published: PublishedRows | null): TextSection {

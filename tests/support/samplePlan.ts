@@ -109,6 +109,13 @@ export function sampleReport(
       communicationSeconds: 0.096,
       hiddenShare: 0.875,
     },
+    otherPrecision: {
+      precision: 'bf16',
+      stepSeconds: 1.2 * step,
+      mfuCausal: 0.32,
+      peakMemoryBytes: 95e9,
+      isFitting: false,
+    },
     ranks,
     operations: sampleOperations(step),
     derived: {
