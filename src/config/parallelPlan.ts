@@ -65,6 +65,12 @@ export type RecomputePolicy = NamedRecompute | 'auto';
 /** Number format of the large products: FP8 with fine-grained scales (report, 3.3), or BF16. */
 export type Precision = 'fp8' | 'bf16';
 
+/**
+ * What experts' results (and gradients of their inputs) travel in. BF16 in V3 (report, 3.3.3);
+ * `fp8` with a scale for 128 elements; LogFMT with a range for 128 (ISCA 2025, 3.2).
+ */
+export type CombineFormat = 'bf16' | 'fp8' | 'logfmt8' | 'logfmt10';
+
 /** One training step of one model on one cluster, everything chosen. */
 export interface TrainingPlan {
   readonly layout: ParallelPlan;
@@ -81,6 +87,8 @@ export interface TrainingPlan {
   readonly recompute: RecomputePolicy;
   /** Whether MTP modules are trained too. */
   readonly mtp: boolean;
+  /** BF16 where absent. */
+  readonly combineFormat?: CombineFormat;
 }
 
 /** Micro-batches of one pipeline in one step. */

@@ -47,7 +47,11 @@ export class CheapModel {
   stages(plan: TrainingPlan, recompute?: RecomputeItems): readonly PlannedStage[] {
     const shape = this.book.shape(plan, recompute);
     const { layout, schedule, chunksPerRank } = plan;
-    const key = `${shape.key} ${layout.pp} ${schedule} ${chunksPerRank} ${numMicroBatches(plan)}`;
+    // A split follows from costs and live chunks: ZB1P keeps as many as 1F1B, and past the filling
+    // no schedule keeps more.
+    const held = schedule === 'zb1p' ? '1f1b' : schedule;
+    const count = Math.min(numMicroBatches(plan), 3 * layout.pp * chunksPerRank);
+    const key = `${shape.key} ${layout.pp} ${held} ${chunksPerRank} ${count}`;
     const known = this.#stages.get(key);
     if (known !== undefined) return known;
     const made = planStages(this.book.model, plan, this.#passesOf(plan, shape).slices(plan));

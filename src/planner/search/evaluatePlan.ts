@@ -13,6 +13,7 @@ import {
 import { type CutLimits, enumeratePlans } from '../../policy/plan/enumeratePlans.ts';
 import {
   estimateMemory,
+  type LayerRecompute,
   type MemoryInput,
   type RankMemory,
 } from '../../simulator/memory/estimateMemory.ts';
@@ -20,6 +21,7 @@ import { autoRecompute } from '../memory/autoRecompute.ts';
 import { fullest } from '../memory/cheapestFixes.ts';
 import { isPossible } from '../memory/planChanges.ts';
 import { type PlannedStage, stagesOfRanks } from '../pipelinePlan.ts';
+import type { PriceBook } from '../priceBook.ts';
 import type { CheapModel } from './cheapModel.ts';
 import type { SearchRequest, StepShares } from './searchRequest.ts';
 
@@ -33,7 +35,8 @@ export interface Evaluated {
   /** Of the GPU's memory or, where that suffices, of the node's. */
   readonly overBytes: number;
   readonly isHostOver: boolean;
-  readonly recompute: RecomputeItems | null;
+  /** What `auto` came to; null under a named policy. */
+  readonly recompute: LayerRecompute | null;
 }
 
 /** Every plan of the request on a cluster of this size. */
@@ -65,38 +68,57 @@ function dividesWidths(model: PlannedModel, { layout }: TrainingPlan): boolean {
 }
 
 export function evaluatePlan(cheap: CheapModel, plan: TrainingPlan): Evaluated {
-  const { model, cluster } = cheap.book;
-  const imbalance = cheap.book.imbalanceOf(plan);
-  const { gpu, gpusPerNode, host, communicationSms, scaleUp } = cluster;
+  const { cluster } = cheap.book;
   // Stages come before `auto` is resolved, and are cut as if nothing were made again.
-  const before = cheap.stages(plan);
-  const memory = memoryOf(
-    {
-      ...{ model, plan, imbalance },
-      stages: heldStages(plan, before),
-      device: { communicationSms, domainSize: scaleUp.domainSize },
-    },
-    gpu.memoryBytes,
-  );
-  const { rank, peak } = fullest(memory.ranks);
-  const step = cheap.step(plan, memory.recompute ?? undefined);
-  const perNode =
-    gpusPerNode * Math.max(...memory.ranks.map((each) => each.host.average + each.host.offloaded));
-  const over = peak.total - gpu.memoryBytes;
-  const hostOver = perNode - host.memoryBytes;
-  const isHostOver = over <= 0 && hostOver > 0;
+  const memory = memoryOf(cheap.book, plan, cheap.stages(plan));
+  const step = cheap.step(plan, memory.inMostLayers ?? undefined);
   const { bubbleSeconds, exposedSeconds, recomputeSeconds, optimizerSeconds } = step;
   return {
     plan,
     numGpus: cluster.numGpus,
     cheapSeconds: step.seconds,
     shares: { bubbleSeconds, exposedSeconds, recomputeSeconds, optimizerSeconds },
-    peakMemoryBytes: peak.total,
-    fullestRank: rank,
-    overBytes: isHostOver ? hostOver : over,
-    isHostOver,
+    ...memory.fit,
     recompute: memory.recompute,
   };
+}
+
+/** With the stages of the full simulation, which may differ by a layer from the cheap model's. */
+export function fitOf(
+  book: PriceBook,
+  plan: TrainingPlan,
+  stages: readonly PlannedStage[],
+): MemoryFit {
+  return memoryOf(book, plan, stages).fit;
+}
+
+export type MemoryFit = Pick<
+  Evaluated,
+  'peakMemoryBytes' | 'fullestRank' | 'overBytes' | 'isHostOver'
+>;
+
+function memoryOf(
+  book: PriceBook,
+  plan: TrainingPlan,
+  stages: readonly PlannedStage[],
+): FittedMemory & { readonly fit: MemoryFit } {
+  const { model, cluster } = book;
+  const { gpu, gpusPerNode, host, communicationSms, scaleUp } = cluster;
+  const input: MemoryInput = {
+    ...{ model, plan, imbalance: book.imbalanceOf(plan) },
+    stages: heldStages(plan, stages),
+    device: { communicationSms, domainSize: scaleUp.domainSize },
+  };
+  const memory = fittedMemory(input, gpu.memoryBytes);
+  const { rank, peak } = fullest(memory.ranks);
+  const perNode =
+    gpusPerNode * Math.max(...memory.ranks.map((each) => each.host.average + each.host.offloaded));
+  const over = peak.total - gpu.memoryBytes;
+  const hostOver = perNode - host.memoryBytes;
+  const isHostOver = over <= 0 && hostOver > 0;
+  const overBytes = isHostOver ? hostOver : over;
+  const fit = { peakMemoryBytes: peak.total, fullestRank: rank, overBytes, isHostOver };
+  return { ...memory, fit };
 }
 
 function heldStages(plan: TrainingPlan, stages: readonly PlannedStage[]): PlannedStage[][] {
@@ -105,23 +127,23 @@ function heldStages(plan: TrainingPlan, stages: readonly PlannedStage[]): Planne
 
 interface FittedMemory {
   readonly ranks: readonly RankMemory[];
-  readonly recompute: RecomputeItems | null;
+  readonly recompute: LayerRecompute | null;
+  readonly inMostLayers: RecomputeItems | null;
 }
 
-function memoryOf(input: MemoryInput, capBytes: number): FittedMemory {
-  if (input.plan.recompute !== 'auto') return { ranks: estimateMemory(input), recompute: null };
+function fittedMemory(input: MemoryInput, capBytes: number): FittedMemory {
+  if (input.plan.recompute !== 'auto') {
+    return { ranks: estimateMemory(input), recompute: null, inMostLayers: null };
+  }
+  const { full } = recomputePolicies;
   const found = autoRecompute(input, capBytes);
-  if (found !== null)
-    return { ranks: found.ranks, recompute: inMostLayers(input, found.recompute) };
-  const ranks = estimateMemory({ ...input, recompute: () => recomputePolicies.full });
-  return { ranks, recompute: recomputePolicies.full };
+  const recompute = found?.recompute ?? ((): RecomputeItems => full);
+  const ranks = found?.ranks ?? estimateMemory({ ...input, recompute });
+  return { ranks, recompute, inMostLayers: itemsOfMost(input, recompute) };
 }
 
-/** Passes are priced by one policy: that of most layers, over all ranks. */
-function inMostLayers(
-  { stages }: MemoryInput,
-  recompute: NonNullable<MemoryInput['recompute']>,
-): RecomputeItems {
+/** The cheap model prices one policy: that of most layers, over all ranks. */
+function itemsOfMost({ stages }: MemoryInput, recompute: LayerRecompute): RecomputeItems {
   const counts = new Map<string, { items: RecomputeItems; count: number }>();
   for (const [rank, own] of stages.entries()) {
     for (const [stage, { first, last }] of own.entries()) {

@@ -82,20 +82,29 @@ export class RoughPasses {
     return { dense: last - first - moe, moe, hasEmbedding, hasHead };
   }
 
-  /** What stages are cut by, as `sliceCosts` has it, from the same prices. */
+  /** What stages are cut by, as `sliceCosts` has it: what a slice adds to a stage. */
   slices(plan: TrainingPlan): SliceCosts {
+    const isPaired = hasPairs(plan);
+    const both = (make: StageMake): number =>
+      isPaired
+        ? this.pair(make, make).seconds
+        : this.pass('forward', make).seconds + this.pass('backward', make).seconds;
+    const { numHiddenLayers: numLayers } = this.#model;
     const numMoe = this.#moe.length;
-    const hasDense = numMoe < this.#model.numHiddenLayers;
-    const hasMoe = numMoe > 0;
-    const of = (name: SliceName): number =>
-      hasPairs(plan)
-        ? this.#slot(name, name).seconds
-        : this.#alone('forward', name).seconds + this.#alone('backward', name).seconds;
+    const none: StageMake = { dense: 0, moe: 0, hasEmbedding: false, hasHead: false };
+    const layer = (kind: BlockKind, count: number): number => {
+      const whole = { ...none, [kind]: Math.min(3, count) };
+      if (count === 0) return 0;
+      return count === 1 ? both(whole) : both(whole) - both({ ...whole, [kind]: whole[kind] - 1 });
+    };
+    const of = (first: number): StageMake =>
+      this.makeOf({ ...none, first, last: Math.min(first + 2, numLayers) });
+    const [start, end] = [of(0), of(Math.max(0, numLayers - 2))];
     return {
-      dense: hasDense ? of('dense') : 0,
-      moe: hasMoe ? of('moe') : 0,
-      embedding: of('embedding'),
-      head: of('head'),
+      dense: layer('dense', numLayers - numMoe),
+      moe: layer('moe', numMoe),
+      embedding: both({ ...start, hasEmbedding: true }) - both(start),
+      head: both({ ...end, hasHead: true }) - both(end),
     };
   }
 

@@ -17,7 +17,7 @@ import { PriceBook } from '../priceBook.ts';
 import { formatDays, formatDollars } from '../quantities.ts';
 import { simulatePlan } from '../simulatePlan.ts';
 import { CheapModel } from './cheapModel.ts';
-import { type Evaluated, evaluatePlan, plansOn } from './evaluatePlan.ts';
+import { type Evaluated, evaluatePlan, fitOf, plansOn } from './evaluatePlan.ts';
 import { paretoFront } from './paretoFront.ts';
 import { reasonOf } from './reasons.ts';
 import type { SearchAim, SearchedPlan, SearchRequest, SearchResult } from './searchRequest.ts';
@@ -97,17 +97,42 @@ function searchSize(request: SearchRequest, setting: SizeSetting): SearchedPlan[
     ...(imbalance === undefined ? {} : { imbalance }),
   });
   const cheap = new CheapModel(book, walks);
-  const evaluated = plans.map((plan) => evaluatePlan(cheap, plan));
-  const fitting = evaluated.filter(({ overBytes }) => overBytes <= 0);
-  fitting.sort((a, b) => a.cheapSeconds - b.cheapSeconds);
-  const top = new Set(fitting.slice(0, numSimulated));
+  const named = plans.map((plan) => evaluatePlan(cheap, plan));
+  const auto = request.recomputes === undefined ? withAuto(top(named, numSimulated)) : [];
+  const evaluated = [...named, ...auto.map((plan) => evaluatePlan(cheap, plan))];
+  const promising = new Set([...top(named, numSimulated), ...top(evaluated, numSimulated)]);
   return evaluated.map((each) => {
-    if (!top.has(each)) return searchedPlan(request, { cluster, evaluated: each, simulated: null });
+    if (!promising.has(each)) {
+      return searchedPlan(request, { cluster, evaluated: each, simulated: null });
+    }
     const { plan, recompute } = each;
     const options = { model, plan, cluster, book };
-    const { step } = simulatePlan(recompute === null ? options : { ...options, recompute });
-    return searchedPlan(request, { cluster, evaluated: each, simulated: step.seconds });
+    const { step, stages } = simulatePlan(recompute === null ? options : { ...options, recompute });
+    // Its stages are the ones that count, should the cheap model have cut others.
+    const fit = recompute === null ? fitOf(book, plan, stages) : {};
+    const known: Evaluated = { ...each, ...fit };
+    const simulated = known.overBytes <= 0 ? step.seconds : null;
+    return searchedPlan(request, { cluster, evaluated: known, simulated });
   });
+}
+
+/** Those that fit and look fastest. */
+function top(evaluated: readonly Evaluated[], count: number): Evaluated[] {
+  return evaluated
+    .filter(({ overBytes }) => overBytes <= 0)
+    .sort((a, b) => a.cheapSeconds - b.cheapSeconds)
+    .slice(0, count);
+}
+
+/** The same plans, recomputed layer by layer and not by name; each once. */
+function withAuto(evaluated: readonly Evaluated[]): TrainingPlan[] {
+  const plans = new Map<string, TrainingPlan>();
+  for (const { plan } of evaluated) {
+    if (plan.recompute === 'none') continue;
+    const auto: TrainingPlan = { ...plan, recompute: 'auto' };
+    plans.set(labelOf(auto), auto);
+  }
+  return [...plans.values()];
 }
 
 function searchedPlan(
@@ -119,7 +144,7 @@ function searchedPlan(
   },
 ): SearchedPlan {
   const { cluster, evaluated, simulated } = args;
-  const { isHostOver: _, cheapSeconds, ...rest } = evaluated;
+  const { isHostOver: _, recompute: __, cheapSeconds, ...rest } = evaluated;
   const { model, globalBatch, sequenceLength, totalTokens } = request;
   const tokensPerStep = globalBatch * sequenceLength;
   const stepSeconds = simulated ?? cheapSeconds;

@@ -7,7 +7,6 @@ import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import type {
   ParallelPlan,
   Precision,
-  RecomputeItems,
   RecomputePolicy,
   ScheduleName,
 } from '../../config/parallelPlan.ts';
@@ -35,7 +34,10 @@ export interface SearchRequest {
   readonly ranges?: LayoutRanges;
   readonly schedules?: readonly ScheduleName[];
   readonly microBatchSizes?: readonly number[];
-  /** By default every named policy; `auto` chooses layer by layer and takes ten times as long. */
+  /**
+   * By default every named policy, and `auto` for the plans that are fastest with those: to choose
+   * layer by layer takes ten times as long.
+   */
   readonly recomputes?: readonly RecomputePolicy[];
   readonly deadlineDays?: number;
   readonly budgetDollars?: number;
@@ -68,8 +70,6 @@ export interface SearchedPlan extends Candidate {
   /** The fullest rank, and by how many bytes it is over; negative where it fits. */
   readonly fullestRank: number;
   readonly overBytes: number;
-  /** What `auto` came to in most layers; null under a named policy. */
-  readonly recompute: RecomputeItems | null;
 }
 
 export interface SearchResult {

@@ -66,14 +66,16 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
   let best = scoreOf(split);
   for (let isBetter = true; isBetter; ) {
     isBetter = false;
-    for (const [from, to] of moves(split.length)) {
-      if (!canGive(split, from)) continue;
-      moveLayer(split, from, to);
-      const next = scoreOf(split);
-      if (isLess(next, best)) {
-        best = next;
-        isBetter = true;
-      } else moveLayer(split, to, from);
+    for (let from = 0; from < numStages; from++) {
+      for (let to = 0; to < numStages; to++) {
+        if (to === from || !canGive(split, from)) continue;
+        moveLayer(split, from, to);
+        const next = scoreOf(split);
+        if (isLess(next, best)) {
+          best = next;
+          isBetter = true;
+        } else moveLayer(split, to, from);
+      }
     }
   }
   return ranges(split);
@@ -94,14 +96,28 @@ function isLess(a: Score, b: Score): boolean {
   return a.cost < b.cost + tolerance && a.squares < b.squares * (1 - 1e-9);
 }
 
-/** A search asks for hundreds of splits a second: sums of layers' costs are made once. */
+/**
+ * A search asks for hundreds of splits a second and each for thousands of scores: sums of layers'
+ * costs are made once, and nothing is allocated but the answer.
+ */
 function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
   const { layerCosts, stagesOfRank, liveChunksOfRank, embeddingCost, headCost } = args;
+  const numRanks = stagesOfRank.length;
   const numRounds = args.rounds === 'together' ? Math.max(...stagesOfRank.map((s) => s.length)) : 0;
   const rounds = new Float64Array(numRounds);
   const sums = new Float64Array(layerCosts.length + 1);
   for (const [layer, cost] of layerCosts.entries()) sums[layer + 1] = at(sums, layer) + cost;
   const costs = new Float64Array(numStages);
+  // Rank j has stages held[firsts[j]] … held[firsts[j + 1] − 1], and of each so many live chunks.
+  const held = Int32Array.from(stagesOfRank.flat());
+  const lives = Float64Array.from(
+    stagesOfRank.flatMap((own, rank) =>
+      own.map((_, index) => liveChunksOfRank?.[rank]?.[index] ?? 0),
+    ),
+  );
+  const firsts = new Int32Array(numRanks + 1);
+  for (const [rank, own] of stagesOfRank.entries())
+    firsts[rank + 1] = at(firsts, rank) + own.length;
   return (counts) => {
     let layer = 0;
     for (let stage = 0; stage < numStages; stage++) {
@@ -109,27 +125,36 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
       layer += counts[stage] as number;
       costs[stage] = (sums[layer] as number) - first;
     }
-    costs[0] = at(costs, 0) + embeddingCost;
-    costs[numStages - 1] = at(costs, numStages - 1) + headCost;
-    let [busiest, squares, fullest, kept] = [0, 0, 0, 0];
-    rounds.fill(0);
-    for (const [rank, stages] of stagesOfRank.entries()) {
-      const chunks = liveChunksOfRank?.[rank];
-      let [cost, live] = [0, 0];
-      for (const [index, stage] of stages.entries()) {
+    costs[0] = (costs[0] as number) + embeddingCost;
+    costs[numStages - 1] = (costs[numStages - 1] as number) + headCost;
+    let busiest = 0;
+    let squares = 0;
+    let fullest = 0;
+    let kept = 0;
+    if (numRounds > 0) rounds.fill(0);
+    for (let rank = 0; rank < numRanks; rank++) {
+      const begin = firsts[rank] as number;
+      const end = firsts[rank + 1] as number;
+      let cost = 0;
+      let live = 0;
+      for (let place = begin; place < end; place++) {
+        const stage = held[place] as number;
         const own = costs[stage] as number;
         cost += own;
-        if (index < numRounds) rounds[index] = Math.max(rounds[index] as number, own);
-        live += (counts[stage] as number) * (chunks?.[index] ?? 0);
+        live += (counts[stage] as number) * (lives[place] as number);
         // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
         squares += 1e-3 * own * own;
+        if (numRounds > 0 && own > (rounds[place - begin] as number)) rounds[place - begin] = own;
       }
       if (cost > busiest) busiest = cost;
       if (live > fullest) fullest = live;
-      kept += live / stagesOfRank.length;
+      kept += live / numRanks;
       squares += cost * cost;
     }
-    if (numRounds > 0) busiest = rounds.reduce((sum, round) => sum + round, 0);
+    if (numRounds > 0) {
+      busiest = 0;
+      for (let round = 0; round < numRounds; round++) busiest += rounds[round] as number;
+    }
     const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
     return { cost: busiest * (1 + memory), squares };
   };
@@ -164,13 +189,6 @@ function filled(counts: number[]): Counts {
 
 function isEnd(counts: readonly number[], stage: number): boolean {
   return counts.length > 1 && (stage === 0 || stage === counts.length - 1);
-}
-
-/** Every pair of stages between which a layer may move. */
-function* moves(numStages: number): Generator<readonly [from: number, to: number]> {
-  for (let from = 0; from < numStages; from++) {
-    for (let to = 0; to < numStages; to++) if (to !== from) yield [from, to];
-  }
 }
 
 function canGive(counts: Counts, from: number): boolean {

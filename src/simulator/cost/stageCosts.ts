@@ -114,6 +114,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     fp8Scaling,
     recompute: options.recompute ?? named,
     mtp: plan.mtp,
+    ...(plan.combineFormat === undefined ? {} : { combineFormat: plan.combineFormat }),
   };
   const tracer = new StageTracer(shape, options.traces);
   const setting: TransferSetting = {

@@ -13,7 +13,7 @@ import { assert, at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { type GqaModelConfig, isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import { isMoeLayer, type ModelConfig } from '../../config/modelConfig.ts';
-import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
+import type { CombineFormat, Precision, RecomputeItems } from '../../config/parallelPlan.ts';
 import { createMetaKernels, type OperationRecord } from '../../kernels/meta.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import { type GqaTrace, traceGqa } from './gqaAttention.ts';
@@ -42,6 +42,8 @@ export interface StageShape {
   readonly mtp: boolean;
   /** Load of the busiest rank over the mean, at least 1. */
   readonly imbalance: number;
+  /** BF16 where absent. */
+  readonly combineFormat?: CombineFormat;
 }
 
 export type SliceKind = SliceWork['kind'];
@@ -250,9 +252,27 @@ function rowsOnTheWire(
   kind: 'dispatch' | 'combine',
 ): { tokens: number; bytesPerToken: number } {
   const { hiddenSize } = shape.model;
-  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8' && shape.fp8Scaling === 'tiles';
-  const bytesPerToken = isFp8 ? hiddenSize + 4 * Math.ceil(hiddenSize / 128) : 2 * hiddenSize;
+  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8';
+  const format = kind === 'combine' ? (shape.combineFormat ?? 'bf16') : isFp8 ? 'fp8' : 'bf16';
+  const bytesPerToken = wireBytes(format, hiddenSize);
   return { tokens: (shape.microBatchSize * shape.sequenceLength) / shape.tp, bytesPerToken };
+}
+
+/** One row, with what goes beside every 128 of its elements: a scale, or LogFMT's two ends. */
+function wireBytes(format: CombineFormat, width: number): number {
+  const groups = Math.ceil(width / 128);
+  switch (format) {
+    case 'bf16':
+      return 2 * width;
+    case 'fp8':
+      return width + 4 * groups;
+    case 'logfmt8':
+      return width + 8 * groups;
+    case 'logfmt10':
+      return Math.ceil((10 * width) / 8) + 8 * groups;
+    default:
+      return format satisfies never;
+  }
 }
 
 /** Gather before a sharded pair of products and scatter behind it; weights gather once more. */

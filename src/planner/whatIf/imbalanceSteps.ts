@@ -1,0 +1,45 @@
+/**
+ * A step against the hottest expert's load: points of a curve.
+ *
+ * A rank holds e experts, so one with x times the mean makes its rank (x + e − 1) / e times as busy
+ * while the others have the mean; its rows arrive last, its products are longer, and all wait.
+ */
+import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import type { PlannedModel } from '../../config/gqaModelConfig.ts';
+import type { TrainingPlan } from '../../config/parallelPlan.ts';
+import { createNetworkModel } from '../../simulator/network/createNetworkModel.ts';
+import { simulatePlan } from '../simulatePlan.ts';
+
+export interface ImbalanceStep {
+  /** Load of the hottest expert over the mean. */
+  readonly hottestExpert: number;
+  /** Of its rank. */
+  readonly hottestRank: number;
+  readonly stepSeconds: number;
+  /** Over the step of an even load. */
+  readonly slowdown: number;
+}
+
+const LOADS: readonly number[] = [1, 1.25, 1.5, 2, 3, 4, 6, 8];
+
+/** @param loads of the hottest expert over the mean, at least 1 each */
+export function imbalanceSteps(question: {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  readonly loads?: readonly number[];
+}): ImbalanceStep[] {
+  const { model, plan, cluster, loads = LOADS } = question;
+  const { ep } = plan.layout;
+  const network = createNetworkModel(cluster);
+  const expertsPerRank = Math.max(1, model.nRoutedExperts / ep);
+  const stepAt = (imbalance: number): number =>
+    simulatePlan({ model, plan, cluster, network, imbalance }).step.seconds;
+  const even = stepAt(1);
+  return loads.map((hottestExpert) => {
+    const isSpread = model.nRoutedExperts > 0 && ep > 1;
+    const hottestRank = isSpread ? (hottestExpert + expertsPerRank - 1) / expertsPerRank : 1;
+    const stepSeconds = hottestRank === 1 ? even : stepAt(hottestRank);
+    return { hottestExpert, hottestRank, stepSeconds, slowdown: stepSeconds / even };
+  });
+}
