@@ -42,6 +42,8 @@ export interface PublishedRun {
   readonly model: PlannedModel;
   readonly cluster: ClusterSpec;
   readonly plan: TrainingPlan;
+  /** Tokens are spread evenly over experts, by force or by assumption. */
+  readonly isBalanced: boolean;
   readonly published: Published;
   readonly flopCount: FlopCount;
   /** From `published`, by `measuredSeconds`. */
@@ -71,6 +73,8 @@ export interface PublishedRow {
   readonly precision: Precision;
   readonly recompute?: NamedRecompute;
   readonly mtp?: true;
+  /** Tokens are spread evenly over experts, by force or by assumption. */
+  readonly isBalanced?: true;
   readonly published: Published;
   readonly flopCount: FlopCount;
   readonly uncertainty?: number;
@@ -104,6 +108,7 @@ export function publishedRun(row: PublishedRow): PublishedRun {
     model,
     cluster,
     plan,
+    isBalanced: row.isBalanced ?? false,
     published,
     flopCount,
     stepSeconds: measuredSeconds({ model, plan, published, flopCount }),

@@ -34,6 +34,7 @@ const v3 = {
   sequence: 4096,
   flopCount: 'causal',
   recompute: 'norm',
+  isBalanced: true,
   source: `${TABLE}, 26.02; scripts/performance/configs/deepseek`,
   notes: ['MLA up-projections are made again; norms are kept', exposed, balanced],
   assumed: ['ZeRO stage 1 (distributed optimizer)'],
@@ -110,6 +111,7 @@ export const blackwellRows: readonly PublishedRow[] = [
   },
   {
     name: 'qwen3-235b-a22b bf16 gb200x256',
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'gb200-nvl64x256',
     layout: 'pp8,ep32,zero1',
@@ -126,6 +128,7 @@ export const blackwellRows: readonly PublishedRow[] = [
   },
   {
     name: 'qwen3-235b-a22b fp8 b200x256',
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'b200x256',
     layout: 'pp8,ep8,zero1',
@@ -141,6 +144,7 @@ export const blackwellRows: readonly PublishedRow[] = [
   },
   {
     name: 'qwen3-30b-a3b fp8 gb200x8',
+    isBalanced: true,
     model: ['qwen3-30b-a3b', qwen3_30b_a3b],
     cluster: 'gb200-nvl64x8',
     layout: 'ep8,zero1',

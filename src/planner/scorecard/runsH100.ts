@@ -184,6 +184,7 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...bf16,
     name: 'mixtral-8x7b bf16 h100x64',
+    isBalanced: true,
     model: ['mixtral-8x7b', mixtral_8x7b],
     cluster: 'h100x64',
     layout: 'pp4,ep8,zero1',
@@ -201,6 +202,7 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...bf16,
     name: 'mixtral-8x22b bf16 h100x128',
+    isBalanced: true,
     model: ['mixtral-8x22b', mixtral_8x22b],
     cluster: 'h100x128',
     layout: 'tp2,pp8,ep8,zero1',
@@ -222,6 +224,7 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...fp8,
     name: 'deepseek-v3 fp8 h100x1024',
+    isBalanced: true,
     model: ['deepseek-v3', deepseekV3],
     cluster: 'h100x1024',
     layout: 'tp2,pp8,ep64,zero1',
@@ -245,6 +248,7 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...fp8,
     name: 'qwen3-235b-a22b fp8 h100x256',
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'h100x256',
     layout: 'tp2,pp8,ep32,zero1',
