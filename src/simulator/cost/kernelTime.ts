@@ -4,13 +4,15 @@
  * Products and attention follow curves fitted on H800 tables; fewer SMs mean more waves. Kernels
  * bound by memory reach the share of the bandwidth that published casts reach; nothing else of
  * their kind was measured, so they are `derived`. On another chip the same curves are stretched by
- * its peaks, SMs and bandwidth and called `extrapolated`.
+ * its peaks, SMs and bandwidth, held below what was published there (`otherChips.ts`), and called
+ * `extrapolated`.
  */
 import { MoebiusError } from '../../base/errors.ts';
 import type { GpuSpec } from '../../config/clusterSpec.ts';
 import type { EstimateSource } from '../estimate.ts';
 import { curves } from './curves.ts';
 import { FIT_GPU, type FittedProduct } from './fitCurves.ts';
+import { reachedShares } from './otherChips.ts';
 import { type ProductCurve, productTime, type TensorMachine } from './productTime.ts';
 import type { KernelClass, KernelWork } from './stageWork.ts';
 
@@ -145,7 +147,12 @@ function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const curve = stretched(fitted.curve, { gpu, isFp8, target, fp8Scaling });
   const { m, groups } = kernel;
   const rows = isGradient ? m : m / groups;
-  const { seconds, bound } = productTime(curve, { ...kernel, m: rows }, target);
+  const time = productTime(curve, { ...kernel, m: rows }, target);
+  const reached = reachedShares(gpu);
+  const share = reached === null ? 1 : isFp8 ? reached.fp8 : reached.bf16;
+  const least = (kernel.flops + kernel.recomputedFlops) / (peak * share * (numSms / gpu.numSms));
+  const { bound } = time;
+  const seconds = Math.max(time.seconds, least);
   const isInTable = isFp8 && fp8Scaling === 'tiles';
   const isDense = kernel.class === 'bf16Gemm' || kernel.class === 'fp8Gemm';
   const isMeasured = isInTable || (isDense && rows <= LIBRARY_ROWS);
@@ -213,7 +220,9 @@ function attentionTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const share = numSms / gpu.numSms;
   const covered = (flops + recomputedFlops) * (1 + fitted.tile / length);
   const ends = (fitted.secondsPerElement * (tokens * heads * width)) / 2;
-  const core = covered / (gpu.peakFlops.bf16 * fitted.tensorShare * share);
+  const reached = isForward ? null : reachedShares(gpu);
+  const tensorShare = reached?.attentionBackward ?? fitted.tensorShare;
+  const core = covered / (gpu.peakFlops.bf16 * tensorShare * share);
   const memory = FIT_GPU.memoryBytesPerSecond / gpu.memoryBytesPerSecond;
   return {
     seconds: gpu.launchSeconds + fitted.launchSeconds + core + ends * memory,
