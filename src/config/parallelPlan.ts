@@ -6,6 +6,7 @@
  * ranks of one stage are neighbours, as DeepSeek-V3 places them (report, 3.2).
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
+import type { EngineTraits } from './engineTraits.ts';
 
 export interface ParallelPlan {
   readonly dp: number;
@@ -81,6 +82,8 @@ export interface TrainingPlan {
   readonly recompute: RecomputePolicy;
   /** Whether MTP modules are trained too. */
   readonly mtp: boolean;
+  /** As DeepSeek's own engine, unless given. */
+  readonly engine?: EngineTraits;
 }
 
 /** Micro-batches of one pipeline in one step. */

@@ -208,8 +208,9 @@ function itemsOf({ recompute }: TrainingPlan): RecomputeItems {
 }
 
 function shapeKey(plan: TrainingPlan, items: RecomputeItems): string {
-  const { layout, microBatchSize, sequenceLength, precision, mtp } = plan;
+  const { layout, microBatchSize, sequenceLength, precision, mtp, engine = {} } = plan;
   const { norm, mlaUpProjection, swiglu, block } = items;
   const bits = [norm, mlaUpProjection, swiglu, block, mtp].map(Number).join('');
-  return `${layout.tp} ${layout.ep} ${microBatchSize} ${sequenceLength} ${precision} ${bits}`;
+  const sizes = `${layout.tp} ${layout.ep} ${microBatchSize} ${sequenceLength}`;
+  return `${sizes} ${precision} ${bits} ${JSON.stringify(engine)}`;
 }

@@ -9,6 +9,7 @@
  */
 import { MoebiusError } from '../../base/errors.ts';
 import type { GpuSpec } from '../../config/clusterSpec.ts';
+import type { Fp8Scaling } from '../../config/engineTraits.ts';
 import type { EstimateSource } from '../estimate.ts';
 import { curves } from './curves.ts';
 import { FIT_GPU, type FittedProduct } from './fitCurves.ts';
@@ -21,12 +22,6 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  * gradients before it, nearest to what DeepSeek-V3 was trained with; `later`: 2025's faster ones.
  */
 export type KernelRelease = 'first' | 'later';
-
-/**
- * What shares a scale in FP8: `tiles`, 128 values of a row and 128 × 128 of a weight (DeepSeek-V3);
- * `tensor`, all of it (NVIDIA's delayed or current scaling).
- */
-export type Fp8Scaling = 'tiles' | 'tensor';
 
 /** By class of kernel. */
 export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
@@ -168,7 +163,7 @@ function isWeightGradient(kernelClass: KernelClass): boolean {
 
 function fittedOf(kernelClass: KernelClass, { release, fp8Scaling }: KernelMachine): FittedProduct {
   // Without scales by tiles a library does no worse than the later kernels do with them.
-  if (kernelClass.startsWith('fp8') && fp8Scaling === 'tensor') return curves.fp8Later;
+  if (kernelClass.startsWith('fp8') && fp8Scaling !== 'tiles') return curves.fp8Later;
   const isFirst = release === 'first';
   switch (kernelClass) {
     case 'fp8Gemm':
@@ -196,7 +191,7 @@ function stretched(
   const faster = Math.min(1, fitted / target.smFlops);
   const vector = VECTOR_FLOPS / FIT_GPU.numSms / (gpu.vectorFlops / gpu.numSms);
   let { stepSeconds, tensorShare } = curve;
-  if (isFp8 && fp8Scaling === 'tensor') {
+  if (isFp8 && fp8Scaling !== 'tiles') {
     stepSeconds *= faster;
   } else if (isFp8 && gpu.fp8Accumulation === 'fp32') {
     stepSeconds = Math.min(stepSeconds, curves.bf16.curve.stepSeconds / 2) * faster;
