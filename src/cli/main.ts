@@ -208,6 +208,11 @@ export function createProgram(): Command {
     .option('--csv', 'one row in place of tables')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/plan.ts')).planTrain(options));
+  plan
+    .command('scorecard')
+    .description('published runs, planned again: how far the planner is off, row by row')
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/scorecard.ts')).scorecard(options));
 
   program
     .command('figures')

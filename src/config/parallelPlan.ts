@@ -6,6 +6,7 @@
  * ranks of one stage are neighbours, as DeepSeek-V3 places them (report, 3.2).
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
+import type { EngineTraits } from './engineTraits.ts';
 
 export interface ParallelPlan {
   readonly dp: number;
@@ -89,6 +90,8 @@ export interface TrainingPlan {
   readonly mtp: boolean;
   /** BF16 where absent. */
   readonly combineFormat?: CombineFormat;
+  /** As DeepSeek's own engine, unless given. */
+  readonly engine?: EngineTraits;
 }
 
 /** Micro-batches of one pipeline in one step. */

@@ -209,9 +209,10 @@ function itemsOf({ recompute }: TrainingPlan): RecomputeItems {
 }
 
 function shapeKey(plan: TrainingPlan, items: RecomputeItems): string {
-  const { layout, microBatchSize, sequenceLength, precision, mtp, combineFormat = '' } = plan;
+  const { layout, microBatchSize, sequenceLength, precision, mtp } = plan;
+  const { combineFormat = '', engine = {} } = plan;
   const { norm, mlaUpProjection, swiglu, block } = items;
   const bits = [norm, mlaUpProjection, swiglu, block, mtp].map(Number).join('');
   const sizes = `${layout.tp} ${layout.ep} ${microBatchSize} ${sequenceLength}`;
-  return `${sizes} ${precision} ${bits}${combineFormat}`;
+  return `${sizes} ${precision} ${bits}${combineFormat} ${JSON.stringify(engine)}`;
 }

@@ -97,11 +97,15 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     ...(isByLayer ? { recomputeOf: byStage(recompute, stagesOfRank) } : {}),
   });
   const { schedule, programs } = planPrograms(model, plan, stages);
-  const optimizer = optimizerPrices(book, { plan, stages, stagesOfRank });
+  const optimizer = optimizerPrices(book, { plan, stages, stagesOfRank }).map((price, rank) =>
+    underPasses(price, { plan, passes, own: at(stagesOfRank, rank), stages }),
+  );
+  const pairing = pairingOf(plan, passes);
   const bytes = passes.boundaryBytes;
   const { dp, tp } = plan.layout;
   const walked = walkPrograms(programs, {
-    seconds: (rank, instruction) => secondsOf(instruction, passes, at(optimizer, rank)),
+    seconds: (rank, instruction) =>
+      secondsOf(instruction, { passes, pairing, optimizer: at(optimizer, rank) }),
     transferSeconds: ({ from, to }) =>
       network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
   });
@@ -150,8 +154,15 @@ function isUpdate(name: string): boolean {
 
 function secondsOf(
   instruction: TrainingInstruction,
-  passes: PassPrices,
-  optimizer: OptimizerPrice,
+  {
+    passes,
+    pairing,
+    optimizer,
+  }: {
+    readonly passes: PassPrices;
+    readonly pairing: (stage: number) => number;
+    readonly optimizer: OptimizerPrice;
+  },
 ): number {
   switch (instruction.kind) {
     case 'reduceGradients':
@@ -161,9 +172,59 @@ function secondsOf(
     default: {
       // Weights that ZeRO-3 spread are gathered a layer ahead, under the layer before.
       const pass = passes.of(instruction);
-      return pass === null ? 0 : Math.max(pass.seconds, optimizer.gatherPerPass.seconds);
+      if (pass === null) return 0;
+      const share = 'stage' in instruction ? pairing(instruction.stage) : 1;
+      return Math.max(pass.seconds * share, optimizer.gatherPerPass.seconds);
     }
   }
+}
+
+/**
+ * What of a pass's time is left where a forward and a backward pass run as a pair although the
+ * schedule has none. The few passes before and after the pairs are taken as paired too.
+ */
+function pairingOf(plan: TrainingPlan, passes: PassPrices): (stage: number) => number {
+  const { layout, schedule, engine } = plan;
+  const isPipelined = engine?.expertTransfers === 'pipelined' && layout.ep > 1;
+  if (!isPipelined || schedule === 'dualpipe' || schedule === 'dualpipev') return () => 1;
+  return (stage) => {
+    const apart = passes.pass('forward', stage).seconds + passes.pass('backward', stage).seconds;
+    return Math.min(1, passes.pair(stage, stage).seconds / apart);
+  };
+}
+
+/**
+ * Of gradients and weights that travel under passes, what shows: a layer's worth, or what does not
+ * fit under the last micro-batch's backward, or the first one's forward, pass through the rank.
+ */
+function underPasses(
+  price: OptimizerPrice,
+  args: {
+    readonly plan: TrainingPlan;
+    readonly passes: PassPrices;
+    readonly own: readonly number[];
+    readonly stages: readonly PlannedStage[];
+  },
+): OptimizerPrice {
+  const { plan, passes, own, stages } = args;
+  if (plan.engine?.optimizerTransfers !== 'underPasses') return price;
+  const layers = own.reduce((sum, stage) => {
+    const { first, last } = at(stages, stage);
+    return sum + last - first;
+  }, 0);
+  const shown = (transfer: Estimate, kind: 'forward' | 'backward'): Estimate => {
+    const window = own.reduce((sum, stage) => sum + passes.pass(kind, stage).seconds, 0);
+    const piece = transfer.seconds / Math.max(1, layers);
+    return { ...transfer, seconds: Math.max(piece, transfer.seconds - window) };
+  };
+  const reduceGradients = shown(price.reduceGradients, 'backward');
+  const gatherWeights = shown(price.gatherWeights, 'forward');
+  const hidden =
+    price.reduceGradients.seconds -
+    reduceGradients.seconds +
+    (price.gatherWeights.seconds - gatherWeights.seconds);
+  const total = { ...price.total, seconds: price.total.seconds - hidden };
+  return { ...price, reduceGradients, gatherWeights, total };
 }
 
 /** The rows of DeepSeek's table: what a rank computes by kind, and the rest is bubble. */

@@ -15,3 +15,11 @@ export interface Estimate {
   /** One standard deviation of truth over estimate, minus 1: 0.1 is ± 10 %. */
   readonly relativeError: number;
 }
+
+/** Of a normal distribution nine tenths lie this many standard deviations around the mean. */
+const BAR_DEVIATIONS = 1.645;
+
+/** Half of the printed error bar, relative: nine of ten truths lie inside. */
+export function errorBar({ relativeError }: Pick<Estimate, 'relativeError'>): number {
+  return BAR_DEVIATIONS * relativeError;
+}

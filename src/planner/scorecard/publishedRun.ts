@@ -8,6 +8,7 @@
 
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster } from '../../config/clusters/clusters.ts';
+import type { EngineTraits } from '../../config/engineTraits.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import { countParameters } from '../../config/modelCounts.ts';
 import {
@@ -42,6 +43,8 @@ export interface PublishedRun {
   readonly model: PlannedModel;
   readonly cluster: ClusterSpec;
   readonly plan: TrainingPlan;
+  /** Tokens are spread evenly over experts, by force or by assumption. */
+  readonly isBalanced: boolean;
   readonly published: Published;
   readonly flopCount: FlopCount;
   /** From `published`, by `measuredSeconds`. */
@@ -71,6 +74,10 @@ export interface PublishedRow {
   readonly precision: Precision;
   readonly recompute?: NamedRecompute;
   readonly mtp?: true;
+  /** What the engine of the source does, as its notes and documents say. */
+  readonly engine?: EngineTraits;
+  /** Tokens are spread evenly over experts, by force or by assumption. */
+  readonly isBalanced?: true;
   readonly published: Published;
   readonly flopCount: FlopCount;
   readonly uncertainty?: number;
@@ -95,6 +102,7 @@ export function publishedRun(row: PublishedRow): PublishedRun {
     precision: row.precision,
     recompute: row.recompute ?? 'none',
     mtp: row.mtp ?? false,
+    ...(row.engine === undefined ? {} : { engine: row.engine }),
   };
   const [modelName, model] = row.model;
   const { name, published, flopCount, source } = row;
@@ -104,6 +112,7 @@ export function publishedRun(row: PublishedRow): PublishedRun {
     model,
     cluster,
     plan,
+    isBalanced: row.isBalanced ?? false,
     published,
     flopCount,
     stepSeconds: measuredSeconds({ model, plan, published, flopCount }),

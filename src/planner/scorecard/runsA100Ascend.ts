@@ -7,6 +7,7 @@ import {
   llama2_70b,
   llama31_8b,
 } from '../../config/presets/dense.ts';
+import { megatron2022, mindSpeed, underPasses } from './engines.ts';
 import {
   deepseekV2_60b,
   gpt1t,
@@ -22,6 +23,7 @@ import type { PublishedRow } from './publishedRun.ts';
 
 /** Megatron's runs with sequence parallelism (arXiv 2205.05198, tables 3 and 5). */
 const megatron = {
+  engine: megatron2022,
   sequence: 2048,
   precision: 'bf16',
   flopCount: 'gpt',
@@ -99,6 +101,7 @@ function vela(): ClusterSpec {
 }
 
 const fsdp = {
+  engine: underPasses,
   cluster: vela(),
   layout: 'zero3',
   sequence: 4096,
@@ -112,6 +115,7 @@ const fsdp = {
 
 /** PCIe cards with one NIC for eight: Fire-Flyer 2. A node's GPUs are of one pipeline stage. */
 const fireFlyer = {
+  engine: underPasses,
   microBatch: 1,
   precision: 'bf16',
   flopCount: 'causal',
@@ -144,6 +148,7 @@ const moe16b = {
 } as const satisfies Partial<PublishedRow>;
 
 const ascend = {
+  engine: mindSpeed,
   flopCount: 'causal',
   precision: 'bf16',
   notes: ['fused products and collectives (MC2) on; scripts may be younger than the table'],
@@ -296,6 +301,7 @@ export const ascendRows: readonly PublishedRow[] = [
   {
     ...ascend,
     name: 'deepseek-v2-60b bf16 910bx32',
+    engine: { ...mindSpeed, expertRows: 'gathered' },
     model: ['deepseek-v2-60b', deepseekV2_60b],
     cluster: 'ascend-910bx32',
     layout: 'pp4,ep8,zero1',

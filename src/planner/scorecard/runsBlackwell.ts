@@ -11,6 +11,7 @@ import {
   qwen3_30b_a3b,
   qwen3_235b_a22b,
 } from '../../config/presets/dense.ts';
+import { megatron, megatronAllToAll, nemoMx } from './engines.ts';
 import type { PublishedRow } from './publishedRun.ts';
 
 const TABLE = 'NVIDIA-NeMo/Megatron-Bridge, docs/performance-summary-archive.md';
@@ -19,7 +20,10 @@ const balanced = 'experts are balanced by force';
 const graphs = 'attention and router run from CUDA graphs';
 const exposed = 'all-to-all is not overlapped (moe_a2a_overlap is off)';
 
+const mx = { ...megatron, fp8Scaling: 'mx' } as const;
+
 const dense = {
+  engine: nemoMx,
   flopCount: 'causal',
   sequence: 8192,
   precision: 'fp8',
@@ -28,12 +32,14 @@ const dense = {
 } as const satisfies Partial<PublishedRow>;
 
 const v3 = {
+  engine: mx,
   model: ['deepseek-v3', deepseekV3],
   microBatch: 1,
   globalBatch: 4096,
   sequence: 4096,
   flopCount: 'causal',
   recompute: 'norm',
+  isBalanced: true,
   source: `${TABLE}, 26.02; scripts/performance/configs/deepseek`,
   notes: ['MLA up-projections are made again; norms are kept', exposed, balanced],
   assumed: ['ZeRO stage 1 (distributed optimizer)'],
@@ -110,6 +116,8 @@ export const blackwellRows: readonly PublishedRow[] = [
   },
   {
     name: 'qwen3-235b-a22b bf16 gb200x256',
+    engine: megatron,
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'gb200-nvl64x256',
     layout: 'pp8,ep32,zero1',
@@ -126,6 +134,8 @@ export const blackwellRows: readonly PublishedRow[] = [
   },
   {
     name: 'qwen3-235b-a22b fp8 b200x256',
+    engine: { ...megatronAllToAll, fp8Scaling: 'mx' },
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'b200x256',
     layout: 'pp8,ep8,zero1',
@@ -136,11 +146,17 @@ export const blackwellRows: readonly PublishedRow[] = [
     published: { tokensPerSecondPerGpu: 3805, teraflopsPerGpu: 563 },
     flopCount: 'causal',
     source: `${TABLE}, 26.02; scripts/performance/configs/qwen`,
-    notes: [exposed, balanced],
+    notes: [
+      exposed,
+      balanced,
+      'Megatron’s alltoall dispatcher (moe_token_dispatcher_type); the other rows use HybridEP',
+    ],
     assumed: ['ZeRO stage 1 (distributed optimizer)', 'recomputation: none'],
   },
   {
     name: 'qwen3-30b-a3b fp8 gb200x8',
+    engine: mx,
+    isBalanced: true,
     model: ['qwen3-30b-a3b', qwen3_30b_a3b],
     cluster: 'gb200-nvl64x8',
     layout: 'ep8,zero1',

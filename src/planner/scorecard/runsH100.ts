@@ -7,6 +7,7 @@ import {
   mixtral_8x22b,
   qwen3_235b_a22b,
 } from '../../config/presets/dense.ts';
+import { megatron, megatronAllToAll, nemo, underPasses } from './engines.ts';
 import { gpt175b, nemotron4_15b, nemotron4_340b } from './models.ts';
 import type { PublishedRow } from './publishedRun.ts';
 
@@ -20,6 +21,7 @@ const twoMatrices = 'an MLP of two matrices, described as a gated one of equal w
 /** Weak scaling: 16 micro-batches at every size. */
 const nemotron340b = {
   model: ['nemotron-4-340b', nemotron4_340b],
+  engine: nemo,
   chunks: 12,
   microBatch: 1,
   sequence: 4096,
@@ -31,6 +33,7 @@ const nemotron340b = {
 
 const nemotron15b = {
   model: ['nemotron-4-15b', nemotron4_15b],
+  engine: nemo,
   microBatch: 4,
   sequence: 4096,
   flopCount: 'gpt',
@@ -41,6 +44,7 @@ const nemotron15b = {
 
 const gpt3 = {
   model: ['gpt3-175b', gpt175b],
+  engine: nemo,
   chunks: 12,
   microBatch: 1,
   sequence: 2048,
@@ -56,6 +60,7 @@ const gpt3 = {
  */
 const llama405b = {
   model: ['llama-3.1-405b', llama31_405b],
+  engine: underPasses,
   microBatch: 1,
   sequence: 8192,
   precision: 'bf16',
@@ -168,6 +173,7 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...fp8,
     name: 'llama-3-70b fp8 h100x64',
+    engine: nemo,
     model: ['llama-3.1-70b', llama31_70b],
     cluster: 'h100x64',
     layout: 'tp4,pp8,zero1',
@@ -184,6 +190,8 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...bf16,
     name: 'mixtral-8x7b bf16 h100x64',
+    engine: megatronAllToAll,
+    isBalanced: true,
     model: ['mixtral-8x7b', mixtral_8x7b],
     cluster: 'h100x64',
     layout: 'pp4,ep8,zero1',
@@ -201,6 +209,8 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...bf16,
     name: 'mixtral-8x22b bf16 h100x128',
+    engine: megatronAllToAll,
+    isBalanced: true,
     model: ['mixtral-8x22b', mixtral_8x22b],
     cluster: 'h100x128',
     layout: 'tp2,pp8,ep8,zero1',
@@ -222,6 +232,8 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...fp8,
     name: 'deepseek-v3 fp8 h100x1024',
+    engine: { ...megatron, expertTransfers: 'pipelined', fp8Scaling: 'tiles' },
+    isBalanced: true,
     model: ['deepseek-v3', deepseekV3],
     cluster: 'h100x1024',
     layout: 'tp2,pp8,ep64,zero1',
@@ -245,6 +257,8 @@ export const h100Rows: readonly PublishedRow[] = [
   {
     ...fp8,
     name: 'qwen3-235b-a22b fp8 h100x256',
+    engine: { ...megatronAllToAll, expertTransfers: 'pipelined', fp8Scaling: 'tensor' },
+    isBalanced: true,
     model: ['qwen3-235b-a22b', qwen3_235b_a22b],
     cluster: 'h100x256',
     layout: 'tp2,pp8,ep32,zero1',
@@ -257,6 +271,7 @@ export const h100Rows: readonly PublishedRow[] = [
     source: `${BRIDGE}, 26.02; scripts/performance/configs/qwen`,
     notes: [
       perTensor,
+      'Megatron’s alltoall dispatcher (moe_token_dispatcher_type)',
       'all-to-all overlapped with the computing of another micro-batch',
       'experts are balanced by force',
     ],

@@ -4,13 +4,16 @@
  * Products and attention follow curves fitted on H800 tables; fewer SMs mean more waves. Kernels
  * bound by memory reach the share of the bandwidth that published casts reach; nothing else of
  * their kind was measured, so they are `derived`. On another chip the same curves are stretched by
- * its peaks, SMs and bandwidth and called `extrapolated`.
+ * its peaks, SMs and bandwidth, held below what was published there (`otherChips.ts`), and called
+ * `extrapolated`.
  */
 import { MoebiusError } from '../../base/errors.ts';
 import type { GpuSpec } from '../../config/clusterSpec.ts';
+import type { Fp8Scaling } from '../../config/engineTraits.ts';
 import type { EstimateSource } from '../estimate.ts';
 import { curves } from './curves.ts';
 import { FIT_GPU, type FittedProduct } from './fitCurves.ts';
+import { reachedShares } from './otherChips.ts';
 import { type ProductCurve, productTime, type TensorMachine } from './productTime.ts';
 import type { KernelClass, KernelWork } from './stageWork.ts';
 
@@ -19,12 +22,6 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  * gradients before it, nearest to what DeepSeek-V3 was trained with; `later`: 2025's faster ones.
  */
 export type KernelRelease = 'first' | 'later';
-
-/**
- * What shares a scale in FP8: `tiles`, 128 values of a row and 128 × 128 of a weight (DeepSeek-V3);
- * `tensor`, all of it (NVIDIA's delayed or current scaling).
- */
-export type Fp8Scaling = 'tiles' | 'tensor';
 
 /** By class of kernel. */
 export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
@@ -145,7 +142,12 @@ function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const curve = stretched(fitted.curve, { gpu, isFp8, target, fp8Scaling });
   const { m, groups } = kernel;
   const rows = isGradient ? m : m / groups;
-  const { seconds, bound } = productTime(curve, { ...kernel, m: rows }, target);
+  const time = productTime(curve, { ...kernel, m: rows }, target);
+  const reached = reachedShares(gpu);
+  const share = reached === null ? 1 : isFp8 ? reached.fp8 : reached.bf16;
+  const least = (kernel.flops + kernel.recomputedFlops) / (peak * share * (numSms / gpu.numSms));
+  const { bound } = time;
+  const seconds = Math.max(time.seconds, least);
   const isInTable = isFp8 && fp8Scaling === 'tiles';
   const isDense = kernel.class === 'bf16Gemm' || kernel.class === 'fp8Gemm';
   const isMeasured = isInTable || (isDense && rows <= LIBRARY_ROWS);
@@ -161,7 +163,7 @@ function isWeightGradient(kernelClass: KernelClass): boolean {
 
 function fittedOf(kernelClass: KernelClass, { release, fp8Scaling }: KernelMachine): FittedProduct {
   // Without scales by tiles a library does no worse than the later kernels do with them.
-  if (kernelClass.startsWith('fp8') && fp8Scaling === 'tensor') return curves.fp8Later;
+  if (kernelClass.startsWith('fp8') && fp8Scaling !== 'tiles') return curves.fp8Later;
   const isFirst = release === 'first';
   switch (kernelClass) {
     case 'fp8Gemm':
@@ -189,7 +191,7 @@ function stretched(
   const faster = Math.min(1, fitted / target.smFlops);
   const vector = VECTOR_FLOPS / FIT_GPU.numSms / (gpu.vectorFlops / gpu.numSms);
   let { stepSeconds, tensorShare } = curve;
-  if (isFp8 && fp8Scaling === 'tensor') {
+  if (isFp8 && fp8Scaling !== 'tiles') {
     stepSeconds *= faster;
   } else if (isFp8 && gpu.fp8Accumulation === 'fp32') {
     stepSeconds = Math.min(stepSeconds, curves.bf16.curve.stepSeconds / 2) * faster;
@@ -213,7 +215,9 @@ function attentionTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const share = numSms / gpu.numSms;
   const covered = (flops + recomputedFlops) * (1 + fitted.tile / length);
   const ends = (fitted.secondsPerElement * (tokens * heads * width)) / 2;
-  const core = covered / (gpu.peakFlops.bf16 * fitted.tensorShare * share);
+  const reached = isForward ? null : reachedShares(gpu);
+  const tensorShare = reached?.attentionBackward ?? fitted.tensorShare;
+  const core = covered / (gpu.peakFlops.bf16 * tensorShare * share);
   const memory = FIT_GPU.memoryBytesPerSecond / gpu.memoryBytesPerSecond;
   return {
     seconds: gpu.launchSeconds + fitted.launchSeconds + core + ends * memory,

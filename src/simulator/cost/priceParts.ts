@@ -4,6 +4,7 @@
  * adds within a class and in quadrature across.
  */
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import type { EngineTraits } from '../../config/engineTraits.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
 import { type KernelMachine, kernelTime } from './kernelTime.ts';
@@ -19,6 +20,7 @@ export interface TransferSetting {
   readonly expertsPerToken: number;
   readonly nodeLimit: number | null;
   readonly imbalance: number;
+  readonly engine: EngineTraits;
 }
 
 export interface OperationSum {
@@ -126,8 +128,21 @@ export function priceTransfer(
     ...{ expertsPerToken, numExperts, nodeLimit, imbalance },
     numSms: cluster.communicationSms,
   };
+  const rows = transfer.tokens * transfer.bytesPerToken;
+  const bytes = rows * expertsPerToken;
+  const { expertRows = 'once' } = setting.engine;
+  const { group } = exchange;
+  if (expertRows === 'perExpert') {
+    const leaving = (bytes * imbalance * (ep - 1)) / ep;
+    const estimate = network.allToAll({ bytes: leaving, group });
+    return noteTransfer(sums, { name: transfer.kind, bytes, estimate, cluster });
+  }
+  if (expertRows === 'gathered') {
+    const collective = transfer.kind === 'dispatch' ? 'allGather' : 'reduceScatter';
+    const estimate = network[collective]({ bytes: rows * ep, group });
+    return noteTransfer(sums, { name: transfer.kind, bytes: rows * ep, estimate, cluster });
+  }
   const estimate = network[transfer.kind](exchange);
-  const bytes = transfer.tokens * transfer.bytesPerToken * expertsPerToken;
   return noteTransfer(sums, { name: transfer.kind, bytes, estimate, cluster });
 }
 

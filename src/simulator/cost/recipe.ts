@@ -7,21 +7,23 @@
  * added in FP32; activations travel between kernels in BF16 and rows to experts in FP8. `bf16` is
  * the same without casts. Where FP8 is scaled by whole tensors (NVIDIA's recipes, which models of
  * other makers were trained with) one kernel casts for both layouts, fused where libraries fuse it,
- * and rows travel in BF16. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
+ * and rows travel in BF16; scaled by 32 values (MXFP8) every cast is a kernel of its own, as
+ * Transformer Engine's norms write such codes only through cuDNN. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
  * GPU does not are kernels of their own here; whatever attention kernels demand (a whole key per
  * head) is a copy. Bytes-bound operations were recorded in f32 and are halved.
  */
 import { at } from '../../base/assert.ts';
+import type { EngineTraits, Fp8Scaling } from '../../config/engineTraits.ts';
 import type { Precision, RecomputeItems } from '../../config/parallelPlan.ts';
 import type { OperationRecord } from '../../kernels/meta.ts';
 import { numColumns, numElements, type Tensor } from '../../tensor/tensor.ts';
-import type { Fp8Scaling } from './kernelTime.ts';
 import type { KernelClass, KernelWork } from './stageWork.ts';
 import type { TracedSlice } from './tracedSlices.ts';
 
 export interface RecipeOptions {
   readonly precision: Precision;
   readonly fp8Scaling: Fp8Scaling;
+  readonly engine: EngineTraits;
   readonly recompute: RecomputeItems;
 }
 
@@ -85,7 +87,7 @@ export class Recipe {
   }
 
   get #isByTensor(): boolean {
-    return this.#options.fp8Scaling === 'tensor';
+    return this.#options.fp8Scaling !== 'tiles';
   }
 
   /** A row on its way to an expert, or there. */
@@ -156,10 +158,13 @@ export class Recipe {
     if (!this.#isFp8 || !this.#isNew(this.#cast, x)) return [];
     const isShared = !(more.name ?? '').includes('.mlp.experts.');
     if (this.#isByTensor) {
-      const isFused = more.layout === 'nt' && !CAST_ALONE.some((end) => more.name?.endsWith(end));
+      const isMx = this.#options.fp8Scaling === 'mx';
+      const isWritten = !CAST_ALONE.some((end) => more.name?.endsWith(end));
+      const isFused = more.layout === 'nt' && isWritten && !isMx;
       const elements = more.elements ?? sizeOf(x);
       // Norms and SwiGLU write both layouts themselves; what else is cast is read once.
-      return isFused ? [] : [moved('cast', what, elements * (BF16 + 2 * FP8), isShared)];
+      const code = isMx ? FP8 + 1 / 32 : FP8;
+      return isFused ? [] : [moved('cast', what, elements * (BF16 + 2 * code), isShared)];
     }
     const isKeptFiner = more.layout === 'nt' && (more.name ?? '').endsWith('o_proj.weight');
     const elements = more.elements ?? sizeOf(x);
@@ -188,6 +193,7 @@ export class Recipe {
 
   #attention(record: OperationRecord): KernelWork[] {
     const { args = {} } = record;
+    if (this.#options.engine.attention === 'unfused') return unfusedForward(record);
     const core = productOf('attentionForward', coreOf(record));
     const copies = wholeKeys(record, tensor(args.kv_THD));
     return [...copies, core];
@@ -195,8 +201,20 @@ export class Recipe {
 
   #attentionBackward(record: OperationRecord): KernelWork[] {
     const { args = {} } = record;
+    if (this.#options.engine.attention === 'unfused') return this.#unfusedBackward(record);
     const core = productOf('attentionBackward', coreOf(record));
     return [core, ...wholeKeys(record, tensor(args.kv_THD))];
+  }
+
+  /** The inside is made again (selective recomputation), unless the whole block was. */
+  #unfusedBackward(record: OperationRecord): KernelWork[] {
+    const again = this.#options.recompute.block ? [] : unfusedForward(record).slice(0, 3);
+    const recomputed = again.map((kernel) => ({
+      ...kernel,
+      flops: 0,
+      recomputedFlops: kernel.flops,
+    }));
+    return [...recomputed, ...unfusedBackward(record)];
   }
 
   #isNew(seen: Set<string>, { memory, byteOffset }: Tensor): boolean {
@@ -241,6 +259,55 @@ export function headKernels(record: OperationRecord): {
  */
 function scaleColumns(what: string, elements: number, isShared: boolean): KernelWork {
   return moved('cast', `${what} scales`, (2 * 4 * elements) / 128, isShared);
+}
+
+/**
+ * Attention before FlashAttention (Korthikanti et al. 2022, figure 3): a product, softmax, dropout,
+ * a product, each a kernel over the scores of all pairs, masked ones too. In 16 bits scores are
+ * written by the product, read and written by softmax and dropout (with a mask of a byte), read.
+ */
+function unfusedForward(record: OperationRecord): KernelWork[] {
+  const { scores, qk, v } = scoresOf(record);
+  return [
+    scoreProduct(record, 'scores', qk),
+    moved('elementwise', 'softmax', 2 * BF16 * scores),
+    moved('elementwise', 'dropout', (2 * BF16 + 1) * scores),
+    scoreProduct(record, 'values', v),
+  ];
+}
+
+function unfusedBackward(record: OperationRecord): KernelWork[] {
+  const { scores, qk, v } = scoresOf(record);
+  return [
+    scoreProduct(record, 'score gradients', v),
+    scoreProduct(record, 'value gradients', v),
+    moved('elementwise', 'dropoutBackward', (2 * BF16 + 1) * scores),
+    moved('elementwise', 'softmaxBackward', 3 * BF16 * scores),
+    scoreProduct(record, 'query gradients', qk),
+    scoreProduct(record, 'key gradients', qk),
+  ];
+}
+
+function scoresOf({ sizes }: OperationRecord): {
+  scores: number;
+  length: number;
+  groups: number;
+  qk: number;
+  v: number;
+} {
+  const { tokens = 0, pairs = 0, heads = 0, qk = 0, v = 0 } = sizes;
+  // A sequence of T tokens has T (T + 1) / 2 pairs.
+  const length = Math.max(1, Math.round((2 * pairs) / tokens - 1));
+  return { scores: tokens * length * heads, length, groups: (heads * tokens) / length, qk, v };
+}
+
+/** One product for each head and sequence, of all its scores. */
+function scoreProduct(record: OperationRecord, what: string, width: number): KernelWork {
+  const { scores, length, groups } = scoresOf(record);
+  const bytes = BF16 * (scores + 2 * groups * length * width);
+  const flops = 2 * scores * width;
+  const sizes = { m: length * groups, n: length, k: width, groups };
+  return productOf('bf16GroupedGemm', { what, ...sizes, flops, bytes, isShared: false });
 }
 
 export function moved(

@@ -14,6 +14,7 @@
  * There they also feel what the transfer reads and writes.
  */
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
+import type { Fp8Scaling } from '../../config/engineTraits.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import {
   type RecomputeItems,
@@ -25,7 +26,7 @@ import type { PartStep } from '../../program/instruction.ts';
 import type { Estimate, EstimateSource } from '../estimate.ts';
 import type { NetworkModel } from '../networkModel.ts';
 import { slowestOf } from '../variation.ts';
-import type { Fp8Scaling, KernelFactors, KernelRelease } from './kernelTime.ts';
+import type { KernelFactors, KernelRelease } from './kernelTime.ts';
 import {
   memoryPasses,
   type OperationSum,
@@ -70,7 +71,7 @@ export interface PassPrice extends Estimate {
   readonly spans: readonly StreamSpan[];
   readonly computeSeconds: number;
   readonly communicationSeconds: number;
-  /** Of tensor parallelism's transfers, which nothing hides: part of `computeSeconds`. */
+  /** Of tensor parallelism's transfers, hidden or not. */
   readonly tensorSeconds: number;
   /** Share of the transfers under which something computes; 1 where nothing is sent. */
   readonly hiddenShare: number;
@@ -103,7 +104,8 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
   const { tp, ep } = plan.layout;
   const named =
     plan.recompute === 'auto' ? recomputePolicies.none : recomputePolicies[plan.recompute];
-  const fp8Scaling = options.fp8Scaling ?? defaultScaling(model);
+  const { engine = {} } = plan;
+  const fp8Scaling = options.fp8Scaling ?? engine.fp8Scaling ?? defaultScaling(model);
   const imbalance = options.imbalance ?? 1;
   const shape: StageShape = {
     model,
@@ -111,14 +113,14 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     microBatchSize: plan.microBatchSize,
     sequenceLength: plan.sequenceLength,
     precision: plan.precision,
-    fp8Scaling,
+    ...{ fp8Scaling, engine },
     recompute: options.recompute ?? named,
     mtp: plan.mtp,
     ...(plan.combineFormat === undefined ? {} : { combineFormat: plan.combineFormat }),
   };
   const tracer = new StageTracer(shape, options.traces);
   const setting: TransferSetting = {
-    ...{ network, cluster, ep, tp, imbalance },
+    ...{ network, cluster, ep, tp, imbalance, engine },
     numExperts: model.nRoutedExperts,
     expertsPerToken: model.numExpertsPerTok,
     nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.gpusPerNode }),
@@ -199,6 +201,19 @@ function priceOrder(args: OrderArgs): PassPrice {
   });
 }
 
+/**
+ * What shows of a step's tensor-parallel transfers. Pipelined with the products beside them in as
+ * many pieces as ranks, the first piece travels, or the last one computes, alone.
+ */
+function shownSeconds(
+  transfers: number,
+  { setting, products }: { readonly setting: TransferSetting; readonly products: number },
+): number {
+  const { engine, tp } = setting;
+  if (engine.tensorTransfers !== 'pipelined' || transfers === 0) return transfers;
+  return Math.max(transfers / tp, transfers - (products * (tp - 1)) / tp);
+}
+
 interface OrderRun extends PassPrice {
   /** By place in the order. */
   readonly taskSpans: readonly StreamSpan[];
@@ -220,12 +235,15 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
       memoryTaken: isCovered ? pricing.memoryTaken : 0,
     };
     let seconds = priceKernels(kernels, machine, sums);
+    const products = seconds;
+    let sharded = 0;
     for (const transfer of transfers) seconds += priceTransfer(transfer, setting, sums);
     for (const transfer of tensorTransfers) {
       const own = priceTensorTransfer(transfer, setting, sums);
       tensorSeconds += own;
-      seconds += own;
+      sharded += own;
     }
+    seconds += shownSeconds(sharded, { setting, products });
     const { stream, pass, part, layer, waitsFor } = step;
     return { stream, name: `${pass} ${part}`, layer, seconds, after: waitsFor };
   });

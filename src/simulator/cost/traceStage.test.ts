@@ -15,6 +15,7 @@ const shape: StageShape = {
   ...{ tp: 1, ep: 64, microBatchSize: 1, sequenceLength: 256, imbalance: 1 },
   precision: 'fp8',
   fp8Scaling: 'tiles',
+  engine: {},
   recompute: recomputePolicies.none,
   mtp: false,
 };

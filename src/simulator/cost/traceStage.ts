@@ -11,13 +11,13 @@
  */
 import { assert, at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
+import type { EngineTraits, Fp8Scaling } from '../../config/engineTraits.ts';
 import { type GqaModelConfig, isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import { isMoeLayer, type ModelConfig } from '../../config/modelConfig.ts';
 import type { CombineFormat, Precision, RecomputeItems } from '../../config/parallelPlan.ts';
 import { createMetaKernels, type OperationRecord } from '../../kernels/meta.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import { type GqaTrace, traceGqa } from './gqaAttention.ts';
-import type { Fp8Scaling } from './kernelTime.ts';
 import { rankModel } from './rankModel.ts';
 import { GRADIENT, headKernels, Recipe } from './recipe.ts';
 import { recomputedBlock, recomputeKey, withRecompute } from './recompute.ts';
@@ -38,6 +38,7 @@ export interface StageShape {
   readonly sequenceLength: number;
   readonly precision: Precision;
   readonly fp8Scaling: Fp8Scaling;
+  readonly engine: EngineTraits;
   readonly recompute: RecomputeItems;
   readonly mtp: boolean;
   /** Load of the busiest rank over the mean, at least 1. */
@@ -144,8 +145,8 @@ function makeSlice(
     {
       kind,
       layer: null,
-      forward: withRowsAtExperts(parts('forward'), ep),
-      backwardInput: withRowsAtExperts(parts('backwardInput'), ep),
+      forward: withRowsAtExperts(parts('forward'), shape),
+      backwardInput: withRowsAtExperts(parts('backwardInput'), shape),
       backwardWeight: parts('backwardWeight'),
     },
     whole,
@@ -287,8 +288,14 @@ function tensorTransfersOf(shape: StageShape, { pass, part }: TracedPart): Tenso
   return [gather, scatter];
 }
 
-/** Rows are made where their experts are, and summed there, when the wire carries tokens. */
-function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
+/**
+ * Rows are made where their experts are, and summed there, when the wire carries tokens. When it
+ * carries rows they are made before, sorted by expert there, and both once more on the way back.
+ */
+function withRowsAtExperts(
+  parts: readonly PartWork[],
+  { ep, engine }: Pick<StageShape, 'ep' | 'engine'>,
+): PartWork[] {
   if (ep === 1) return [...parts];
   const moving = (part: PartWork): KernelWork[] =>
     part.kernels.filter((kernel) => kernel.class === 'permute');
@@ -303,7 +310,7 @@ function withRowsAtExperts(parts: readonly PartWork[], ep: number): PartWork[] {
     }
     const isNeighbour =
       parts[index - 1]?.part === 'experts' || parts[index + 1]?.part === 'experts';
-    if (!isNeighbour) return part;
+    if (!isNeighbour || engine.expertRows === 'perExpert') return part;
     return { ...part, kernels: part.kernels.filter((kernel) => kernel.class !== 'permute') };
   });
 }
