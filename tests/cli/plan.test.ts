@@ -115,6 +115,21 @@ test('plan train: a cluster file with units, and one without', async (context) =
   assertRefused(refused, 'quantity.noUnit');
 });
 
+test('plan train: a cluster file that is no YAML is refused with the line', async (context) => {
+  const file = join(temporaryFolder(context), 'cluster.yaml');
+  for (const text of [
+    'extends: h800x2048\nnumGpus: 2048\nnumGpus: 1024\n',
+    'extends: h800x2048\n  gpu: [\n',
+    '{ extends: h800x2048\n',
+    'extends: h800x2048\n---\nextends: h100x1024\n',
+  ]) {
+    writeFileSync(file, text);
+    const refused = await moebius('plan', 'train', '--model', 'deepseek-v3', '--cluster', file);
+    assertRefused(refused, 'config.syntax');
+    assert.match(refused.stderr, /line \d/);
+  }
+});
+
 test('plan train: what cannot be planned is refused with the value and the fix', async () => {
   const refused = async (code: string, ...args: string[]): Promise<void> =>
     assertRefused(await moebius(...args), code);
