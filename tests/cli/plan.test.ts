@@ -138,6 +138,8 @@ test('plan train: what cannot be planned is refused with the value and the fix',
   await refused('plan.layout', ...v3, '--layout', 'pp16,pq2');
   await refused('plan.schedule', ...own.slice(0, -1), 'dualpip');
   await refused('plan.batch', ...own, '--global-batch', '1000');
+  await refused('plan.size', ...own, '--global-batch', '1280000000');
+  await refused('plan.stages', ...own.slice(0, -1), 'interleaved-1f1b', '--chunks', '1000000000');
   await refused('plan.recompute', ...own, '--recompute', 'some');
   await refused('plan.export', ...own, '--export', 'deepspeed');
   await refused('config.unknownPreset', ...own, '--model', 'deepseek-v9');
