@@ -1,13 +1,13 @@
 /** What a person typed (a recipe's name or a file, and settings) as the config of one run. */
 import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
-import { parse as parseYaml } from 'yaml';
 import { MoebiusError } from '../base/errors.ts';
 import { parseTrainConfig } from '../config/parseTrainConfig.ts';
 import { type DerivedRow, type Dials, deriveTraining } from '../config/recipes/recipe.ts';
 import { findRecipe } from '../config/recipes/recipes.ts';
 import { applySettings } from '../config/settings.ts';
 import type { TrainConfig } from '../config/trainConfig.ts';
+import { parseSettings } from './parseSettings.ts';
 
 export interface ResolvedTraining {
   readonly config: TrainConfig;
@@ -62,14 +62,5 @@ function readSettingsFile(path: string): unknown {
       cause,
     });
   }
-  try {
-    // JSON is YAML, but its own parser gives the better errors.
-    return extname(path) === '.json' ? JSON.parse(text) : parseYaml(text);
-  } catch (cause) {
-    throw new MoebiusError('config.syntax', `${path} cannot be read as settings`, {
-      values: { path, because: cause instanceof Error ? cause.message : String(cause) },
-      hint: 'Mend the line it names.',
-      cause,
-    });
-  }
+  return parseSettings(text, path);
 }

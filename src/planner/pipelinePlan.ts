@@ -2,6 +2,7 @@
  * A plan's pipeline before any second is known: which layers each stage has, which stages each
  * rank, and the programs that the ranks will run. The same programs run for real.
  */
+import { MoebiusError } from '../base/errors.ts';
 import { isGqa, type PlannedModel } from '../config/gqaModelConfig.ts';
 import { isMoeLayer } from '../config/modelConfig.ts';
 import { numMicroBatches, type TrainingPlan } from '../config/parallelPlan.ts';
@@ -130,6 +131,28 @@ export interface PlannedPrograms {
   readonly schedule: PipelineSchedule;
   /** The whole step of every rank of one pipeline. */
   readonly programs: readonly Program<TrainingInstruction>[];
+}
+
+/** A step is written out pass by pass: half a million take some twenty seconds and 2 GB. */
+const MOST_PASSES = 500_000;
+
+/** @throws plan.size for a step that is too long to be written out, or cut into too many stages */
+export function requireSize(model: PlannedModel, plan: TrainingPlan): void {
+  const { layout, chunksPerRank, schedule } = plan;
+  const stages = numStages(plan);
+  if (stages > model.numHiddenLayers + 2) {
+    throw new MoebiusError('plan.stages', `${model.numHiddenLayers} layers for ${stages} stages`, {
+      values: { layers: model.numHiddenLayers, stages, pp: layout.pp, chunksPerRank },
+      hint: `Lower pp, or the chunks of each rank, to at most ${model.numHiddenLayers + 2} stages.`,
+    });
+  }
+  const count = numMicroBatches(plan);
+  const passes = count * layout.pp * (schedule === 'dualpipe' ? 1 : chunksPerRank);
+  if (passes <= MOST_PASSES) return;
+  throw new MoebiusError('plan.size', `a step of ${passes} passes is too long to be simulated`, {
+    values: { passes, most: MOST_PASSES, microBatches: count, pp: layout.pp },
+    hint: 'Lower --global-batch, or raise --micro-batch or dp: steps are alike, so plan a shorter.',
+  });
 }
 
 /** @throws pipeline.schedule when the schedule cannot take these ranks and micro-batches */

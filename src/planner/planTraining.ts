@@ -22,6 +22,7 @@ import type { LayerRecompute, RankMemory } from '../simulator/memory/estimateMem
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { expectedImbalance } from './expertImbalance.ts';
+import { requireSize } from './pipelinePlan.ts';
 import { peakMemoryBytes, planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
@@ -51,10 +52,11 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
 
 /**
  * @throws plan.memory for a plan that does not fit, with the three cheapest fixes;
- * pipeline.schedule where the schedule cannot take these ranks and micro-batches
+ * plan.size, plan.stages; pipeline.schedule where the schedule cannot take these ranks and micro-batches
  */
 export function planTraining(input: PlanningInput): PlannedTraining {
   const { model, plan, cluster, calibration } = input;
+  requireSize(model, plan);
   const imbalance = input.imbalance ?? expectedImbalance(model, plan.layout);
   const described = input.network ?? createNetworkModel(cluster);
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);

@@ -115,6 +115,21 @@ test('plan train: a cluster file with units, and one without', async (context) =
   assertRefused(refused, 'quantity.noUnit');
 });
 
+test('plan train: a cluster file that is no YAML is refused with the line', async (context) => {
+  const file = join(temporaryFolder(context), 'cluster.yaml');
+  for (const text of [
+    'extends: h800x2048\nnumGpus: 2048\nnumGpus: 1024\n',
+    'extends: h800x2048\n  gpu: [\n',
+    '{ extends: h800x2048\n',
+    'extends: h800x2048\n---\nextends: h100x1024\n',
+  ]) {
+    writeFileSync(file, text);
+    const refused = await moebius('plan', 'train', '--model', 'deepseek-v3', '--cluster', file);
+    assertRefused(refused, 'config.syntax');
+    assert.match(refused.stderr, /line \d/);
+  }
+});
+
 test('plan train: what cannot be planned is refused with the value and the fix', async () => {
   const refused = async (code: string, ...args: string[]): Promise<void> =>
     assertRefused(await moebius(...args), code);
@@ -123,6 +138,8 @@ test('plan train: what cannot be planned is refused with the value and the fix',
   await refused('plan.layout', ...v3, '--layout', 'pp16,pq2');
   await refused('plan.schedule', ...own.slice(0, -1), 'dualpip');
   await refused('plan.batch', ...own, '--global-batch', '1000');
+  await refused('plan.size', ...own, '--global-batch', '1280000000');
+  await refused('plan.stages', ...own.slice(0, -1), 'interleaved-1f1b', '--chunks', '1000000000');
   await refused('plan.recompute', ...own, '--recompute', 'some');
   await refused('plan.export', ...own, '--export', 'deepspeed');
   await refused('config.unknownPreset', ...own, '--model', 'deepseek-v9');

@@ -4,7 +4,6 @@
  */
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster, withNumGpus } from '../../config/clusters/clusters.ts';
@@ -25,6 +24,7 @@ import { parsePlannedModel } from '../../config/parsePlannedModel.ts';
 import { findPlannedModel } from '../../config/presets/dense.ts';
 import { type TrainingRun, trainingRunOf } from '../../config/presets/trainingRuns.ts';
 import { readJson, readModelConfig } from '../../runtime/openModel.ts';
+import { parseSettings } from '../parseSettings.ts';
 import { measureThisMachine } from './measureThisMachine.ts';
 
 export interface PlanOptions {
@@ -86,7 +86,7 @@ async function readPlannedModel(target: string): Promise<PlannedModel> {
 async function readCluster(target: string): Promise<ClusterSpec> {
   if (target === 'this-machine') return measureThisMachine();
   if (existsSync(target)) {
-    return parseClusterSpec(parse(await readFile(target, 'utf8')), target);
+    return parseClusterSpec(parseSettings(await readFile(target, 'utf8'), target), target);
   }
   if (!/[/\\]|\.(ya?ml|json)$/.test(target)) return findCluster(target);
   throw missing(target, 'a preset’s name, or a YAML or JSON file');
