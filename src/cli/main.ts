@@ -199,7 +199,13 @@ export function createProgram(): Command {
     .option('--no-mtp', 'without multi-token prediction')
     .option('--tokens <n>', 'tokens of the whole run', numberOption(1, 1e18))
     .option('--imbalance <x>', 'load of the busiest experts over the mean; 1', numberOption(1, 64))
-    .option('--what-if <path=value>', 'as gpu.memoryBytesPerSecond*=2; repeat for more', listOption)
+    .option(
+      '--what-if <path=value>',
+      'beside it, as gpu.memoryBytesPerSecond*=2; repeat',
+      listOption,
+    )
+    .option('--idea <name>', 'beside it, an idea of the papers; repeat for more', listOption)
+    .option('--ideas', 'beside it, every idea alone and all together')
     .option('--calibration <file>', 'factors from a trace, as moebius calibrate writes them')
     .option('--trace <file>', 'write the step as a Chrome trace')
     .option('--html <file>', 'write a report with pictures')

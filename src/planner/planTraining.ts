@@ -45,6 +45,8 @@ export interface PlannedTraining {
   readonly report: PlanReport;
   readonly simulated: SimulatedStep;
   readonly memory: readonly RankMemory[];
+  /** What `auto` came to, layer by layer; undefined under a named policy. */
+  readonly recompute: LayerRecompute | undefined;
 }
 
 const SECONDS_PER_HOUR = 3600;
@@ -71,6 +73,7 @@ export function planTraining(input: PlanningInput): PlannedTraining {
     report: { ...reportOf(input, simulated, memory.ranks), otherPrecision: other },
     simulated,
     memory: memory.ranks,
+    recompute: memory.recompute,
   };
 }
 

@@ -4,12 +4,14 @@ import { withNumGpus } from '../../config/clusters/clusters.ts';
 import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
 import { planCsv, rowOfCandidate, rowOfReport } from '../../planner/planCsv.ts';
-import type { PlanExtras } from '../../planner/planExtras.ts';
+import type { PlanExtras, WhatIf } from '../../planner/planExtras.ts';
 import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
 import { publishedRowsOf } from '../../planner/publishedSteps.ts';
 import type { SearchResult } from '../../planner/search/searchRequest.ts';
 import { textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
+import { ideaNames } from '../../planner/whatIf/ideas.ts';
+import { whatIfTable } from '../../planner/whatIf/whatIfTable.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import { parseCalibration } from '../../simulator/calibrationFile.ts';
 import { note, printResult } from '../output.ts';
@@ -37,6 +39,8 @@ export interface PlanTrainOptions extends SearchOptions {
   readonly export?: string;
   readonly out: string;
   readonly calibration?: string;
+  readonly idea?: readonly string[];
+  readonly ideas?: boolean;
 }
 
 export async function planTrain(options: PlanTrainOptions): Promise<void> {
@@ -49,7 +53,8 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
   const candidates = found === null ? [] : shownCandidates(found);
-  const extras = { ...extrasOf(subject, plan, planned), candidates };
+  const whatIfs = whatIfsOf(options, subject, planned);
+  const extras = { ...extrasOf(subject, plan, planned), candidates, whatIfs };
   if (options.trace !== undefined) {
     for (const file of await writeTraces(options.trace, planned)) note(`wrote ${file}`);
   }
@@ -72,7 +77,26 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const rows =
     found === null ? [rowOfReport(report)] : candidates.map((each) => rowOfCandidate(report, each));
   const table = options.csv === true ? planCsv(rows).trimEnd() : formatSections(sections);
-  printResult(options, { table, json: { ...report, ...searchJson(found) } });
+  printResult(options, {
+    table,
+    json: { ...report, ...searchJson(found), ...(whatIfs.length > 0 ? { whatIfs } : {}) },
+  });
+}
+
+/** The plan on changed hardware, row by row; none where nothing was asked. */
+function whatIfsOf(
+  { whatIf, idea, ideas }: PlanTrainOptions,
+  { model, cluster, totalTokens, imbalance }: ResolvedPlan,
+  { report, recompute }: PlannedTraining,
+): readonly WhatIf[] {
+  const names = ideas === true ? ideaNames : (idea ?? []);
+  if (names.length === 0 && whatIf === undefined) return [];
+  return whatIfTable({
+    ...{ model, cluster, totalTokens, plan: report.plan, ideas: names },
+    ...(whatIf === undefined ? {} : { settings: whatIf }),
+    ...(imbalance === undefined ? {} : { imbalance }),
+    ...(recompute === undefined ? {} : { recompute }),
+  });
 }
 
 /** What a search found, beside the best plan's own report. */

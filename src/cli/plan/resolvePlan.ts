@@ -8,7 +8,6 @@ import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster, withNumGpus } from '../../config/clusters/clusters.ts';
 import { parseClusterSpec } from '../../config/clusters/parseClusterSpec.ts';
-import { applyWhatIf } from '../../config/clusters/whatIf.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import {
   checkLayout,
@@ -61,8 +60,7 @@ export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan
   const model = await readPlannedModel(options.model);
   const described = await readCluster(options.cluster);
   const [numGpus] = options.gpus ?? [];
-  const sized = numGpus === undefined ? described : withNumGpus(described, numGpus);
-  const cluster = options.whatIf === undefined ? sized : applyWhatIf(sized, options.whatIf);
+  const cluster = numGpus === undefined ? described : withNumGpus(described, numGpus);
   const run = trainingRunOf(options.model);
   return {
     modelName: options.model,
