@@ -29,6 +29,12 @@ export function integerOption(min: number): (text: string) => number {
   };
 }
 
+/** Numbers between commas. */
+export function numbersOption(min: number, max: number): (text: string) => readonly number[] {
+  const one = numberOption(min, max);
+  return (text) => text.split(',').map((word) => one(word.trim()));
+}
+
 /** Counts between commas. */
 export function integersOption(min: number): (text: string) => readonly number[] {
   const one = integerOption(min);
@@ -206,6 +212,11 @@ export function createProgram(): Command {
     )
     .option('--idea <name>', 'beside it, an idea of the papers; repeat for more', listOption)
     .option('--ideas', 'beside it, every idea alone and all together')
+    .option(
+      '--expert-loads <x,…>',
+      'beside it, steps whose hottest expert has x times the mean',
+      numbersOption(1, 1024),
+    )
     .option('--calibration <file>', 'factors from a trace, as moebius calibrate writes them')
     .option('--trace <file>', 'write the step as a Chrome trace')
     .option('--html <file>', 'write a report with pictures')

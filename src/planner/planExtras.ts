@@ -51,6 +51,15 @@ export interface WhatIf {
   readonly note: string;
 }
 
+/** A step with one expert busier than the others. */
+export interface ExpertLoadStep {
+  /** Load of the hottest expert over the mean. */
+  readonly hottestExpert: number;
+  /** Of its rank, which holds others too. */
+  readonly hottestRank: number;
+  readonly stepSeconds: number;
+}
+
 /** Measured rows to lay beside ours. */
 export interface PublishedRows {
   /** Paper and table. */
@@ -69,4 +78,6 @@ export interface PlanExtras {
   readonly candidates: readonly Candidate[];
   readonly whatIfs: readonly WhatIf[];
   readonly publishedRows: PublishedRows | null;
+  /** From an even load on; none where nobody asked. */
+  readonly expertLoads?: readonly ExpertLoadStep[];
 }

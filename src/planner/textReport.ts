@@ -6,7 +6,7 @@ import { formatBytes, formatCount, formatPercent } from '../base/units.ts';
 import { formatLayout, numMicroBatches } from '../config/parallelPlan.ts';
 import { memoryParts } from './memoryParts.ts';
 import { phaseNames } from './phaseNames.ts';
-import type { Candidate, PublishedRows, WhatIf } from './planExtras.ts';
+import type { Candidate, ExpertLoadStep, PublishedRows, WhatIf } from './planExtras.ts';
 import type { PlanReport, RankReport } from './planReport.ts';
 import {
   formatChange,
@@ -35,6 +35,7 @@ export interface TextOptions {
   readonly publishedRows: PublishedRows | null;
   readonly candidates: readonly Candidate[];
   readonly whatIfs: readonly WhatIf[];
+  readonly expertLoads?: readonly ExpertLoadStep[];
 }
 
 /** So many classes of operations take nearly all of the time. */
@@ -48,6 +49,7 @@ export function textReport(report: PlanReport, options: TextOptions): readonly T
     operationsSection(report),
     candidatesSection(options.candidates),
     whatIfSection(report, options.whatIfs),
+    expertLoadSection(options.expertLoads ?? []),
     sourcesSection(report),
     {
       title: 'Derived',
@@ -231,7 +233,7 @@ function candidatesSection(candidates: readonly Candidate[]): TextSection {
 function whatIfSection(report: PlanReport, whatIfs: readonly WhatIf[]): TextSection {
   return {
     title: 'What if',
-    header: ['what if', 'step', 'against today', 'days', 'cost', 'MFU', 'what changes'],
+    header: ['what if', 'step', 'against today', 'days', 'cost', 'MFU'],
     rows: whatIfs.map((each) => [
       each.name,
       formatStep(each.stepSeconds),
@@ -239,7 +241,21 @@ function whatIfSection(report: PlanReport, whatIfs: readonly WhatIf[]): TextSect
       formatDays(each.days),
       formatDollars(each.dollars),
       formatPercent(each.mfuCausal),
-      each.note,
+    ]),
+    notes: whatIfs.map(({ name, note }) => `${name}: ${note}`),
+  };
+}
+
+function expertLoadSection(points: readonly ExpertLoadStep[]): TextSection {
+  const even = points[0]?.stepSeconds ?? 0;
+  return {
+    title: 'Uneven experts',
+    header: ['hottest expert', 'its rank', 'step', 'against an even load'],
+    rows: points.map(({ hottestExpert, hottestRank, stepSeconds }) => [
+      `${hottestExpert} ×`,
+      `${hottestRank.toFixed(2)} ×`,
+      formatStep(stepSeconds),
+      formatChange(stepSeconds, even),
     ]),
     notes: [],
   };

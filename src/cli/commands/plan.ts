@@ -11,6 +11,7 @@ import type { SearchResult } from '../../planner/search/searchRequest.ts';
 import { textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
 import { ideaNames } from '../../planner/whatIf/ideas.ts';
+import { type ImbalanceStep, imbalanceSteps } from '../../planner/whatIf/imbalanceSteps.ts';
 import { whatIfTable } from '../../planner/whatIf/whatIfTable.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import { parseCalibration } from '../../simulator/calibrationFile.ts';
@@ -41,6 +42,7 @@ export interface PlanTrainOptions extends SearchOptions {
   readonly calibration?: string;
   readonly idea?: readonly string[];
   readonly ideas?: boolean;
+  readonly expertLoads?: readonly number[];
 }
 
 export async function planTrain(options: PlanTrainOptions): Promise<void> {
@@ -54,7 +56,8 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const { report } = planned;
   const candidates = found === null ? [] : shownCandidates(found);
   const whatIfs = whatIfsOf(options, subject, planned);
-  const extras = { ...extrasOf(subject, plan, planned), candidates, whatIfs };
+  const expertLoads = expertLoadsOf(options, subject, plan);
+  const extras = { ...extrasOf(subject, plan, planned), candidates, whatIfs, expertLoads };
   if (options.trace !== undefined) {
     for (const file of await writeTraces(options.trace, planned)) note(`wrote ${file}`);
   }
@@ -79,7 +82,12 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const table = options.csv === true ? planCsv(rows).trimEnd() : formatSections(sections);
   printResult(options, {
     table,
-    json: { ...report, ...searchJson(found), ...(whatIfs.length > 0 ? { whatIfs } : {}) },
+    json: {
+      ...report,
+      ...searchJson(found),
+      ...(whatIfs.length > 0 ? { whatIfs } : {}),
+      ...(expertLoads.length > 0 ? { expertLoads } : {}),
+    },
   });
 }
 
@@ -97,6 +105,16 @@ function whatIfsOf(
     ...(imbalance === undefined ? {} : { imbalance }),
     ...(recompute === undefined ? {} : { recompute }),
   });
+}
+
+/** Steps with one expert busier than the others; the even load comes first. */
+function expertLoadsOf(
+  { expertLoads: loads }: PlanTrainOptions,
+  { model, cluster }: ResolvedPlan,
+  plan: TrainingPlan,
+): readonly ImbalanceStep[] {
+  if (loads === undefined) return [];
+  return imbalanceSteps({ model, plan, cluster, loads: [...new Set([1, ...loads])] });
 }
 
 /** What a search found, beside the best plan's own report. */

@@ -5,6 +5,7 @@
 import type { PlanExtras } from '../planExtras.ts';
 import type { PlanReport } from '../planReport.ts';
 import { headline, phaseSection, planSection } from './headline.ts';
+import { loadSection } from './loadChart.ts';
 import { element, fragment, type Markup, verbatim } from './markup.ts';
 import { memorySection } from './memoryChart.ts';
 import { pairSection } from './pairTimeline.ts';
@@ -99,6 +100,7 @@ export function planHtml(report: PlanReport, extras: PlanExtras): string {
 
 function sectionsOf(report: PlanReport, extras: PlanExtras): readonly Section[] {
   const { cluster, spans, pairSpans, candidates, whatIfs, publishedRows } = extras;
+  const { expertLoads = [] } = extras;
   const optional: readonly (Section | null)[] = [
     { id: 'plan', title: 'The plan', body: planSection(report, extras) },
     { id: 'phases', title: 'Phases of a step', body: phaseSection(report, publishedRows) },
@@ -130,6 +132,9 @@ function sectionsOf(report: PlanReport, extras: PlanExtras): readonly Section[] 
     whatIfs.length === 0
       ? null
       : { id: 'what-if', title: 'What if', body: whatIfTable(report, whatIfs) },
+    expertLoads.length === 0
+      ? null
+      : { id: 'expert-loads', title: 'Uneven experts', body: loadSection(expertLoads) },
     { id: 'sources', title: 'Sources and error bars', body: sourceTable(report) },
     { id: 'derived', title: 'Derived values', body: derivedTable(report, cluster) },
   ];
