@@ -206,3 +206,55 @@ test('plan train: a plan that does not fit comes with three ways to make it fit'
   assert.match(stderr, /rank \d+ needs [\d.]+ GiB of [\d.]+ GiB/);
   assert.equal(stderr.match(/GiB less\)\.(?: Or: |$)/gm)?.length, 3);
 });
+
+test('plan --help: what it plans', async () => {
+  assert.equal((await moebius('plan', '--help')).stdout, PLAN_HELP);
+});
+
+test('plan train --help: every option with what it is by default', async () => {
+  assert.equal((await moebius('plan', 'train', '--help')).stdout, TRAIN_HELP);
+});
+
+const PLAN_HELP = `Usage: moebius plan [options] [command]
+
+what training or serving a model on described hardware comes to
+
+Options:
+  -h, --help       display help for command
+
+Commands:
+  train [options]  plan and simulate training: seconds, memory, MFU, days,
+                   dollars
+  help [command]   display help for command
+`;
+
+const TRAIN_HELP = `Usage: moebius plan train [options]
+
+plan and simulate training: seconds, memory, MFU, days, dollars
+
+Options:
+  --model <name|file>     a preset, a config.json, or a checkpoint’s folder
+  --cluster <name|file>   a preset as h800x2048, or a YAML file
+  --gpus <n>              as many GPUs of that kind
+  --layout <words>        as pp16,ep64,zero1: pp, ep, tp, dp and zero
+  --schedule <name>       gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or
+                          dualpipev
+  --chunks <n>            interleaved-1f1b: model chunks of each rank
+  --global-batch <n>      sequences of a step; the published run’s
+  --micro-batch <n>       sequences of a micro-batch; 1
+  --sequence-length <n>   tokens of a sequence
+  --precision <name>      fp8 or bf16
+  --recompute <name>      none, norm, swiglu, v3, full or auto
+  --no-mtp                without multi-token prediction
+  --tokens <n>            tokens of the whole run
+  --imbalance <x>         busiest rank’s load over the mean; 1.23
+  --what-if <path=value>  as gpu.memoryBytesPerSecond*=2; repeat for more
+  --calibration <file>    factors from a trace, as moebius calibrate writes them
+  --trace <file>          write the step as a Chrome trace
+  --html <file>           write a report with pictures
+  --export <engine>       write arguments of megatron or torchtitan
+  --out <dir>             the export’s folder; plan
+  --csv                   one row in place of tables
+  --json                  end with one line of JSON
+  -h, --help              display help for command
+`;
