@@ -220,12 +220,14 @@ const PLAN_HELP = `Usage: moebius plan [options] [command]
 what training or serving a model on described hardware comes to
 
 Options:
-  -h, --help       display help for command
+  -h, --help           display help for command
 
 Commands:
-  train [options]  plan and simulate training: seconds, memory, MFU, days,
-                   dollars
-  help [command]   display help for command
+  train [options]      plan and simulate training: seconds, memory, MFU, days,
+                       dollars
+  scorecard [options]  published runs, planned again: how far the planner is
+                       off, row by row
+  help [command]       display help for command
 `;
 
 const TRAIN_HELP = `Usage: moebius plan train [options]
@@ -235,8 +237,12 @@ plan and simulate training: seconds, memory, MFU, days, dollars
 Options:
   --model <name|file>     a preset, a config.json, or a checkpoint’s folder
   --cluster <name|file>   a preset as h800x2048, or a YAML file
-  --gpus <n>              as many GPUs of that kind
-  --layout <words>        as pp16,ep64,zero1: pp, ep, tp, dp and zero
+  --gpus <n,…>            as many GPUs of that kind; several compete
+  --layout <words>        as pp16,ep64,zero1; a range as ep8-64 or none is
+                          searched
+  --search                search what the layout leaves open
+  --deadline-days <n>     search: the cheapest within so many days
+  --budget-dollars <n>    search: the fastest for so much
   --schedule <name>       gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or
                           dualpipev
   --chunks <n>            interleaved-1f1b: model chunks of each rank
