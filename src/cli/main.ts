@@ -204,7 +204,7 @@ export function createProgram(): Command {
     .option('--recompute <name>', 'none, norm, swiglu, v3, full or auto')
     .option('--no-mtp', 'without multi-token prediction')
     .option('--tokens <n>', 'tokens of the whole run', numberOption(1, 1e18))
-    .option('--imbalance <x>', 'load of the busiest experts over the mean; 1', numberOption(1, 64))
+    .option('--imbalance <x>', 'busiest rank’s load over the mean; 1.23', numberOption(1, 64))
     .option(
       '--what-if <path=value>',
       'beside it, as gpu.memoryBytesPerSecond*=2; repeat',
@@ -221,7 +221,7 @@ export function createProgram(): Command {
     .option('--trace <file>', 'write the step as a Chrome trace')
     .option('--html <file>', 'write a report with pictures')
     .option('--export <engine>', 'write arguments of megatron or torchtitan')
-    .option('--out <dir>', 'the export’s folder', 'plan')
+    .option('--out <dir>', 'the export’s folder; plan')
     .option('--csv', 'one row in place of tables')
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/plan.ts')).planTrain(options));
@@ -314,8 +314,10 @@ export async function main(args: readonly string[]): Promise<number> {
 
 /** Of a required option that is misspelt, Commander says only that it is missing. */
 function misspelt(program: Command, args: readonly string[]): string {
-  const options = program.commands.find((command) => command.name() === args[0])?.options ?? [];
-  const known = options.flatMap(({ long }) => long ?? []);
+  const [name, inner] = args;
+  const command = program.commands.find((each) => each.name() === name);
+  const subcommand = command?.commands.find((each) => each.name() === inner);
+  const known = ((subcommand ?? command)?.options ?? []).flatMap(({ long }) => long ?? []);
   return args
     .map((arg) => arg.split('=', 1)[0] ?? '')
     .filter((arg) => arg.startsWith('--') && !known.includes(arg))

@@ -4,7 +4,10 @@
  * Tables go to standard output; progress goes to standard error, so that a pipe gets only results.
  * With `--json` the JSON object is the last line of standard output, whatever came before it.
  */
+import { writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
+import { makeFolder } from '../runtime/makeFolder.ts';
 
 export interface OutputOptions {
   readonly json?: boolean;
@@ -74,6 +77,12 @@ export function printResult(
 ): void {
   if (table !== '') print(table);
   if (options.json) print(JSON.stringify(json));
+}
+
+/** A result as a file; folders on its path are made. @throws file.noFolder */
+export async function writeText(path: string, text: string): Promise<void> {
+  makeFolder(dirname(path));
+  await writeFile(path, text);
 }
 
 /**

@@ -14,7 +14,16 @@ import type { ParallelPlan } from '../config/parallelPlan.ts';
 /** Mean over busiest. */
 const USED_SHARE: number = 1 - 0.186;
 
-/** Load of the busiest rank of a group over the mean: 1 without expert parallelism. */
-export function expectedImbalance(model: PlannedModel, { ep }: ParallelPlan): number {
-  return model.nRoutedExperts === 0 || ep === 1 ? 1 : 1 / USED_SHARE;
+/**
+ * Load of the busiest rank of a group over the mean: what the caller says, or as published. It is 1
+ * where there is nothing to be uneven (no experts, or all of them on every rank), and at most ep:
+ * then one rank has all tokens.
+ */
+export function imbalanceOf(
+  model: PlannedModel,
+  { ep }: ParallelPlan,
+  given: number | null | undefined,
+): number {
+  if (model.nRoutedExperts === 0 || ep === 1) return 1;
+  return Math.min(ep, given ?? 1 / USED_SHARE);
 }

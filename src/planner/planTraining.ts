@@ -6,6 +6,7 @@ import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
 import { numMicroBatches, type TrainingPlan, worldSize } from '../config/parallelPlan.ts';
+import type { TrainingRun } from '../config/presets/trainingRuns.ts';
 import {
   dollarsOf,
   kilowattHoursOf,
@@ -21,7 +22,7 @@ import type { Estimate } from '../simulator/estimate.ts';
 import type { LayerRecompute, RankMemory } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
-import { expectedImbalance } from './expertImbalance.ts';
+import { imbalanceOf } from './expertImbalance.ts';
 import { requireSize } from './pipelinePlan.ts';
 import { peakMemoryBytes, planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
@@ -37,6 +38,8 @@ export interface PlanningInput {
   /** Load of the busiest rank's experts over the mean; 1 is balanced; by default as published. */
   readonly imbalance?: number;
   readonly network?: NetworkModel;
+  /** What the step's size and format were taken from where nobody said them. */
+  readonly run?: TrainingRun;
   /** Of a trace of the user's own (`moebius calibrate`). */
   readonly calibration?: Calibration;
 }
@@ -59,7 +62,7 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
 export function planTraining(input: PlanningInput): PlannedTraining {
   const { model, plan, cluster, calibration } = input;
   requireSize(model, plan);
-  const imbalance = input.imbalance ?? expectedImbalance(model, plan.layout);
+  const imbalance = imbalanceOf(model, plan.layout, input.imbalance);
   const described = input.network ?? createNetworkModel(cluster);
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
   const memory = planMemory({ model, plan, cluster, network, imbalance });
@@ -243,6 +246,9 @@ function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedS
     ...calibrationNotes(input.calibration),
     ...bySeconds.map(({ seconds: _, ...each }) => each),
     note('optimizer', at(optimizer, 0).total, 'bytes of gradients, moments and weights'),
+    ...(input.run === undefined
+      ? []
+      : [{ what: 'run', source: 'derived' as const, relativeError: 0, from: ownStep(input.run) }]),
     {
       what: 'cluster',
       source: 'derived',
@@ -250,6 +256,10 @@ function sourceNotes(input: PlanningInput, { uses, optimizer, step }: SimulatedS
       from: `${input.cluster.name}: ${Object.keys(input.cluster.sources).length} notes on origins`,
     },
   ];
+}
+
+function ownStep({ source }: TrainingRun): string {
+  return `batch, length, format and tokens where none are given: ${source}`;
 }
 
 function calibrationNotes(calibration: Calibration | undefined): SourceNote[] {
@@ -286,6 +296,6 @@ function derivedValues(input: PlanningInput, simulated: SimulatedStep): Record<s
     memoryBytesPerSecond: gpu.memoryBytesPerSecond,
     hostBytesPerSecond: cluster.host.bytesPerSecond,
     messageSeconds: simulated.messageSeconds,
-    expertImbalance: input.imbalance ?? expectedImbalance(input.model, plan.layout),
+    expertImbalance: imbalanceOf(input.model, plan.layout, input.imbalance),
   };
 }

@@ -24,7 +24,7 @@ import { createStageCosts, type PassPrice, type StageCosts } from '../simulator/
 import type { TracedSlice } from '../simulator/cost/tracedSlices.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
-import { expectedImbalance } from './expertImbalance.ts';
+import { imbalanceOf } from './expertImbalance.ts';
 import { sliceCosts } from './passPrices.ts';
 import { isMoe, type PlannedStage, type SliceCosts } from './pipelinePlan.ts';
 
@@ -102,7 +102,7 @@ export class PriceBook {
 
   /** Load of the busiest rank's experts over the mean. */
   imbalanceOf({ layout }: TrainingPlan): number {
-    return this.imbalance ?? expectedImbalance(this.model, layout);
+    return imbalanceOf(this.model, layout, this.imbalance);
   }
 
   /** Trained elements of a rank with these stages: layers of one kind are counted once. */

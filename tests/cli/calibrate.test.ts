@@ -72,6 +72,13 @@ function args(trace: string, ...more: readonly string[]): readonly string[] {
   return ['calibrate', '--trace', trace, ...plan, '--layout', 'pp16,ep64,zero1', ...more];
 }
 
+test('calibrate --gpus: the layout is of that many', async (context) => {
+  const json = await moebiusJson(...args(traceFile(context), '--gpus', '1024'));
+  const { source } = json as unknown as ReturnType<typeof parseCalibration>;
+  assert.equal(source.cluster, 'h800x2048 with 1024 GPUs');
+  assert.match(source.layout, /dp64/);
+});
+
 test('calibrate: rates are work over time, and the file says where it is from', async (context) => {
   const out = join(temporaryFolder(context), 'calibration.json');
   const json = await moebiusJson(...args(traceFile(context), '--out', out));

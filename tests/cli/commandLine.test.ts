@@ -52,6 +52,7 @@ test('Command line: an unknown command or option is refused with the nearest nam
     [['generate', '--checkpoint', 'x', '--temprature', '1'], /Did you mean --temperature\?/],
     [['inspect', 'deepseek-v3', '--contxt', '8'], /Did you mean --context\?/],
     [['forward', '--checkpiont', 'x'], /--checkpiont is no option; --checkpoint is/],
+    [['plan', 'train', '--modle', 'x'], /--modle is no option; --model is/],
     [['config', 'prnt', 'tiny'], /Did you mean print\?/],
     [['doctor', '--jsn'], /Did you mean --json\?/],
     [['bench', 'trin', '--tiny'], /Take train\./],

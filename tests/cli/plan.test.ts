@@ -43,6 +43,9 @@ test('plan train --json: the stable keys, and numbers that agree with each other
   assert.equal(memory.length, 16);
   assert.equal(Math.max(...memory), number('peakMemoryBytes'));
   assert.ok((json.sources as unknown[]).length > 10);
+  const published = json.published as { stepSeconds: number; phases: object };
+  assert.equal(published.stepSeconds, 19.926);
+  assert.deepEqual(Object.keys(published.phases).sort(), Object.keys(phases).sort());
 });
 
 test('plan train: tables with the published rows beside ours, and how to get it again', async () => {
@@ -52,6 +55,55 @@ test('plan train: tables with the published rows beside ours, and how to get it 
   assert.match(stdout, /^step +1\d\.\d\d s +± \d/m);
   assert.match(stdout, /ISCA 2025, table 4, MPFT; not used for the estimate/);
   assert.match(stdout, /npx moebius plan train --model deepseek-v3 --cluster h800x2048/);
+});
+
+test('plan train: the command to get it again gives the very same numbers', async () => {
+  const asked = [
+    ...['plan', 'train', '--model', 'Qwen3-30B-A3B', '--cluster', 'h100x1024', '--gpus', '64'],
+    ...['--layout', 'ep8,zero1', '--global-batch', '128', '--micro-batch', '2', '--no-mtp'],
+    ...['--sequence-length', '2048', '--precision', 'bf16', '--recompute', 'full'],
+    ...['--tokens', '1e12', '--imbalance', '1.5'],
+    ...[
+      '--what-if',
+      'scaleUp.bytesPerSecond=600 GB/s both ways',
+      '--what-if',
+      'communicationSms=8',
+    ],
+  ];
+  const first = await moebius(...asked);
+  const again = /^npx moebius (plan train .*)$/m.exec(first.stdout)?.[1] ?? '';
+  const words = [...again.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, word]) => quoted ?? word);
+  const second = await moebius(...(words as string[]));
+  assert.equal(first.code, 0, first.stderr);
+  assert.equal(second.stdout, first.stdout);
+});
+
+test('plan train: a model’s name in capitals is the same model, published run and all', async () => {
+  const capitals = ['plan', 'train', '--model', 'DeepSeek-V3', '--cluster', 'H800x2048'];
+  const [a, b] = [
+    await moebius(...own, '--csv'),
+    await moebius(...capitals, ...own.slice(6), '--csv'),
+  ];
+  assert.equal(a.stdout, b.stdout);
+});
+
+test('plan train: options without effect say so', async () => {
+  const { code, stderr } = await moebius(
+    ...['plan', 'train', '--model', 'llama-3.1-8b', '--cluster', 'h100x64', '--layout', 'zero1'],
+    ...['--imbalance', '3', '--no-mtp', '--out', 'nowhere'],
+  );
+  assert.equal(code, 0);
+  for (const name of ['--imbalance', '--no-mtp', '--out']) {
+    assert.match(stderr, new RegExp(`^note: ${name} changes nothing: `, 'm'));
+  }
+});
+
+test('plan train --gpus: the report names the cluster with its size, published rows are left out', async () => {
+  const half = await moebius(...own, '--gpus', '1024');
+  assert.match(half.stdout, /^deepseek-v3 on h800x2048 with 1024 GPUs$/m);
+  const bf16 = await moebius(...own, '--precision', 'bf16', '--recompute', 'full');
+  assert.equal(bf16.code, 0, bf16.stderr);
+  assert.doesNotMatch(half.stdout + bf16.stdout, /ISCA 2025, table 4, MPFT/);
 });
 
 test('plan train --trace: a Chrome trace that passes the schema check', async (context) => {
@@ -65,7 +117,7 @@ test('plan train --trace: a Chrome trace that passes the schema check', async (c
 
 test('plan train --html, --csv, --export: written, with the plan’s numbers in them', async (context) => {
   const folder = temporaryFolder(context);
-  const html = join(folder, 'plan.html');
+  const html = join(folder, 'reports', 'v3', 'plan.html');
   const ran = await moebius(
     ...own,
     '--csv',
@@ -140,6 +192,7 @@ test('plan train: what cannot be planned is refused with the value and the fix',
   await refused('plan.batch', ...own, '--global-batch', '1000');
   await refused('plan.size', ...own, '--global-batch', '1280000000');
   await refused('plan.stages', ...own.slice(0, -1), 'interleaved-1f1b', '--chunks', '1000000000');
+  await refused('plan.imbalance', ...v3, '--layout', 'pp16,ep8,zero1', '--imbalance', '9');
   await refused('plan.recompute', ...own, '--recompute', 'some');
   await refused('plan.export', ...own, '--export', 'deepspeed');
   await refused('config.unknownPreset', ...own, '--model', 'deepseek-v9');
@@ -153,3 +206,61 @@ test('plan train: a plan that does not fit comes with three ways to make it fit'
   assert.match(stderr, /rank \d+ needs [\d.]+ GiB of [\d.]+ GiB/);
   assert.equal(stderr.match(/GiB less\)\.(?: Or: |$)/gm)?.length, 3);
 });
+
+test('plan --help: what it plans', async () => {
+  assert.equal((await moebius('plan', '--help')).stdout, PLAN_HELP);
+});
+
+test('plan train --help: every option with what it is by default', async () => {
+  assert.equal((await moebius('plan', 'train', '--help')).stdout, TRAIN_HELP);
+});
+
+const PLAN_HELP = `Usage: moebius plan [options] [command]
+
+what training or serving a model on described hardware comes to
+
+Options:
+  -h, --help           display help for command
+
+Commands:
+  train [options]      plan and simulate training: seconds, memory, MFU, days,
+                       dollars
+  scorecard [options]  published runs, planned again: how far the planner is
+                       off, row by row
+  help [command]       display help for command
+`;
+
+const TRAIN_HELP = `Usage: moebius plan train [options]
+
+plan and simulate training: seconds, memory, MFU, days, dollars
+
+Options:
+  --model <name|file>     a preset, a config.json, or a checkpoint’s folder
+  --cluster <name|file>   a preset as h800x2048, or a YAML file
+  --gpus <n,…>            as many GPUs of that kind; several compete
+  --layout <words>        as pp16,ep64,zero1; a range as ep8-64 or none is
+                          searched
+  --search                search what the layout leaves open
+  --deadline-days <n>     search: the cheapest within so many days
+  --budget-dollars <n>    search: the fastest for so much
+  --schedule <name>       gpipe, 1f1b, interleaved-1f1b, zb1p, dualpipe or
+                          dualpipev
+  --chunks <n>            interleaved-1f1b: model chunks of each rank
+  --global-batch <n>      sequences of a step; the published run’s
+  --micro-batch <n>       sequences of a micro-batch; 1
+  --sequence-length <n>   tokens of a sequence
+  --precision <name>      fp8 or bf16
+  --recompute <name>      none, norm, swiglu, v3, full or auto
+  --no-mtp                without multi-token prediction
+  --tokens <n>            tokens of the whole run
+  --imbalance <x>         busiest rank’s load over the mean; 1.23
+  --what-if <path=value>  as gpu.memoryBytesPerSecond*=2; repeat for more
+  --calibration <file>    factors from a trace, as moebius calibrate writes them
+  --trace <file>          write the step as a Chrome trace
+  --html <file>           write a report with pictures
+  --export <engine>       write arguments of megatron or torchtitan
+  --out <dir>             the export’s folder; plan
+  --csv                   one row in place of tables
+  --json                  end with one line of JSON
+  -h, --help              display help for command
+`;

@@ -1,5 +1,5 @@
 /** `moebius calibrate`: how fast a trace’s machine is, class by class, against its prices. */
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { formatPercent } from '../../base/units.ts';
 import { formatLayout, parseLayout } from '../../config/parallelPlan.ts';
@@ -12,11 +12,12 @@ import {
 import { serializeCalibration } from '../../simulator/calibrationFile.ts';
 import { parseKernelRules } from '../../simulator/trace/kernelClasses.ts';
 import { measureClasses } from '../../simulator/trace/measureClasses.ts';
-import { type Cell, formatTable, note, printResult } from '../output.ts';
+import { type Cell, formatTable, note, printResult, writeText } from '../output.ts';
 import { type PlanOptions, planOf, resolveSubject } from '../plan/resolvePlan.ts';
 import { readTrace } from '../readTrace.ts';
 
-export interface CalibrateOptions extends Omit<PlanOptions, 'mtp' | 'globalBatch'> {
+export interface CalibrateOptions extends Omit<PlanOptions, 'mtp' | 'globalBatch' | 'gpus'> {
+  readonly gpus?: number;
   readonly trace: string;
   readonly layout: string;
   readonly layers: number;
@@ -27,7 +28,8 @@ export interface CalibrateOptions extends Omit<PlanOptions, 'mtp' | 'globalBatch
 }
 
 export async function calibrateFromTrace(options: CalibrateOptions): Promise<void> {
-  const step = { ...options, mtp: false };
+  const { gpus, ...rest } = options;
+  const step = { ...rest, mtp: false, ...(gpus === undefined ? {} : { gpus: [gpus] }) };
   const subject = await resolveSubject(step);
   const { model, cluster } = subject;
   const layout = parseLayout(options.layout, cluster.numGpus);
@@ -52,7 +54,7 @@ export async function calibrateFromTrace(options: CalibrateOptions): Promise<voi
   });
   const { calibration, unpredicted, unmeasured } = result;
   if (options.out !== undefined) {
-    await writeFile(options.out, serializeCalibration(calibration));
+    await writeText(options.out, serializeCalibration(calibration));
     note(`wrote ${options.out}`);
   }
   printResult(options, {

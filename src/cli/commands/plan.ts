@@ -1,7 +1,6 @@
 /** `moebius plan train`: a model, a cluster, and what training one on the other comes to. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { withNumGpus } from '../../config/clusters/clusters.ts';
-import { formatLayout, parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
+import { readFile } from 'node:fs/promises';
+import { parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
 import { planCsv, rowOfCandidate, rowOfReport } from '../../planner/planCsv.ts';
 import type { PlanExtras, WhatIf } from '../../planner/planExtras.ts';
@@ -15,12 +14,14 @@ import { type ImbalanceStep, imbalanceSteps } from '../../planner/whatIf/imbalan
 import { whatIfTable } from '../../planner/whatIf/whatIfTable.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import { parseCalibration } from '../../simulator/calibrationFile.ts';
-import { note, printResult } from '../output.ts';
+import { note, printResult, writeText } from '../output.ts';
+import { againCommand } from '../plan/againCommand.ts';
 import { formatSections } from '../plan/printPlan.ts';
 import {
   type PlanOptions,
   planOf,
   type ResolvedPlan,
+  resized,
   resolveSubject,
 } from '../plan/resolvePlan.ts';
 import {
@@ -29,7 +30,8 @@ import {
   searchSubject,
   shownCandidates,
 } from '../plan/searchSubject.ts';
-import { writeExport } from '../plan/writeExports.ts';
+import { withoutEffect } from '../plan/withoutEffect.ts';
+import { requireEngine, writeExport } from '../plan/writeExports.ts';
 import { writeTraces } from '../plan/writeTraces.ts';
 
 export interface PlanTrainOptions extends SearchOptions {
@@ -38,7 +40,8 @@ export interface PlanTrainOptions extends SearchOptions {
   readonly html?: string;
   readonly csv?: boolean;
   readonly export?: string;
-  readonly out: string;
+  /** Of the export; `plan` by default. */
+  readonly out?: string;
   readonly calibration?: string;
   readonly idea?: readonly string[];
   readonly ideas?: boolean;
@@ -47,26 +50,32 @@ export interface PlanTrainOptions extends SearchOptions {
 
 export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const asked = await resolveSubject(options);
+  const engine = options.export === undefined ? null : requireEngine(options.export);
+  const calibration = await calibrationOf(options);
   const found = isSearch(options) ? searchSubject(asked, options) : null;
   const subject =
-    found === null ? asked : { ...asked, cluster: withNumGpus(asked.cluster, found.best.numGpus) };
+    found === null ? asked : { ...asked, cluster: resized(asked.cluster, found.best.numGpus) };
   const plan = found?.best.plan ?? planOf(subject, options, layoutOf(options, subject));
-  const calibration = await calibrationOf(options);
   const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
   const candidates = found === null ? [] : shownCandidates(found);
   const whatIfs = whatIfsOf(options, subject, planned);
   const expertLoads = expertLoadsOf(options, subject, plan);
-  const extras = { ...extrasOf(subject, plan, planned), candidates, whatIfs, expertLoads };
+  const command = againCommand(options, report);
+  const extras = {
+    ...extrasOf(subject, plan, planned),
+    ...{ candidates, whatIfs, expertLoads, command },
+  };
+  for (const line of withoutEffect(options, subject, plan)) note(`note: ${line}`);
   if (options.trace !== undefined) {
     for (const file of await writeTraces(options.trace, planned)) note(`wrote ${file}`);
   }
   if (options.html !== undefined) {
-    await writeFile(options.html, planHtml(report, extras));
+    await writeText(options.html, planHtml(report, extras));
     note(`wrote ${options.html}`);
   }
-  if (options.export !== undefined) {
-    const { files, warnings } = await writeExport(options.export, options.out, {
+  if (engine !== null) {
+    const { files, warnings } = await writeExport(engine, options.out ?? 'plan', {
       report,
       ...subject,
     });
@@ -80,10 +89,12 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const rows =
     found === null ? [rowOfReport(report)] : candidates.map((each) => rowOfCandidate(report, each));
   const table = options.csv === true ? planCsv(rows).trimEnd() : formatSections(sections);
+  const published = publishedOf(extras);
   printResult(options, {
     table,
     json: {
       ...report,
+      published,
       ...searchJson(found),
       ...(whatIfs.length > 0 ? { whatIfs } : {}),
       ...(expertLoads.length > 0 ? { expertLoads } : {}),
@@ -124,6 +135,13 @@ function searchJson(found: SearchResult | null): Record<string, unknown> {
   return { search: { numPlans, numFitting, seconds }, candidates: shownCandidates(found), pareto };
 }
 
+/** The measured rows of the same plan beside ours; null where nobody published any. */
+function publishedOf({ publishedRows }: PlanExtras): PlanExtras['publishedRows'] {
+  if (publishedRows === null) return null;
+  const { from, stepSeconds, phases } = publishedRows;
+  return { from, stepSeconds, phases };
+}
+
 async function calibrationOf({
   calibration: path,
 }: PlanTrainOptions): Promise<{ calibration?: Calibration }> {
@@ -139,13 +157,10 @@ function extrasOf(
   subject: ResolvedPlan,
   plan: TrainingPlan,
   { simulated }: PlannedTraining,
-): PlanExtras {
+): Omit<PlanExtras, 'command'> {
   const { modelName, cluster } = subject;
   return {
     cluster,
-    command:
-      `npx moebius plan train --model ${modelName} --cluster ${cluster.name} ` +
-      `--layout ${formatLayout(plan.layout)} --schedule ${plan.schedule}`,
     spans: timelineSpans(simulated),
     pairSpans: pairSpans(simulated.pair),
     candidates: [],

@@ -8,6 +8,7 @@ import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster, withNumGpus } from '../../config/clusters/clusters.ts';
 import { parseClusterSpec } from '../../config/clusters/parseClusterSpec.ts';
+import { validateCluster } from '../../config/clusters/validateCluster.ts';
 import { isGqa, type PlannedModel } from '../../config/gqaModelConfig.ts';
 import {
   checkLayout,
@@ -57,27 +58,42 @@ export interface ResolvedPlan {
 }
 
 export async function resolveSubject(options: PlanOptions): Promise<ResolvedPlan> {
-  const model = await readPlannedModel(options.model);
+  const { modelName, model } = await readPlannedModel(options.model);
   const described = await readCluster(options.cluster);
   const [numGpus] = options.gpus ?? [];
-  const cluster = numGpus === undefined ? described : withNumGpus(described, numGpus);
-  const run = trainingRunOf(options.model);
+  const cluster = numGpus === undefined ? described : resized(described, numGpus);
+  const run = trainingRunOf(modelName);
   return {
-    modelName: options.model,
-    ...{ model, cluster, run },
+    ...{ modelName, model, cluster, run },
     totalTokens: options.tokens ?? run.totalTokens,
     ...(options.imbalance === undefined ? {} : { imbalance: options.imbalance }),
   };
 }
 
-/** A preset, a config.json, or a checkpoint's folder. */
-async function readPlannedModel(target: string): Promise<PlannedModel> {
+const SIZED = / with \d+ GPUs$/;
+
+/** Under a name of its own: `h100x1024` with 64 GPUs is another cluster. */
+export function resized(cluster: ClusterSpec, numGpus: number): ClusterSpec {
+  if (numGpus === cluster.numGpus) return cluster;
+  const name = `${cluster.name.replace(SIZED, '')} with ${numGpus} GPUs`;
+  const sized = { ...withNumGpus(cluster, numGpus), name };
+  validateCluster(sized, '--gpus');
+  return sized;
+}
+
+type NamedModel = Pick<ResolvedPlan, 'modelName' | 'model'>;
+
+/** A preset (then by the name that published runs know), a config.json, or a checkpoint's folder. */
+async function readPlannedModel(target: string): Promise<NamedModel> {
   if (existsSync(target)) {
-    return target.endsWith('.json')
+    const model = target.endsWith('.json')
       ? parsePlannedModel(await readJson(target), target)
       : await readModelConfig(target);
+    return { modelName: target, model };
   }
-  if (!/[/\\]|\.json$/.test(target)) return findPlannedModel(target);
+  if (!/[/\\]|\.json$/.test(target)) {
+    return { modelName: target.trim().toLowerCase(), model: findPlannedModel(target) };
+  }
   throw missing(target, 'a preset’s name, a config.json or a checkpoint’s folder');
 }
 
@@ -136,6 +152,7 @@ export function planOf(
     microBatchSize: options.microBatch ?? 1,
     sequenceLength: chosen.sequenceLength,
   };
+  requireImbalance(options.imbalance, layout);
   const perMicroBatch = layout.dp * sizes.microBatchSize;
   if (sizes.globalBatch % perMicroBatch !== 0) {
     const fitting = Math.max(1, Math.floor(sizes.globalBatch / perMicroBatch)) * perMicroBatch;
@@ -158,6 +175,14 @@ export function planOf(
     recompute: chosen.recompute ?? (precision === 'fp8' ? 'v3' : 'auto'),
     mtp,
   };
+}
+
+function requireImbalance(imbalance: number | undefined, { ep }: ParallelPlan): void {
+  if (imbalance === undefined || ep === 1 || imbalance <= ep) return;
+  throw new MoebiusError('plan.imbalance', `an imbalance of ${imbalance} over ${ep} ranks`, {
+    values: { imbalance, ep },
+    hint: `Give at most ${ep}: then one rank has all tokens of its group.`,
+  });
 }
 
 function ownPrecision({ precision }: TrainingRun, { gpu }: ClusterSpec): Precision {

@@ -16,9 +16,19 @@ interface WrittenExport {
   readonly warnings: readonly string[];
 }
 
+export type ExportEngine = 'megatron' | 'torchtitan';
+
 /** @throws plan.export for an engine that has no export */
+export function requireEngine(engine: string): ExportEngine {
+  if (engine === 'megatron' || engine === 'torchtitan') return engine;
+  throw new MoebiusError('plan.export', `there is no export for "${engine}"`, {
+    values: { engine },
+    hint: 'Use megatron or torchtitan.',
+  });
+}
+
 export async function writeExport(
-  engine: string,
+  engine: ExportEngine,
   folder: string,
   plan: { readonly report: PlanReport; readonly model: PlannedModel },
 ): Promise<WrittenExport> {
@@ -34,7 +44,7 @@ export async function writeExport(
 }
 
 function exportOf(
-  engine: string,
+  engine: ExportEngine,
   { report, model }: { readonly report: PlanReport; readonly model: PlannedModel },
 ): { readonly files: Readonly<Record<string, string>>; readonly warnings: readonly string[] } {
   switch (engine) {
@@ -45,10 +55,7 @@ function exportOf(
     case 'torchtitan':
       return exportTorchTitan(report, model, scheduleCsv(report));
     default:
-      throw new MoebiusError('plan.export', `there is no export for "${engine}"`, {
-        values: { engine },
-        hint: 'Use megatron or torchtitan.',
-      });
+      return engine satisfies never;
   }
 }
 
