@@ -40,6 +40,7 @@ import {
 import type { KernelWork, StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
+import { systematicError } from './systematicError.ts';
 import type { TracedSlice } from './tracedSlices.ts';
 import { type SliceKind, type StageShape, StageTracer } from './traceStage.ts';
 
@@ -275,23 +276,24 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   const operations = sums.list();
   const { communicationSeconds, exposedSeconds } = run;
   const hidden = communicationSeconds > 0 ? 1 - exposedSeconds / communicationSeconds : 1;
-  return { ...run, ...errorOf(operations, run), tensorSeconds, hiddenShare: hidden, operations };
+  return {
+    ...run,
+    ...errorOf(operations, run, setting),
+    tensorSeconds,
+    hiddenShare: hidden,
+    operations,
+  };
 }
-
-/**
- * What all classes share: clocks under load, gaps, ranks that wait for one another. Two published
- * measurements of the same FP8 products on the same card (DeepGEMM, InferSim) are 9 to 28 % apart.
- */
-const COMMON_ERROR = 0.08;
 
 /** Independent classes in quadrature; transfers count as far as nothing hides them. */
 function errorOf(
   operations: readonly OperationSum[],
   run: { seconds: number; communicationSeconds: number; exposedSeconds: number },
+  { cluster, ep, engine }: TransferSetting,
 ): { source: EstimateSource; relativeError: number } {
   const { seconds, communicationSeconds, exposedSeconds } = run;
   const exposed = communicationSeconds > 0 ? exposedSeconds / communicationSeconds : 0;
-  let squares = (COMMON_ERROR * seconds) ** 2;
+  let squares = (systematicError({ gpu: cluster.gpu, ep, engine }) * seconds) ** 2;
   let source: EstimateSource = 'measured';
   for (const { bound, relativeError, seconds: own, source: from } of operations) {
     const counted = own * (bound === 'network' ? exposed : 1);
