@@ -31,10 +31,10 @@ export interface EngineTraits {
   readonly expertTransfers?: 'alone' | 'pipelined';
   /**
    * `pipelined`: a sharded product runs in as many pieces as there are ranks, and the transfer of
-   * one runs beside the product of another (Transformer Engine's tp_comm_overlap, MindSpeed's MC2).
-   * `alone` unless given.
+   * one runs beside the product of another (Transformer Engine's tp_comm_overlap). A share where a
+   * maker says how much it hides. `alone` unless given.
    */
-  readonly tensorTransfers?: 'alone' | 'pipelined';
+  readonly tensorTransfers?: 'alone' | 'pipelined' | { readonly hiddenShare: number };
   /**
    * `underPasses`: gradients are summed, and weights gathered, layer by layer under the last
    * backward and the first forward pass (Megatron's overlap_grad_reduce and overlap_param_gather,

@@ -110,7 +110,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
       network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
   });
   const walk = atSlowestPace(walked, paceOf(plan));
-  const phasesOfRank = stagesOfRank.map((_, rank) => phasesOf(walk, rank));
+  const phasesOfRank = phasesOf(walk, stagesOfRank.length);
   const instructions = programs[0]?.instructions ?? [];
   const uses = usesOf(instructions, passes);
   return {
@@ -231,16 +231,23 @@ function underPasses(
   return { ...price, reduceGradients, gatherWeights, total };
 }
 
-/** The rows of DeepSeek's table: what a rank computes by kind, and the rest is bubble. */
-function phasesOf(walk: Pick<Walk, 'spans' | 'makespan'>, rank: number): StepPhases {
-  const sums = { '1F': 0, '1B': 0, '1W': 0, '1F1B': 0, optimizer: 0 };
-  for (const span of walk.spans) {
-    if (span.rank !== rank) continue;
-    const row = rowOf(span.name);
-    if (row !== null) sums[row] += span.end - span.start;
+/** The rows of DeepSeek's table: what each rank computes by kind, and the rest is bubble. */
+function phasesOf(walk: Pick<Walk, 'spans' | 'makespan'>, numRanks: number): StepPhases[] {
+  const ranks = Array.from({ length: numRanks }, () => ({
+    '1F': 0,
+    '1B': 0,
+    '1W': 0,
+    '1F1B': 0,
+    optimizer: 0,
+  }));
+  for (const { rank, name, start, end } of walk.spans) {
+    const row = rowOf(name);
+    if (row !== null) at(ranks, rank)[row] += end - start;
   }
-  const spent = Object.values(sums).reduce((sum, seconds) => sum + seconds, 0);
-  return { ...sums, bubble: Math.max(0, walk.makespan - spent) };
+  return ranks.map((sums) => {
+    const spent = Object.values(sums).reduce((sum, seconds) => sum + seconds, 0);
+    return { ...sums, bubble: Math.max(0, walk.makespan - spent) };
+  });
 }
 
 function rowOf(name: string): keyof Omit<StepPhases, 'bubble'> | null {

@@ -239,7 +239,7 @@ function provenance(
 }
 
 /** H800 and H100 SXM: the tables' cards, by what matters here. */
-function isFittedChip(gpu: GpuSpec): boolean {
+export function isFittedChip(gpu: GpuSpec): boolean {
   const { numSms, peakFlops, memoryBytesPerSecond } = gpu;
   return (
     numSms === FIT_GPU.numSms &&

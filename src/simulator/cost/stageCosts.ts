@@ -37,9 +37,10 @@ import {
   type TransferSetting,
   worse,
 } from './priceParts.ts';
-import type { StageWork } from './stageWork.ts';
+import type { KernelWork, StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
+import { systematicError } from './systematicError.ts';
 import type { TracedSlice } from './tracedSlices.ts';
 import { type SliceKind, type StageShape, StageTracer } from './traceStage.ts';
 
@@ -202,6 +203,26 @@ function priceOrder(args: OrderArgs): PassPrice {
 }
 
 /**
+ * Sharded products that run beside their transfers, a piece for each rank. Weight gradients stay
+ * whole: what travels beside them is another tensor (Transformer Engine's bulk overlap).
+ */
+function inPieces(
+  kernels: readonly KernelWork[],
+  { engine, tp }: TransferSetting,
+): readonly KernelWork[] {
+  if (engine.tensorTransfers !== 'pipelined') return kernels;
+  return kernels.flatMap((kernel) => {
+    const { m, flops, recomputedFlops, bytes } = kernel;
+    if (kernel.class !== 'fp8Gemm' && kernel.class !== 'bf16Gemm') return [kernel];
+    const piece = {
+      ...kernel,
+      ...{ m: m / tp, flops: flops / tp, recomputedFlops: recomputedFlops / tp, bytes: bytes / tp },
+    };
+    return Array.from({ length: tp }, () => piece);
+  });
+}
+
+/**
  * What shows of a step's tensor-parallel transfers. Pipelined with the products beside them in as
  * many pieces as ranks, the first piece travels, or the last one computes, alone.
  */
@@ -209,8 +230,10 @@ function shownSeconds(
   transfers: number,
   { setting, products }: { readonly setting: TransferSetting; readonly products: number },
 ): number {
-  const { engine, tp } = setting;
-  if (engine.tensorTransfers !== 'pipelined' || transfers === 0) return transfers;
+  const { tp } = setting;
+  const { tensorTransfers = 'alone' } = setting.engine;
+  if (tensorTransfers === 'alone' || transfers === 0) return transfers;
+  if (tensorTransfers !== 'pipelined') return transfers * (1 - tensorTransfers.hiddenShare);
   return Math.max(transfers / tp, transfers - (products * (tp - 1)) / tp);
 }
 
@@ -226,7 +249,9 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   let tensorSeconds = 0;
   const sums = new OperationSums();
   const tasks = order.map((step, index): StreamTask => {
-    const { kernels, transfers, tensorTransfers } = workOf(step, stages);
+    const { kernels: whole, transfers, tensorTransfers } = workOf(step, stages);
+    const isCut = tensorTransfers.length > 0 && step.pass !== 'backwardWeight';
+    const kernels = isCut ? inPieces(whole, setting) : whole;
     const isCovered = pricing.isBeside(index);
     const machine = {
       ...{ gpu, release, fp8Scaling, factors, pace },
@@ -251,23 +276,24 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   const operations = sums.list();
   const { communicationSeconds, exposedSeconds } = run;
   const hidden = communicationSeconds > 0 ? 1 - exposedSeconds / communicationSeconds : 1;
-  return { ...run, ...errorOf(operations, run), tensorSeconds, hiddenShare: hidden, operations };
+  return {
+    ...run,
+    ...errorOf(operations, run, setting),
+    tensorSeconds,
+    hiddenShare: hidden,
+    operations,
+  };
 }
-
-/**
- * What all classes share: clocks under load, gaps, ranks that wait for one another. Two published
- * measurements of the same FP8 products on the same card (DeepGEMM, InferSim) are 9 to 28 % apart.
- */
-const COMMON_ERROR = 0.08;
 
 /** Independent classes in quadrature; transfers count as far as nothing hides them. */
 function errorOf(
   operations: readonly OperationSum[],
   run: { seconds: number; communicationSeconds: number; exposedSeconds: number },
+  { cluster, ep, engine }: TransferSetting,
 ): { source: EstimateSource; relativeError: number } {
   const { seconds, communicationSeconds, exposedSeconds } = run;
   const exposed = communicationSeconds > 0 ? exposedSeconds / communicationSeconds : 0;
-  let squares = (COMMON_ERROR * seconds) ** 2;
+  let squares = (systematicError({ gpu: cluster.gpu, ep, engine }) * seconds) ** 2;
   let source: EstimateSource = 'measured';
   for (const { bound, relativeError, seconds: own, source: from } of operations) {
     const counted = own * (bound === 'network' ? exposed : 1);

@@ -252,7 +252,7 @@ function rowsOnTheWire(
   kind: 'dispatch' | 'combine',
 ): { tokens: number; bytesPerToken: number } {
   const { hiddenSize } = shape.model;
-  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8';
+  const isFp8 = shape.precision === 'fp8' && shape.fp8Scaling === 'tiles';
   const format = kind === 'combine' ? (shape.combineFormat ?? 'bf16') : isFp8 ? 'fp8' : 'bf16';
   const bytesPerToken = wireBytes(format, hiddenSize);
   return { tokens: (shape.microBatchSize * shape.sequenceLength) / shape.tp, bytesPerToken };
