@@ -2,6 +2,7 @@
  * Grouped-query attention on the meta kernels: the block's first half of models that are only
  * planned here. One product for query, key and value, rotation of both, the core, the output.
  * K and V are recorded per query head, as MLA has them: FLOPs are the same, and bytes do not bound.
+ * Norms and sums see a tensor-parallel rank's share of the tokens (sequence parallelism).
  */
 import type { GqaModelConfig } from '../../config/gqaModelConfig.ts';
 import type { F32, Weight } from '../../kernels/kernels.ts';
@@ -39,12 +40,9 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
   const positions_T = arena.allocate('i32', [tokens]);
   const table = f32(sequenceLength, N / 2, 2);
   const sequences = Array.from({ length: numSequences + 1 }, (_, i) => i * sequenceLength);
-  const [x, normed, reciprocalRms_T, out] = [
-    f32(tokens, D),
-    f32(tokens, D),
-    f32(tokens),
-    f32(tokens, D),
-  ];
+  const [normed, out] = [f32(tokens, D), f32(tokens, D)];
+  const own = tokens / tp;
+  const [x, reciprocalRms_T] = [f32(own, D), f32(own)];
   const qkv = f32(tokens, width);
   // The core's kernel wants keys of two parts; a GPU reads K and V where they are.
   const half = N / 2;
@@ -67,12 +65,13 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
     kernels.rope({ x_THP: f32(tokens, G, N), positions_T, table, direction });
   };
   const forward = taken(() => {
-    kernels.rmsNorm({ out: normed, x, gain, eps: 1e-6, reciprocalRms_T });
+    kernels.rmsNorm({ out: f32(own, D), x, gain, eps: 1e-6, reciprocalRms_T });
     kernels.matmul({ out: qkv, a: normed, b: weight(qkvWeight), layout: 'nt' });
     rotate('forward');
     kernels.mlaAttention({ out_THV, logSumExp_TH, ...core });
     kernels.matmul({ out, a: flat, b: weight(oWeight), layout: 'nt' });
-    kernels.add({ out, a: out, b: x });
+    const sum = f32(own, D);
+    kernels.add({ out: sum, a: sum, b: x });
   });
   const dOut = f32(tokens, D);
   const dQkv = f32(tokens, width);
@@ -89,16 +88,16 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
     rotate('inverse');
     const dNormed = f32(tokens, D);
     kernels.matmul({ out: dNormed, a: dQkv, b: weight(qkvWeight), layout: 'nn' });
-    const dX = f32(tokens, D);
-    kernels.copy({ out: dX, x: dOut });
+    const [dX, dOwn] = [f32(own, D), f32(own, D)];
+    kernels.copy({ out: dX, x: dOwn });
     const accumulate = true;
-    kernels.rmsNormBackwardInput({ dX, dOut: dNormed, x, gain, reciprocalRms_T, accumulate });
+    kernels.rmsNormBackwardInput({ dX, dOut: dOwn, x, gain, reciprocalRms_T, accumulate });
   });
   const backwardWeight = taken(() => {
     const add = { layout: 'tn', accumulate: true } as const;
     kernels.matmul({ out: oGradient, a: dOut, b: weight(flat), ...add });
     kernels.matmul({ out: qkvGradient, a: dQkv, b: weight(normed), ...add });
-    kernels.rmsNormBackwardWeight({ dGain, dOut, x, reciprocalRms_T });
+    kernels.rmsNormBackwardWeight({ dGain, dOut: f32(own, D), x, reciprocalRms_T });
   });
   const named = [
     { name: 'self_attn.qkv_proj.weight', tensors: [qkvWeight, qkvGradient] },

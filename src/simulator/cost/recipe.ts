@@ -44,14 +44,20 @@ export const BF16_PRODUCTS: readonly string[] = ['mlp.gate.weight', 'eh_proj.wei
 export class Recipe {
   readonly #options: RecipeOptions;
   readonly #nameOf: TracedSlice['nameOf'];
+  readonly #keys: 'latent' | 'plain';
   /** Tensors that have been cast already, row-wise and transposed. */
   readonly #cast = new Set<string>();
   readonly #transposed = new Set<string>();
   readonly #memories = new Map<object, number>();
 
-  constructor(options: RecipeOptions, nameOf: TracedSlice['nameOf']) {
+  /** @param keys `latent`: MLA's, in two parts that are joined first; `plain`: read in place */
+  constructor(
+    options: RecipeOptions,
+    { nameOf, keys }: { nameOf: TracedSlice['nameOf']; keys: 'latent' | 'plain' },
+  ) {
     this.#options = options;
     this.#nameOf = nameOf;
+    this.#keys = keys;
   }
 
   /** @param record a call and its sizes; sizes may be those of the rank's share of the tokens */
@@ -195,15 +201,25 @@ export class Recipe {
     const { args = {} } = record;
     if (this.#options.engine.attention === 'unfused') return unfusedForward(record);
     const core = productOf('attentionForward', coreOf(record));
-    const copies = wholeKeys(record, tensor(args.kv_THD));
-    return [...copies, core];
+    return [...this.#wholeKeys(record, tensor(args.kv_THD)), core];
   }
 
   #attentionBackward(record: OperationRecord): KernelWork[] {
     const { args = {} } = record;
     if (this.#options.engine.attention === 'unfused') return this.#unfusedBackward(record);
     const core = productOf('attentionBackward', coreOf(record));
-    return [core, ...wholeKeys(record, tensor(args.kv_THD))];
+    return [core, ...this.#wholeKeys(record, tensor(args.kv_THD))];
+  }
+
+  /**
+   * MLA's keys are [per head | shared by heads]: attention kernels want them whole, and give their
+   * gradient whole.
+   */
+  #wholeKeys(record: OperationRecord, kv_THD: Tensor): KernelWork[] {
+    if (this.#keys === 'plain') return [];
+    const { heads = 0, qk = 0, v = 0 } = record.sizes;
+    const [tokens, nope] = [at(kv_THD.shape, 0), numColumns(kv_THD) - v];
+    return [moved('elementwise', 'whole keys', tokens * heads * (nope + qk) * BF16)];
   }
 
   /** The inside is made again (selective recomputation), unless the whole block was. */
@@ -353,17 +369,6 @@ function coreOf(record: OperationRecord): Omit<KernelWork, 'class'> {
     bytes: (record.bytesRead + record.bytesWritten) / 2,
     isShared: false,
   };
-}
-
-/**
- * MLA's keys are [per head | shared by heads]: attention kernels want them whole, and give their
- * gradient whole.
- */
-function wholeKeys(record: OperationRecord, kv_THD: Tensor): KernelWork[] {
-  const { heads = 0, qk = 0, v = 0 } = record.sizes;
-  const [tokens, nope] = [at(kv_THD.shape, 0), numColumns(kv_THD) - v];
-  if (nope === qk) return [];
-  return [moved('elementwise', 'whole keys', tokens * heads * (nope + qk) * BF16)];
 }
 
 function classOf(operation: OperationRecord['operation']): KernelClass {

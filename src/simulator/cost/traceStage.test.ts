@@ -7,7 +7,13 @@ import { recomputePolicies } from '../../config/parallelPlan.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { llama31_405b, qwen3_235b_a22b } from '../../config/presets/dense.ts';
 import { moonlight16bA3b } from '../../config/presets/moonshot.ts';
-import { type PartWork, partsOfPass, type StageWork, sumKernels } from './stageWork.ts';
+import {
+  type KernelWork,
+  type PartWork,
+  partsOfPass,
+  type StageWork,
+  sumKernels,
+} from './stageWork.ts';
 import { type StageShape, StageTracer } from './traceStage.ts';
 
 const shape: StageShape = {
@@ -72,6 +78,19 @@ test('StageTracer: tensor-parallel ranks share a model’s FLOPs, but for the la
   const whole = passFlops(wholeOf(dense));
   const share = passFlops(wholeOf({ ...dense, tp: 8 }));
   assert.ok(Math.abs((8 * share) / whole - 1) < 1e-9);
+});
+
+test('StageTracer: grouped-query keys are read in place, and norms are shared by the tp ranks', () => {
+  const dense = { ...shape, model: llama31_405b, ep: 1, precision: 'bf16' } as const;
+  const kernelsOf = (tp: number): readonly KernelWork[] => {
+    const work = wholeOf({ ...dense, tp });
+    const passes = ['forward', 'backwardInput'] as const;
+    return passes.flatMap((pass) => partsOfPass(work, pass).flatMap(({ kernels }) => kernels));
+  };
+  const norms = (tp: number): number =>
+    kernelsOf(tp).reduce((sum, k) => (k.class === 'norm' ? sum + k.bytes : sum), 0);
+  assert.ok(Math.abs((8 * norms(8)) / norms(1) - 1) < 0.01);
+  assert.ok(kernelsOf(1).every(({ what }) => what !== 'whole keys'));
 });
 
 test('StageTracer: recompute adds work that no formula counts, in the order of its cost', () => {

@@ -132,7 +132,10 @@ function makeSlice(
   const whole = traced(sequenceLength);
   const share = tp === 1 ? whole : traced(sequenceLength / tp);
   const gqa = isGqa(model) && (kind === 'dense' || kind === 'moe') ? gqaOf(shape, model) : null;
-  const recipe = new Recipe(shape, (tensor) => whole.nameOf(tensor) ?? gqa?.nameOf(tensor));
+  const recipe = new Recipe(shape, {
+    nameOf: (tensor) => whole.nameOf(tensor) ?? gqa?.nameOf(tensor),
+    keys: isGqa(model) ? 'plain' : 'latent',
+  });
   const parts = (pass: 'forward' | 'backwardInput' | 'backwardWeight'): PartWork[] =>
     whole[pass].map((part, index) => {
       const records =
