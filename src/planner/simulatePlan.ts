@@ -15,7 +15,7 @@ import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import type { Span } from '../program/span.ts';
 import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
-import type { OptimizerPrice } from '../simulator/cost/optimizerCosts.ts';
+import { type OptimizerPrice, sentUnderPass } from '../simulator/cost/optimizerCosts.ts';
 import { worse } from '../simulator/cost/priceParts.ts';
 import type { PassPrice } from '../simulator/cost/stageCosts.ts';
 import type { Estimate } from '../simulator/estimate.ts';
@@ -169,13 +169,17 @@ function secondsOf(
       return optimizer.reduceGradients.seconds + optimizer.gradientNorm.seconds;
     case 'optimizerStep':
       return optimizer.update.seconds + optimizer.gatherWeights.seconds;
-    default: {
-      // Weights that ZeRO-3 spread are gathered a layer ahead, under the layer before.
-      const pass = passes.of(instruction);
-      if (pass === null) return 0;
+    case 'forward':
+    case 'backward':
+    case 'backwardInput':
+    case 'backwardWeight':
+    case 'forwardBackward': {
+      const seconds = passes.of(instruction)?.seconds ?? 0;
       const share = 'stage' in instruction ? pairing(instruction.stage) : 1;
-      return Math.max(pass.seconds * share, optimizer.gatherPerPass.seconds);
+      return Math.max(seconds * share, sentUnderPass(instruction.kind, optimizer));
     }
+    default:
+      return 0;
   }
 }
 

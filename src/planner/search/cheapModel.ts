@@ -11,7 +11,7 @@ import {
   type TrainingPlan,
 } from '../../config/parallelPlan.ts';
 import type { TrainingInstruction } from '../../program/instruction.ts';
-import type { OptimizerPrice } from '../../simulator/cost/optimizerCosts.ts';
+import { type OptimizerPrice, sentUnderPass } from '../../simulator/cost/optimizerCosts.ts';
 import { type PlannedStage, planStages, stagesOfRanks } from '../pipelinePlan.ts';
 import { hasPairs, optimizerPrices, type PriceBook, type ShapePrices } from '../priceBook.ts';
 import { paceOf } from '../simulatePlan.ts';
@@ -127,20 +127,19 @@ interface RankPrices {
 
 function secondsOf(instruction: TrainingInstruction, rank: RankPrices): number {
   const { passes, makes, optimizer } = rank;
-  // Weights that ZeRO-3 spread are gathered a layer ahead, under the layer before.
-  const least = optimizer.gatherPerPass.seconds;
   switch (instruction.kind) {
     case 'forward':
     case 'backward':
     case 'backwardInput':
     case 'backwardWeight': {
       const { kind, stage } = instruction;
-      return Math.max(least, passes.pass(kind, at(makes, stage)).seconds);
+      const { seconds } = passes.pass(kind, at(makes, stage));
+      return Math.max(sentUnderPass(kind, optimizer), seconds);
     }
     case 'forwardBackward': {
       const { forward, backward } = instruction;
-      const pair = passes.pair(at(makes, forward.stage), at(makes, backward.stage));
-      return Math.max(least, pair.seconds);
+      const { seconds } = passes.pair(at(makes, forward.stage), at(makes, backward.stage));
+      return Math.max(sentUnderPass(instruction.kind, optimizer), seconds);
     }
     case 'reduceGradients':
       return optimizer.reduceGradients.seconds + optimizer.gradientNorm.seconds;

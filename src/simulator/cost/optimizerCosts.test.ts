@@ -8,7 +8,7 @@ import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { llama31_405b } from '../../config/presets/dense.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import type { NetworkModel, RankGroup } from '../networkModel.ts';
-import { optimizerPrice, rankParameters } from './optimizerCosts.ts';
+import { optimizerPrice, rankParameters, sentUnderPass } from './optimizerCosts.ts';
 
 const layout: ParallelPlan = { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 };
 const plan: TrainingPlan = {
@@ -109,7 +109,7 @@ test('optimizerPrice: FP32 gradients out, BF16 weights back, experts among fewer
 
 test('optimizerPrice: without ZeRO everybody updates everything, with ZeRO-3 weights stay apart', () => {
   const stages: Stage[] = [{ first: 8, last: 12, hasEmbedding: false, hasHead: false }];
-  const [none, one, three] = ([0, 1, 3] as const).map((zeroStage) => {
+  const [none, one, two, three] = ([0, 1, 2, 3] as const).map((zeroStage) => {
     const { network } = countingNetwork();
     const own = { ...plan, layout: { ...layout, zeroStage } };
     return optimizerPrice({
@@ -117,9 +117,14 @@ test('optimizerPrice: without ZeRO everybody updates everything, with ZeRO-3 wei
       stageCopies: 2,
     });
   });
-  assert.ok(none && one && three);
+  assert.ok(none && one && two && three);
   assert.equal(none.gatherWeights.seconds, 0);
   assert.ok(none.update.seconds > 2 * one.update.seconds);
   assert.equal(three.gatherWeights.seconds, 0);
   assert.equal(three.gatherPerPass.seconds, one.gatherWeights.seconds);
+  for (const spread of [two, three]) {
+    assert.equal(spread.scatterPerPass.seconds, one.reduceGradients.seconds);
+    assert.equal(spread.reduceGradients.seconds, 0);
+  }
+  assert.equal(sentUnderPass('forwardBackward', one), 0);
 });

@@ -39,14 +39,19 @@ export interface OptimizerOptions {
 export interface OptimizerPrice {
   /** Everything between the last pass and the next step. */
   readonly total: Estimate;
-  /** Reduce-scatter or all-reduce, experts and others one after the other. */
+  /** Reduce-scatter or all-reduce, experts and others in turn; none where each pass did it. */
   readonly reduceGradients: Estimate;
   readonly gradientNorm: Estimate;
   readonly update: Estimate;
   /** Zero without ZeRO. */
   readonly gatherWeights: Estimate;
-  /** ZeRO-3: gathering the weights of the rank's stages once, which every pass needs again. */
+  /** ZeRO-3: gathering one stage's weights, which every pass needs again (their mean). */
   readonly gatherPerPass: Estimate;
+  /**
+   * ZeRO-2 and 3: summing one stage's gradients. Nobody keeps them whole, so every weight half sends
+   * its own.
+   */
+  readonly scatterPerPass: Estimate;
   readonly parameters: RankParameters;
 }
 
@@ -76,7 +81,7 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const each = (of: (kind: 'experts' | 'others') => Estimate): Estimate =>
     inTurn([of('experts'), of('others')].filter(({ seconds }) => seconds > 0));
   const isSplit = zeroStage > 0;
-  const reduceGradients = each((kind) => {
+  const reduced = each((kind) => {
     const [bytes, group] = [GRADIENT * parameters[kind], groups[kind]];
     if (group.size === 1 || bytes === 0) return nothing;
     return isSplit ? network.reduceScatter({ bytes, group }) : network.allReduce({ bytes, group });
@@ -108,11 +113,38 @@ export function optimizerPrice(options: OptimizerOptions): OptimizerPrice {
   const casts = plan.precision === 'fp8' ? [pass(CAST_BYTES * parameters.inFp8, 'cast')] : [];
   const update = inTurn([pass(UPDATE_BYTES * count + GRADIENT * held), ...casts]);
   const gatherWeights = isSplit && zeroStage < 3 ? gather : nothing;
+  const ofOne = (all: Estimate): Estimate => ({ ...all, seconds: all.seconds / stages.length });
+  const reduceGradients = zeroStage < 2 ? reduced : nothing;
   return {
     total: inTurn([reduceGradients, gradientNorm, update, gatherWeights]),
     ...{ reduceGradients, gradientNorm, update, gatherWeights, parameters },
-    gatherPerPass: zeroStage === 3 ? gather : nothing,
+    gatherPerPass: zeroStage === 3 ? ofOne(gather) : nothing,
+    scatterPerPass: zeroStage >= 2 ? ofOne(reduced) : nothing,
   };
+}
+
+/**
+ * Seconds of weights and gradients on their way while a pass computes, under which they hide: a
+ * layer ahead, and a layer behind.
+ */
+export function sentUnderPass(
+  kind: 'forward' | 'backward' | 'backwardInput' | 'backwardWeight' | 'forwardBackward',
+  { gatherPerPass, scatterPerPass }: Pick<OptimizerPrice, 'gatherPerPass' | 'scatterPerPass'>,
+): number {
+  const [gather, scatter] = [gatherPerPass.seconds, scatterPerPass.seconds];
+  switch (kind) {
+    case 'forward':
+    case 'backwardInput':
+      return gather;
+    case 'backward':
+      return gather + scatter;
+    case 'backwardWeight':
+      return scatter;
+    case 'forwardBackward':
+      return 2 * gather + scatter;
+    default:
+      return kind satisfies never;
+  }
 }
 
 const nothing: Estimate = { seconds: 0, source: 'derived', relativeError: 0 };
