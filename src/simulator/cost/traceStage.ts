@@ -7,7 +7,7 @@
  * sent once per rank and not once per expert, so rows are made and summed where the experts lie
  * (`permute` and `unpermute` move into the experts' part); with tensor parallelism norms, gate and
  * routed experts see a share of the tokens (sequence parallelism), and sharded products are
- * surrounded by an all-gather and a reduce-scatter.
+ * surrounded by transfers (`tensorTransfers.ts`).
  */
 import { assert, at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
@@ -21,13 +21,8 @@ import { type GqaTrace, traceGqa } from './gqaAttention.ts';
 import { rankModel } from './rankModel.ts';
 import { GRADIENT, headKernels, Recipe } from './recipe.ts';
 import { recomputedBlock, recomputeKey, withRecompute } from './recompute.ts';
-import type {
-  KernelWork,
-  PartWork,
-  SliceWork,
-  StageWork,
-  TensorTransferWork,
-} from './stageWork.ts';
+import type { KernelWork, PartWork, SliceWork, StageWork } from './stageWork.ts';
+import { tensorTransfersOf } from './tensorTransfers.ts';
 import { type TracedPart, type TracedSlice, traceSlice } from './tracedSlices.ts';
 
 export interface StageShape {
@@ -246,7 +241,8 @@ function partWork(
     kernels.push(...recipe.kernelsOf(record));
   }
   const { pass, part: name, layer } = part;
-  const tensorTransfers = tensorTransfersOf(shape, part);
+  const isRouted = name === 'experts' && kernels.every(({ isShared }) => !isShared);
+  const tensorTransfers = isRouted ? [] : tensorTransfersOf(shape, part);
   return { pass, part: name, layer, kernels, transfer, tensorTransfers, isRecomputed: false };
 }
 
@@ -277,18 +273,6 @@ function wireBytes(format: CombineFormat, width: number): number {
     default:
       return format satisfies never;
   }
-}
-
-/** Gather before a sharded pair of products and scatter behind it; weights gather once more. */
-function tensorTransfersOf(shape: StageShape, { pass, part }: TracedPart): TensorTransferWork[] {
-  const { tp, microBatchSize, sequenceLength, model } = shape;
-  if (tp === 1 || (part !== 'attention' && part !== 'experts' && part !== 'head')) return [];
-  const bytes = 2 * microBatchSize * sequenceLength * model.hiddenSize;
-  const gather = { kind: 'allGather', bytes } as const;
-  const scatter = { kind: 'reduceScatter', bytes } as const;
-  if (pass === 'backwardWeight') return [gather];
-  if (part === 'head') return [pass === 'forward' ? gather : scatter];
-  return [gather, scatter];
 }
 
 /**
