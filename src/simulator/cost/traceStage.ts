@@ -246,13 +246,16 @@ function partWork(
   return { pass, part: name, layer, kernels, transfer, tensorTransfers, isRecomputed: false };
 }
 
-/** FP8 codes with a scale per 128 to the experts (both ways), BF16 back (report, 3.3.3). */
+/**
+ * FP8 codes with a scale per 128 to the experts (both ways), BF16 back (report, 3.3.3); BF16 both
+ * ways where FP8 has other scales.
+ */
 function rowsOnTheWire(
   shape: StageShape,
   kind: 'dispatch' | 'combine',
 ): { tokens: number; bytesPerToken: number } {
   const { hiddenSize } = shape.model;
-  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8';
+  const isFp8 = kind === 'dispatch' && shape.precision === 'fp8' && shape.fp8Scaling === 'tiles';
   const format = kind === 'combine' ? (shape.combineFormat ?? 'bf16') : isFp8 ? 'fp8' : 'bf16';
   const bytesPerToken = wireBytes(format, hiddenSize);
   return { tokens: (shape.microBatchSize * shape.sequenceLength) / shape.tp, bytesPerToken };
