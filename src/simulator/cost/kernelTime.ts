@@ -220,7 +220,8 @@ function attentionTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const core = covered / (gpu.peakFlops.bf16 * tensorShare * share);
   const memory = FIT_GPU.memoryBytesPerSecond / gpu.memoryBytesPerSecond;
   return {
-    seconds: gpu.launchSeconds + fitted.launchSeconds + core + ends * memory,
+    // The forward table's fixed time holds the launch.
+    seconds: Math.max(gpu.launchSeconds, fitted.launchSeconds) + core + ends * memory,
     bound: 'compute',
     ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured: true }),
   };

@@ -174,10 +174,12 @@ function noteTransfer(
 /**
  * Bytes of a GPU's memory that one token's transfer reads and writes, in token widths: DeepEP's
  * kernels read the token, write, send, receive and read a buffer for each node, and write a buffer,
- * read it and write the row for each expert's rank (dispatch; combine is the reverse).
+ * read it and write the row for each expert's rank (dispatch; combine is the reverse). A node is
+ * whatever the scale-up network spans.
  */
 export function memoryPasses(setting: TransferSetting): number {
   const { cluster, ep, nodeLimit, expertsPerToken } = setting;
-  const nodes = Math.max(1, Math.min(nodeLimit ?? expertsPerToken, ep / cluster.gpusPerNode));
+  const { domainSize } = cluster.scaleUp;
+  const nodes = Math.max(1, Math.min(nodeLimit ?? expertsPerToken, ep / domainSize));
   return 1 + 4 * nodes + 3 * Math.min(expertsPerToken, ep);
 }

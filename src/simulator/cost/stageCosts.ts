@@ -124,7 +124,7 @@ export function createStageCosts(options: StageCostOptions): StageCosts {
     ...{ network, cluster, ep, tp, imbalance, engine },
     numExperts: model.nRoutedExperts,
     expertsPerToken: model.numExpertsPerTok,
-    nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.gpusPerNode }),
+    nodeLimit: nodeLimit(model, { ep, gpusPerNode: cluster.scaleUp.domainSize }),
   };
   const { release = 'first', factors = {} } = options;
   // Ranks meet at every exchange and every sharded product, so a pass has its group's pace.

@@ -12,8 +12,8 @@ const shape: StageShape = {
   ...{ tp: 8, ep: 1, microBatchSize: 1, sequenceLength: 256, imbalance: 1 },
   precision: 'bf16',
   fp8Scaling: 'tensor',
-  engine: {},
   recompute: recomputePolicies.none,
+  engine: {},
   mtp: false,
 };
 

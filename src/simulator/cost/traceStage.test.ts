@@ -134,6 +134,16 @@ test('StageTracer: a tensor that two FP8 products read is cast once, BF16 casts 
   assert.deepEqual(casts({ ...shape, precision: 'bf16' }), []);
 });
 
+test('StageTracer: rows go to experts in FP8 with tiles of 128, else in BF16', () => {
+  const bytes = (changes: Partial<StageShape>): number | undefined =>
+    partsOfPass(wholeOf({ ...shape, ...changes }), 'forward')
+      .flatMap(({ transfer }) => (transfer?.kind === 'dispatch' ? [transfer] : []))
+      .at(0)?.bytesPerToken;
+  assert.equal(bytes({}), 7168 + 4 * 56);
+  assert.equal(bytes({ fp8Scaling: 'tensor' }), 2 * 7168);
+  assert.equal(bytes({ precision: 'bf16' }), 2 * 7168);
+});
+
 test('StageTracer: experts or heads that do not divide are refused with their number', () => {
   assert.throws(() => wholeOf({ ...shape, ep: 48 }), { code: 'plan.layout' });
   const gqa = { ...shape, model: llama31_405b, ep: 1, tp: 3 };

@@ -246,7 +246,10 @@ function partWork(
   return { pass, part: name, layer, kernels, transfer, tensorTransfers, isRecomputed: false };
 }
 
-/** FP8 codes with a scale per 128 to the experts (both ways), BF16 back (report, 3.3.3). */
+/**
+ * FP8 codes with a scale per 128 to the experts (both ways), BF16 back (report, 3.3.3); BF16 both
+ * ways where FP8 has other scales.
+ */
 function rowsOnTheWire(
   shape: StageShape,
   kind: 'dispatch' | 'combine',
