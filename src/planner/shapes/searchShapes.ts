@@ -52,7 +52,7 @@ const SMALL_SPACE = {
   microBatchSizes: [1],
   recomputes: ['none', 'v3', 'full'],
   ranges: { tp: { min: 1, max: 2 } },
-  numSimulated: 2,
+  numSimulated: 5,
 } as const;
 
 /** @throws shapes.* for a question that is none; a shape without a plan is a refused row */

@@ -128,3 +128,19 @@ test('splitLayers: more inner stages than layers are refused', () => {
     /2 layers for 8 stages/,
   );
 });
+
+test('splitLayers: of splits with equal work one whose ranks keep evenly many activations', () => {
+  // DualPipeV as V3 would cut it: 61 layers, a head worth three and a half, 16 stages on 8 ranks.
+  const ranks = Array.from({ length: 8 }, (_, j) => j);
+  const split = splitLayers({
+    layerCosts: Array.from({ length: 61 }, (_, layer) => (layer < 3 ? 28.5 : 34.09)),
+    embeddingCost: 0.16,
+    headCost: 119.53,
+    stagesOfRank: ranks.map((j) => [j, 15 - j]),
+    liveChunksOfRank: ranks.map((j) => [16 - j, j + 1]),
+  });
+  assert.deepEqual(
+    split.map(({ first, last }) => last - first),
+    [...new Array<number>(15).fill(4), 1],
+  );
+});

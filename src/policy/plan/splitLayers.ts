@@ -61,8 +61,8 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
   }
   const scoreOf = scorer(args, numStages);
   const split = evenSplit(layerCosts.length, numStages, args);
-  // Moving one boundary by one layer, and moving one layer over several stages, until no move
-  // helps: layers are nearly alike, so the even split is a few moves from the best.
+  // Moving one boundary by one layer, and moving one layer over several stages, until no move helps:
+  // layers are nearly alike, so the even split is a few moves from the best.
   let best = scoreOf(split);
   for (let isBetter = true; isBetter; ) {
     isBetter = false;
@@ -115,6 +115,9 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
       own.map((_, index) => liveChunksOfRank?.[rank]?.[index] ?? 0),
     ),
   );
+  // A yardstick that no split changes: a rank's activations if all stages had as many layers.
+  const keptIfEven =
+    (lives.reduce((sum, live) => sum + live, 0) / numRanks) * (layerCosts.length / numStages);
   const firsts = new Int32Array(numRanks + 1);
   for (const [rank, own] of stagesOfRank.entries())
     firsts[rank + 1] = at(firsts, rank) + own.length;
@@ -130,7 +133,6 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
     let busiest = 0;
     let squares = 0;
     let fullest = 0;
-    let kept = 0;
     if (numRounds > 0) rounds.fill(0);
     for (let rank = 0; rank < numRanks; rank++) {
       const begin = firsts[rank] as number;
@@ -148,14 +150,13 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
       }
       if (cost > busiest) busiest = cost;
       if (live > fullest) fullest = live;
-      kept += live / numRanks;
       squares += cost * cost;
     }
     if (numRounds > 0) {
       busiest = 0;
       for (let round = 0; round < numRounds; round++) busiest += rounds[round] as number;
     }
-    const memory = kept > 0 ? (WORTH_OF_MEMORY * fullest) / kept : 0;
+    const memory = keptIfEven > 0 ? (WORTH_OF_MEMORY * fullest) / keptIfEven : 0;
     return { cost: busiest * (1 + memory), squares };
   };
 }
