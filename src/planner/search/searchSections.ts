@@ -24,7 +24,7 @@ export function worthShowing(result: SearchResult, numRunnersUp = 9): readonly S
   }
   const told = new Map<string, number>();
   for (const plan of candidates) {
-    const kind = plan.reason.split(/[\s:]/).slice(0, 2).join(' ');
+    const [kind = ''] = /^[A-Z][a-z]+( [a-z]+)?/.exec(plan.reason) ?? [];
     const times = told.get(kind) ?? 0;
     if (shown.has(plan) || times >= LOSERS_OF_A_KIND) continue;
     told.set(kind, times + 1);
