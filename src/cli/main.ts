@@ -226,6 +226,28 @@ export function createProgram(): Command {
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/plan.ts')).planTrain(options));
   plan
+    .command('shapes')
+    .description('co-design the other way round: shapes of a model, each with its best plan')
+    .requiredOption('--model <name|file>', 'a preset, a config.json, or a checkpoint’s folder')
+    .requiredOption('--cluster <name|file>', 'a preset as h800x2048, or a YAML file')
+    .option('--vary <axis=values>', 'as nRoutedExperts=128,512; half and twice of each', listOption)
+    .option('--combine', 'every combination, not one axis at a time')
+    .option('--budget <what>', 'total, active or flops stays the same', 'active')
+    .option('--tolerance <share>', 'by which the budget may be off', numberOption(0, 0.9), 0.05)
+    .option('--gpus <n,…>', 'as many GPUs of that kind; several compete', integersOption(1))
+    .option('--layout <words>', 'what is fixed of every plan')
+    .option('--schedule <name>', 'of every plan')
+    .option('--global-batch <n>', 'sequences of a step; the published run’s', integerOption(1))
+    .option('--micro-batch <n>', 'sequences of a micro-batch; 1', integerOption(1))
+    .option('--sequence-length <n>', 'tokens of a sequence', integerOption(2))
+    .option('--precision <name>', 'fp8 or bf16')
+    .option('--recompute <name>', 'of every plan')
+    .option('--no-mtp', 'without multi-token prediction')
+    .option('--tokens <n>', 'tokens of the whole run', numberOption(1, 1e18))
+    .option('--imbalance <x>', 'busiest rank’s load over the mean; 1.23', numberOption(1, 64))
+    .option('--json', 'end with one line of JSON')
+    .action(async (options) => (await import('./commands/planShapes.ts')).planShapes(options));
+  plan
     .command('scorecard')
     .description('published runs, planned again: how far the planner is off, row by row')
     .option('--json', 'end with one line of JSON')

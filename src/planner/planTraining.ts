@@ -57,7 +57,8 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
 
 /**
  * @throws plan.memory for a plan that does not fit, with the three cheapest fixes;
- * plan.size, plan.stages; pipeline.schedule where the schedule cannot take these ranks and micro-batches
+ * plan.size, plan.stages; pipeline.schedule where the schedule cannot take these ranks and
+ * micro-batches
  */
 export function planTraining(input: PlanningInput): PlannedTraining {
   const { model, plan, cluster, calibration } = input;

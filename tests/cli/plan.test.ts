@@ -211,6 +211,19 @@ test('plan --help: what it plans', async () => {
   assert.equal((await moebius('plan', '--help')).stdout, PLAN_HELP);
 });
 
+test('plan shapes: a row for each neighbour of the model, each with a plan', async () => {
+  const json = await moebiusJson(
+    ...['plan', 'shapes', '--model', 'moonlight-16b-a3b', '--cluster', 'h800x16'],
+    ...['--vary', 'kvLoraRank=256,1024', '--layout', 'pp1,tp1,ep8,zero1', '--recompute', 'v3'],
+  );
+  const rows = json.rows as { label: string; isToday: boolean; tokensPerDay: number }[];
+  assert.equal(rows.length, 3);
+  assert.equal(rows.filter(({ isToday }) => isToday).length, 1);
+  assert.ok(rows.every(({ tokensPerDay }) => tokensPerDay > 0));
+  const dense = ['plan', 'shapes', '--model', 'llama-3.1-8b', '--cluster', 'h800x16'];
+  assertRefused(await moebius(...dense), 'shapes.model');
+});
+
 test('plan train --help: every option with what it is by default', async () => {
   assert.equal((await moebius('plan', 'train', '--help')).stdout, TRAIN_HELP);
 });
@@ -225,6 +238,8 @@ Options:
 Commands:
   train [options]      plan and simulate training: seconds, memory, MFU, days,
                        dollars
+  shapes [options]     co-design the other way round: shapes of a model, each
+                       with its best plan
   scorecard [options]  published runs, planned again: how far the planner is
                        off, row by row
   help [command]       display help for command
@@ -254,7 +269,11 @@ Options:
   --no-mtp                without multi-token prediction
   --tokens <n>            tokens of the whole run
   --imbalance <x>         busiest rank’s load over the mean; 1.23
-  --what-if <path=value>  as gpu.memoryBytesPerSecond*=2; repeat for more
+  --what-if <path=value>  beside it, as gpu.memoryBytesPerSecond*=2; repeat
+  --idea <name>           beside it, an idea of the papers; repeat for more
+  --ideas                 beside it, every idea alone and all together
+  --expert-loads <x,…>    beside it, steps whose hottest expert has x times the
+                          mean
   --calibration <file>    factors from a trace, as moebius calibrate writes them
   --trace <file>          write the step as a Chrome trace
   --html <file>           write a report with pictures
@@ -263,4 +282,35 @@ Options:
   --csv                   one row in place of tables
   --json                  end with one line of JSON
   -h, --help              display help for command
+`;
+
+test('plan shapes --help: every option with what it is by default', async () => {
+  assert.equal((await moebius('plan', 'shapes', '--help')).stdout, SHAPES_HELP);
+});
+
+const SHAPES_HELP = `Usage: moebius plan shapes [options]
+
+co-design the other way round: shapes of a model, each with its best plan
+
+Options:
+  --model <name|file>    a preset, a config.json, or a checkpoint’s folder
+  --cluster <name|file>  a preset as h800x2048, or a YAML file
+  --vary <axis=values>   as nRoutedExperts=128,512; half and twice of each
+  --combine              every combination, not one axis at a time
+  --budget <what>        total, active or flops stays the same (default:
+                         "active")
+  --tolerance <share>    by which the budget may be off (default: 0.05)
+  --gpus <n,…>           as many GPUs of that kind; several compete
+  --layout <words>       what is fixed of every plan
+  --schedule <name>      of every plan
+  --global-batch <n>     sequences of a step; the published run’s
+  --micro-batch <n>      sequences of a micro-batch; 1
+  --sequence-length <n>  tokens of a sequence
+  --precision <name>     fp8 or bf16
+  --recompute <name>     of every plan
+  --no-mtp               without multi-token prediction
+  --tokens <n>           tokens of the whole run
+  --imbalance <x>        busiest rank’s load over the mean; 1.23
+  --json                 end with one line of JSON
+  -h, --help             display help for command
 `;

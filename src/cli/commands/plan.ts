@@ -7,7 +7,8 @@ import type { PlanExtras, WhatIf } from '../../planner/planExtras.ts';
 import { type PlannedTraining, planTraining } from '../../planner/planTraining.ts';
 import { publishedRowsOf } from '../../planner/publishedSteps.ts';
 import type { SearchResult } from '../../planner/search/searchRequest.ts';
-import { textReport } from '../../planner/textReport.ts';
+import { paretoSection, searchSection, worthShowing } from '../../planner/search/searchSections.ts';
+import { type TextSection, textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
 import { ideaNames } from '../../planner/whatIf/ideas.ts';
 import { type ImbalanceStep, imbalanceSteps } from '../../planner/whatIf/imbalanceSteps.ts';
@@ -24,12 +25,7 @@ import {
   resized,
   resolveSubject,
 } from '../plan/resolvePlan.ts';
-import {
-  isSearch,
-  type SearchOptions,
-  searchSubject,
-  shownCandidates,
-} from '../plan/searchSubject.ts';
+import { isSearch, type SearchOptions, searchSubject } from '../plan/searchSubject.ts';
 import { withoutEffect } from '../plan/withoutEffect.ts';
 import { requireEngine, writeExport } from '../plan/writeExports.ts';
 import { writeTraces } from '../plan/writeTraces.ts';
@@ -58,7 +54,7 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const plan = found?.best.plan ?? planOf(subject, options, layoutOf(options, subject));
   const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
-  const candidates = found === null ? [] : shownCandidates(found);
+  const candidates = found === null ? [] : worthShowing(found);
   const whatIfs = whatIfsOf(options, subject, planned);
   const expertLoads = expertLoadsOf(options, subject, plan);
   const command = againCommand(options, report);
@@ -88,7 +84,10 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   });
   const rows =
     found === null ? [rowOfReport(report)] : candidates.map((each) => rowOfCandidate(report, each));
-  const table = options.csv === true ? planCsv(rows).trimEnd() : formatSections(sections);
+  const table =
+    options.csv === true
+      ? planCsv(rows).trimEnd()
+      : formatSections([...searchSections(found), ...sections]);
   const published = publishedOf(extras);
   printResult(options, {
     table,
@@ -128,11 +127,17 @@ function expertLoadsOf(
   return imbalanceSteps({ model, plan, cluster, loads: [...new Set([1, ...loads])] });
 }
 
+/** Without times: the same question has the same answer on every machine. */
+function searchSections(found: SearchResult | null): readonly TextSection[] {
+  if (found === null) return [];
+  return [searchSection({ ...found, seconds: null }), paretoSection(found)];
+}
+
 /** What a search found, beside the best plan's own report. */
 function searchJson(found: SearchResult | null): Record<string, unknown> {
   if (found === null) return {};
   const { numPlans, numFitting, seconds, pareto } = found;
-  return { search: { numPlans, numFitting, seconds }, candidates: shownCandidates(found), pareto };
+  return { search: { numPlans, numFitting, seconds }, candidates: worthShowing(found), pareto };
 }
 
 /** The measured rows of the same plan beside ours; null where nobody published any. */

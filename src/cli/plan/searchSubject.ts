@@ -1,6 +1,6 @@
-/** From the command line to a search for plans, and what of its answer is shown. */
+/** From the command line to a search for plans. */
 import { searchPlans } from '../../planner/search/searchPlans.ts';
-import type { SearchedPlan, SearchResult } from '../../planner/search/searchRequest.ts';
+import type { SearchResult } from '../../planner/search/searchRequest.ts';
 import { parsePartialLayout } from '../../policy/plan/layoutRanges.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { note } from '../output.ts';
@@ -42,16 +42,4 @@ export function searchSubject(subject: ResolvedPlan, options: SearchOptions): Se
   const rate = seconds === null ? '' : `, ${Math.round(numPlans / seconds)} a second`;
   note(`${numPlans} plans${rate}; ${numFitting} fit`);
   return result;
-}
-
-const NUM_RUNNERS_UP = 9;
-const NUM_LOSERS = 4;
-
-/** The best, the runners-up, the front, and the fastest of those that lost before. */
-export function shownCandidates({ candidates, pareto }: SearchResult): readonly SearchedPlan[] {
-  const simulated = candidates.filter(({ isSimulated }) => isSimulated);
-  const others = candidates.filter(({ isSimulated }) => !isSimulated);
-  const shown = new Set([...simulated.slice(0, NUM_RUNNERS_UP + 1), ...pareto]);
-  for (const each of others.slice(0, NUM_LOSERS)) shown.add(each);
-  return [...shown];
 }

@@ -1,12 +1,11 @@
 /**
- * What a search found, as sections for a terminal: the front, the shapes, the curve of imbalance,
- * and which of thousands of candidates are worth a line.
+ * What a search found, as sections for a terminal: the front, the shapes, and which of thousands of
+ * candidates are worth a line.
  */
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
-import { formatDays, formatDollars, formatStep, significant } from '../quantities.ts';
+import { formatDays, formatDollars, formatStep } from '../quantities.ts';
 import type { ShapeResult } from '../shapes/searchShapes.ts';
 import type { TextSection } from '../textReport.ts';
-import type { ImbalanceStep } from '../whatIf/imbalanceSteps.ts';
 import type { SearchedPlan, SearchResult } from './searchRequest.ts';
 
 /** Of a kind of reason so many losers tell enough. */
@@ -79,19 +78,5 @@ export function shapesSection({ rows, refused, note }: ShapeResult): TextSection
       row.best.label,
     ]),
     notes: [note, ...refused.map(({ label, why }) => `Left out: ${label}: ${why}.`)],
-  };
-}
-
-export function imbalanceSection(steps: readonly ImbalanceStep[]): TextSection {
-  return {
-    title: 'Uneven experts',
-    header: ['hottest expert', 'its rank', 'step', 'slowdown'],
-    rows: steps.map(({ hottestExpert, hottestRank, stepSeconds, slowdown }) => [
-      `${significant(hottestExpert)} × the mean`,
-      `${significant(hottestRank)} ×`,
-      formatStep(stepSeconds),
-      `${significant(slowdown)} ×`,
-    ]),
-    notes: [],
   };
 }
