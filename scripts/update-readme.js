@@ -4,7 +4,8 @@
  *
  *     npm start 2>&1 | tee build/start.txt
  *     npm test 2>&1 | tee build/test.txt
- *     node scripts/update-readme.js start=build/start.txt test=build/test.txt
+ *     npx moebius plan train … | tee build/plan.txt      the command is in README.md
+ *     node scripts/update-readme.js start=build/start.txt test=build/test.txt plan=build/plan.txt
  *
  * Colours, npm's own lines and what a terminal would have overwritten go; of a long output the
  * middle does, as one line that says how many lines it stands for, and of a long line its end.
@@ -18,6 +19,7 @@ import { packageRoot } from '../bin/launch.js';
 const KEPT = /** @type {Record<string, { head: number, tail: number }>} */ ({
   start: { head: 38, tail: 16 },
   test: { head: 4, tail: 8 },
+  plan: { head: 22, tail: 0 },
 });
 
 const MAX_COLUMNS = 120;
@@ -25,7 +27,7 @@ const MAX_COLUMNS = 120;
 for (const arg of process.argv.slice(2)) {
   const [name = '', file] = arg.split('=');
   const kept = KEPT[name];
-  if (!kept || !file) throw new Error(`${arg}: give start=FILE or test=FILE`);
+  if (!kept || !file) throw new Error(`${arg}: give start=FILE, test=FILE or plan=FILE`);
   const lines = shorten(readable(readFileSync(file, 'utf8')), kept);
   const block = `\`\`\`text\n${lines.join('\n')}\n\`\`\``;
   for (const readme of ['README.md', 'README.zh-CN.md']) replaceBlock(readme, name, block);
@@ -54,7 +56,11 @@ function readable(raw) {
 function shorten(lines, { head, tail }) {
   const left = lines.length - head - tail;
   if (left <= 1) return lines;
-  return [...lines.slice(0, head), `… ${left} more lines …`, ...lines.slice(-tail)];
+  return [
+    ...lines.slice(0, head),
+    `… ${left} more lines …`,
+    ...(tail === 0 ? [] : lines.slice(-tail)),
+  ];
 }
 
 /** @param {string} readme @param {string} name @param {string} block */

@@ -117,7 +117,12 @@ test('documents: every relative link leads to a file', () => {
 
 test('README: both languages show the same real outputs and the same measured ratios', () => {
   const [english, chinese] = ['README.md', 'README.zh-CN.md'].map(shownBlocks);
-  assert.deepEqual(Object.keys(english ?? {}), ['output:start', 'output:test', 'ratios']);
+  assert.deepEqual(Object.keys(english ?? {}), [
+    'output:start',
+    'output:test',
+    'output:plan',
+    'ratios',
+  ]);
   for (const [name, lines] of Object.entries(english ?? {})) {
     assert.ok(lines.length > 3, `README.md: the block ${name} has not been filled from a run`);
   }
