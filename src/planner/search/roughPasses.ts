@@ -67,6 +67,13 @@ export class RoughPasses {
   readonly #shape: ShapePrices;
   readonly #slices = new Map<string, Slice>();
   readonly #known = new Map<string, RoughPrice>();
+  readonly #makes = new Map<number, StageMake>();
+  readonly #passes: Readonly<Record<PassKind, Map<StageMake, RoughPrice>>> = {
+    forward: new Map(),
+    backward: new Map(),
+    backwardInput: new Map(),
+    backwardWeight: new Map(),
+  };
 
   /** @param plan any of the shape */
   constructor(model: PlannedModel, plan: TrainingPlan, shape: ShapePrices) {
@@ -79,7 +86,12 @@ export class RoughPasses {
   makeOf({ first, last, hasEmbedding, hasHead }: PlannedStage): StageMake {
     let moe = 0;
     for (let layer = first; layer < last; layer++) if (isMoe(this.#model, layer)) moe++;
-    return { dense: last - first - moe, moe, hasEmbedding, hasHead };
+    const dense = last - first - moe;
+    // One object for stages that are alike, so that their prices are found by it.
+    const key = 4 * (dense * 4096 + moe) + 2 * Number(hasEmbedding) + Number(hasHead);
+    const known = this.#makes.get(key) ?? { dense, moe, hasEmbedding, hasHead };
+    this.#makes.set(key, known);
+    return known;
   }
 
   /** What stages are cut by, as `sliceCosts` has it: what a slice adds to a stage. */
@@ -108,7 +120,17 @@ export class RoughPasses {
     };
   }
 
-  pass(kind: PassKind, { dense, moe, hasEmbedding, hasHead }: StageMake): RoughPrice {
+  /** @param make one of `makeOf`, for its prices to be remembered */
+  pass(kind: PassKind, make: StageMake): RoughPrice {
+    const prices = this.#passes[kind];
+    const known = prices.get(make);
+    if (known !== undefined) return known;
+    const made = this.#sumOfPass(kind, make);
+    prices.set(make, made);
+    return made;
+  }
+
+  #sumOfPass(kind: PassKind, { dense, moe, hasEmbedding, hasHead }: StageMake): RoughPrice {
     const { kind: mtp, count: numMtp } = this.#mtp;
     // Behind the last layer stands an MTP module's, so that none is the first.
     const isBefore = hasHead && numMtp > 0 && mtp === 'moe';
