@@ -10,7 +10,7 @@ import { type StageParts, stagePartsOf } from '../policy/overlap/stageParts.ts';
 import { lower, wholeStep } from '../policy/pipeline/lower.ts';
 import { numStagesOf, pipelineSchedule } from '../policy/pipeline/pipelineSchedule.ts';
 import type { StepSettings } from '../policy/pipeline/singleRank.ts';
-import { splitLayers } from '../policy/plan/splitLayers.ts';
+import { splitLayers, WORTH_OF_MEMORY } from '../policy/plan/splitLayers.ts';
 import type { Program, TrainingInstruction } from '../program/instruction.ts';
 import type { PipelineSchedule } from '../program/pipelineAction.ts';
 import { liveChunks } from '../simulator/memory/liveChunks.ts';
@@ -64,11 +64,20 @@ export function stagesOfRanks(plan: TrainingPlan): readonly (readonly number[])[
   });
 }
 
-/** The split of layers that leaves the busiest rank the least to do. */
+/** How much memory counts when layers are split. */
+export interface MemoryWeight {
+  /** Of a rank with the mean number of layers less, in shares of its time. */
+  readonly worth: number;
+  /** Layers that the head, without MTP modules, keeps as much as. */
+  readonly head: number;
+}
+
+/** The split of layers that leaves the busiest rank the least to do, as far as memory is worth. */
 export function planStages(
   model: PlannedModel,
   plan: TrainingPlan,
   costs: SliceCosts,
+  weight: MemoryWeight = { worth: WORTH_OF_MEMORY, head: 1 },
 ): readonly PlannedStage[] {
   const numLayers = model.numHiddenLayers;
   const ranges = splitLayers({
@@ -77,9 +86,11 @@ export function planStages(
     ),
     embeddingCost: costs.embedding,
     headCost: costs.head,
+    headLayers: weight.head + numMtpModules(model, plan),
     stagesOfRank: stagesOfRanks(plan),
     liveChunksOfRank: liveChunks(plan).map(({ kept }) => kept),
     rounds: plan.schedule === 'interleaved-1f1b' ? 'together' : 'free',
+    worthOfMemory: weight.worth,
   });
   return ranges.map(({ first, last }, stage) => ({
     first,

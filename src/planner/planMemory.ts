@@ -4,9 +4,10 @@
  */
 import { at } from '../base/assert.ts';
 import type { ClusterSpec } from '../config/clusterSpec.ts';
+import { withNumGpus } from '../config/clusters/clusters.ts';
+import { isValidCluster } from '../config/clusters/validateCluster.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
-import { numMicroBatches, type TrainingPlan } from '../config/parallelPlan.ts';
-import { createStageCosts } from '../simulator/cost/stageCosts.ts';
+import { numMicroBatches, type TrainingPlan, worldSize } from '../config/parallelPlan.ts';
 import {
   estimateMemory,
   type LayerRecompute,
@@ -14,23 +15,27 @@ import {
   type RankMemory,
 } from '../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
-import type { NetworkModel } from '../simulator/networkModel.ts';
-import { fitMemory, fullest, requireHostFit } from './memory/cheapestFixes.ts';
-import { sliceCosts } from './passPrices.ts';
+import {
+  type FixInput,
+  fitMemory,
+  fullest,
+  requireHostFit,
+  tryFit,
+} from './memory/cheapestFixes.ts';
 import {
   isMoe,
+  type MemoryWeight,
   type PlannedStage,
   planStages,
   type SliceCosts,
   stagesOfRanks,
 } from './pipelinePlan.ts';
+import { PriceBook } from './priceBook.ts';
 
 export interface PlanMemoryInput {
-  readonly model: PlannedModel;
   readonly plan: TrainingPlan;
-  readonly cluster: ClusterSpec;
-  readonly network?: NetworkModel;
-  readonly imbalance?: number;
+  /** Of the model on its cluster. */
+  readonly book: PriceBook;
 }
 
 export interface PlanMemory {
@@ -40,59 +45,116 @@ export interface PlanMemory {
   readonly recompute: LayerRecompute | undefined;
 }
 
+/** Where the fastest split does not fit: splits for which the fullest rank counts for more. */
+const MORE_WEIGHT: readonly MemoryWeight[] = [
+  { worth: 0.2, head: 1 },
+  { worth: 2, head: 2 },
+  { worth: 2, head: 4 },
+];
+
 /**
  * @throws plan.memory with what is alive on the fullest rank, and three fixes; plan.hostMemory
  */
-export function planMemory(input: PlanMemoryInput): PlanMemory {
-  const { model, plan, cluster, imbalance = 1 } = input;
-  const network = input.network ?? createNetworkModel(cluster);
-  const { gpu, host, gpusPerNode, scaleUp, communicationSms } = cluster;
-  const costsOf = (changed: TrainingPlan): SliceCosts => {
-    // `auto` is resolved by memory, which needs stages first: they are cut as without it.
-    const named =
-      changed.recompute === 'auto' ? { ...changed, recompute: 'none' as const } : changed;
-    return sliceCosts({
-      model,
-      plan: named,
-      costs: createStageCosts({ model, plan: named, cluster, network, imbalance }),
-    });
+export function planMemory({ plan, book }: PlanMemoryInput): PlanMemory {
+  const { model, cluster } = book;
+  const { gpu, host, gpusPerNode } = cluster;
+  const imbalance = book.imbalanceOf(plan);
+  const costs = slicesOf(book, plan);
+  const fitOf = (weight?: MemoryWeight): PlanMemory | null => {
+    const stages = planStages(model, plan, costs, weight);
+    const fitted = tryFit(
+      memoryInput({ model, plan, cluster, stages, imbalance }),
+      gpu.memoryBytes,
+    );
+    return fitted === null ? null : { ...fitted, stages };
   };
-  const stagesOf = (changed: TrainingPlan): PlannedStage[][] => {
-    const stages = planStages(model, changed, costsOf(changed));
-    return stagesOfRanks(changed).map((own) => own.map((stage) => at(stages, stage)));
+  let found = fitOf();
+  for (const weight of MORE_WEIGHT) found ??= fitOf(weight);
+  found ??= refused({ plan, book });
+  requireHostFit(found.ranks, {
+    memoryBytes: host.memoryBytes,
+    gpus: gpusPerNode,
+    zeroStage: plan.layout.zeroStage,
+  });
+  return found;
+}
+
+/** @throws plan.memory */
+function refused({ plan, book }: PlanMemoryInput): PlanMemory {
+  const { model, cluster } = book;
+  const stagesOf = (changed: TrainingPlan): readonly PlannedStage[] =>
+    planStages(model, changed, slicesOf(book, changed));
+  const stages = stagesOf(plan);
+  const imbalance = book.imbalanceOf(plan);
+  const fitted = fitMemory({
+    input: memoryInput({ model, plan, cluster, stages, imbalance }),
+    capBytes: cluster.gpu.memoryBytes,
+    stagesOf: (changed) => heldByRank(changed, stagesOf(changed)),
+    priceOf: pricing(book),
+  });
+  return { ...fitted, stages };
+}
+
+/** `auto` is resolved by memory, which needs stages first: they are cut as without it. */
+function slicesOf(book: PriceBook, plan: TrainingPlan): SliceCosts {
+  const named = plan.recompute === 'auto' ? { ...plan, recompute: 'none' as const } : plan;
+  return book.shape(named).slices(named);
+}
+
+/** GPU-seconds of a step: twice the GPUs for half the time are no cheaper. */
+function pricing(book: PriceBook): FixInput['priceOf'] {
+  const { model, cluster, traces, factors, imbalance } = book;
+  const books = new Map([[cluster.numGpus, book]]);
+  return ({ plan, offloadedBytes }) => {
+    const numGpus = worldSize(plan.layout);
+    const sized = sizedCluster(cluster, numGpus);
+    if (sized === null) return Number.POSITIVE_INFINITY;
+    const given = { ...(imbalance === null ? {} : { imbalance }), traces, factors };
+    const priced =
+      books.get(numGpus) ??
+      new PriceBook({ model, cluster: sized, ...given, network: createNetworkModel(sized) });
+    books.set(numGpus, priced);
+    // What lies in host memory comes and goes once a step.
+    const moving = (2 * offloadedBytes) / cluster.host.bytesPerSecond;
+    return numGpus * (roughStepSeconds(model, plan, slicesOf(priced, plan)) + moving);
   };
-  const stages = planStages(model, plan, costsOf(plan));
-  const memory: MemoryInput = {
+}
+
+/** Null where more GPUs of the kind cannot be connected. */
+function sizedCluster(cluster: ClusterSpec, numGpus: number): ClusterSpec | null {
+  if (numGpus === cluster.numGpus) return cluster;
+  const sized = withNumGpus(cluster, numGpus);
+  return isValidCluster(sized) ? sized : null;
+}
+
+interface StagedPlan {
+  readonly model: PlannedModel;
+  readonly plan: TrainingPlan;
+  readonly cluster: ClusterSpec;
+  readonly stages: readonly PlannedStage[];
+  readonly imbalance: number;
+}
+
+function memoryInput({ model, plan, cluster, stages, imbalance }: StagedPlan): MemoryInput {
+  const { communicationSms, scaleUp } = cluster;
+  return {
     ...{ model, plan, imbalance },
-    stages: stagesOfRanks(plan).map((own) => own.map((stage) => at(stages, stage))),
+    stages: heldByRank(plan, stages),
     device: { communicationSms, domainSize: scaleUp.domainSize },
   };
-  const { ranks, recompute } = fitMemory({
-    input: memory,
-    capBytes: gpu.memoryBytes,
-    stagesOf,
-    priceOf: ({ plan: changed }) => roughStepSeconds(model, changed, costsOf(changed)),
-  });
-  requireHostFit(ranks, { memoryBytes: host.memoryBytes, gpus: gpusPerNode });
-  return { ranks, stages, recompute };
+}
+
+function heldByRank(plan: TrainingPlan, stages: readonly PlannedStage[]): PlannedStage[][] {
+  return stagesOfRanks(plan).map((own) => own.map((stage) => at(stages, stage)));
 }
 
 /** Of the fullest rank, whether it fits or not; the plan's policy is named, or given by layer. */
 export function peakMemoryBytes(
-  input: PlanMemoryInput & {
-    readonly stages: readonly PlannedStage[];
-    readonly recompute?: LayerRecompute;
-  },
+  args: StagedPlan & { readonly recompute?: LayerRecompute },
 ): number {
-  const { model, plan, cluster, stages, recompute, imbalance = 1 } = input;
-  const { communicationSms, scaleUp } = cluster;
-  const ranks = estimateMemory({
-    ...{ model, plan, imbalance },
-    ...(recompute === undefined ? {} : { recompute }),
-    stages: stagesOfRanks(plan).map((own) => own.map((stage) => at(stages, stage))),
-    device: { communicationSms, domainSize: scaleUp.domainSize },
-  });
-  return fullest(ranks).peak.total;
+  const { recompute } = args;
+  const layers = recompute === undefined ? {} : { recompute };
+  return fullest(estimateMemory({ ...memoryInput(args), ...layers })).peak.total;
 }
 
 /**

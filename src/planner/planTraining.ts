@@ -26,6 +26,7 @@ import { imbalanceOf } from './expertImbalance.ts';
 import { requireSize } from './pipelinePlan.ts';
 import { peakMemoryBytes, planMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
+import { PriceBook } from './priceBook.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
 
 export interface PlanningInput {
@@ -66,39 +67,33 @@ export function planTraining(input: PlanningInput): PlannedTraining {
   const imbalance = imbalanceOf(model, plan.layout, input.imbalance);
   const described = input.network ?? createNetworkModel(cluster);
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
-  const memory = planMemory({ model, plan, cluster, network, imbalance });
-  const simulated = simulatePlan({
-    ...{ model, plan, cluster, network, imbalance },
-    ...(memory.recompute === undefined ? {} : { recompute: memory.recompute }),
-    ...(calibration === undefined ? {} : { factors: kernelFactors(calibration) }),
-  });
-  const other = otherPrecision(input, { network, imbalance, recompute: memory.recompute });
+  const factors = calibration === undefined ? {} : { factors: kernelFactors(calibration) };
+  const book = new PriceBook({ model, cluster, network, imbalance, ...factors });
+  const { ranks, stages, recompute } = planMemory({ plan, book });
+  const layers = recompute === undefined ? {} : { recompute };
+  const simulated = simulatePlan({ model, plan, cluster, book, stages, ...layers });
+  const other = otherPrecision(plan, book, layers);
   return {
-    report: { ...reportOf(input, simulated, memory.ranks), otherPrecision: other },
+    report: { ...reportOf(input, simulated, ranks), otherPrecision: other },
     simulated,
-    memory: memory.ranks,
-    recompute: memory.recompute,
+    memory: ranks,
+    recompute,
   };
 }
 
 /** FP8 beside BF16: the same layout and schedule, simulated once more. */
 function otherPrecision(
-  { model, plan, cluster, calibration }: PlanningInput,
-  args: {
-    readonly network: NetworkModel;
-    readonly imbalance: number;
-    readonly recompute: LayerRecompute | undefined;
-  },
+  plan: TrainingPlan,
+  book: PriceBook,
+  layers: { readonly recompute?: LayerRecompute },
 ): PlanReport['otherPrecision'] {
+  const { model, cluster } = book;
   if (cluster.gpu.peakFlops.fp8 === null) return null;
-  const { recompute, ...given } = args;
   const precision = plan.precision === 'fp8' ? 'bf16' : 'fp8';
   const changed = { ...plan, precision } as const;
-  const again = recompute === undefined ? {} : { recompute };
-  const factors = calibration === undefined ? {} : { factors: kernelFactors(calibration) };
-  const input = { model, plan: changed, cluster, ...given, ...again };
-  const { step, stages } = simulatePlan({ ...input, ...factors });
-  const peak = peakMemoryBytes({ ...input, stages });
+  const input = { model, plan: changed, cluster, ...layers };
+  const { step, stages } = simulatePlan({ ...input, book });
+  const peak = peakMemoryBytes({ ...input, stages, imbalance: book.imbalanceOf(plan) });
   return {
     precision,
     stepSeconds: step.seconds,

@@ -40,6 +40,8 @@ export interface SimulationInput {
   readonly network?: NetworkModel;
   /** Of a calibration: measured seconds of a class over its price. */
   readonly factors?: KernelFactors;
+  /** As memory had them cut; by default for speed alone. */
+  readonly stages?: readonly PlannedStage[];
   /** Prices of many plans; then its model, cluster, network, imbalance and factors are taken. */
   readonly book?: PriceBook;
 }
@@ -90,7 +92,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
   const isByLayer = typeof recompute === 'function';
   const shape = book.shape(plan, isByLayer ? undefined : recompute);
   const { costs, passes: known } = shape;
-  const stages = planStages(model, plan, shape.slices(plan));
+  const stages = input.stages ?? planStages(model, plan, shape.slices(plan));
   const stagesOfRank = stagesOfRanks(plan);
   const passes = new PassPrices({
     ...{ model, plan, costs, stages, known },

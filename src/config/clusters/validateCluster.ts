@@ -129,3 +129,8 @@ export function validateCluster(cluster: ClusterSpec, source: string): void {
     throw new MoebiusError('cluster.invalid', `${source}: ${says}`, { values, hint });
   }
 }
+
+/** Whether nothing in a cluster contradicts itself. */
+export function isValidCluster(cluster: ClusterSpec): boolean {
+  return RULES.every((rule) => rule(cluster) === null);
+}

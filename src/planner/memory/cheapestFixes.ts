@@ -6,7 +6,11 @@
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatBytes } from '../../base/units.ts';
-import { recomputePolicies, type TrainingPlan } from '../../config/parallelPlan.ts';
+import {
+  type ParallelPlan,
+  recomputePolicies,
+  type TrainingPlan,
+} from '../../config/parallelPlan.ts';
 import {
   estimateMemory,
   type LayerRecompute,
@@ -23,8 +27,13 @@ export interface FixInput {
   readonly capBytes: number;
   /** Stages of every rank under a changed plan. */
   readonly stagesOf: (plan: TrainingPlan) => readonly (readonly StageLayers[])[];
-  /** What a changed plan costs, in any unit: seconds or dollars. */
-  readonly priceOf: (change: Pick<PlanChange, 'plan' | 'offload'>) => number;
+  /** What a changed plan costs, in any unit: GPU-seconds or dollars; infinite: it cannot be. */
+  readonly priceOf: (
+    change: Pick<PlanChange, 'plan' | 'offload'> & {
+      /** On one rank, in host memory. */
+      readonly offloadedBytes: number;
+    },
+  ) => number;
 }
 
 export interface MemoryFix {
@@ -47,7 +56,7 @@ const MOST_CHANGES = 3;
 export function cheapestFixes(caller: FixInput): MemoryFix[] {
   const fix = withKnownStages(caller);
   const { input, capBytes, priceOf } = fix;
-  const before = peakBytes(fix, { plan: input.plan, offload: offloadOf(input) });
+  const before = peakBefore(input);
   const found: MemoryFix[] = [];
   const alike: MemoryFix[] = [];
   let open: (readonly PlanChange[])[] = [[]];
@@ -57,13 +66,15 @@ export function cheapestFixes(caller: FixInput): MemoryFix[] {
     const fitting: MemoryFix[] = [];
     for (const changes of open.flatMap((each) => extended(input, each))) {
       const { plan, offload } = at(changes, changes.length - 1);
-      const peak = peakBytes(fix, { plan, offload });
-      if (peak > capBytes) {
+      const rank = fullestOf(fix, { plan, offload });
+      const peak = rank?.peak.total ?? Number.POSITIVE_INFINITY;
+      if (rank === null || peak > capBytes) {
         tooLarge.push({ changes, peak });
         continue;
       }
       const savedBytes = before - peak;
-      const price = priceOf({ plan, offload });
+      const price = priceOf({ plan, offload, offloadedBytes: rank.host.offloaded });
+      if (!Number.isFinite(price)) continue;
       const text = describe(changes, savedBytes);
       fitting.push({ changes, plan, offload, savedBytes, peakBytes: peak, price, text });
     }
@@ -142,11 +153,18 @@ function offloadOf(input: MemoryInput): PlanChange['offload'] {
   return (input.recipe ?? memoryRecipes[input.plan.precision]).offload;
 }
 
-/** Infinite where `auto` finds nothing that fits. */
-function peakBytes(
+/** What the plan asks for as it is; under `auto`, with everything made again. */
+function peakBefore(input: MemoryInput): number {
+  const isOpen = input.plan.recompute === 'auto' && input.recompute === undefined;
+  const least = isOpen ? { ...input, recompute: () => recomputePolicies.full } : input;
+  return fullest(estimateMemory(least)).peak.total;
+}
+
+/** Null where `auto` finds nothing that fits. */
+function fullestOf(
   { input, capBytes, stagesOf }: FixInput,
   { plan, offload }: Pick<PlanChange, 'plan' | 'offload'>,
-): number {
+): RankMemory | null {
   const isChanged = plan !== input.plan;
   const { liveChunks, recompute, ...rest } = input;
   const recipe = { ...(input.recipe ?? memoryRecipes[plan.precision]), offload };
@@ -156,35 +174,44 @@ function peakBytes(
     : { ...(liveChunks && { liveChunks }), ...(recompute && { recompute }) };
   const stages = isChanged ? stagesOf(plan) : input.stages;
   const next: MemoryInput = { ...rest, ...own, recipe, plan, stages };
-  if (plan.recompute !== 'auto' || next.recompute) return fullest(estimateMemory(next)).peak.total;
+  if (plan.recompute !== 'auto' || next.recompute) return fullest(estimateMemory(next));
   const found = autoRecompute(next, capBytes);
-  return found === null ? Number.POSITIVE_INFINITY : fullest(found.ranks).peak.total;
+  return found === null ? null : fullest(found.ranks);
 }
 
 export function fullest(ranks: readonly RankMemory[]): RankMemory {
   return ranks.reduce((most, each) => (each.peak.total > most.peak.total ? each : most));
 }
 
+/** Memory of a plan, `auto` resolved. */
+export interface FittedMemory {
+  readonly ranks: readonly RankMemory[];
+  readonly recompute: LayerRecompute | undefined;
+}
+
+/** Null for a plan that does not fit. */
+export function tryFit(input: MemoryInput, capBytes: number): FittedMemory | null {
+  if (input.plan.recompute === 'auto' && input.recompute === undefined) {
+    return autoRecompute(input, capBytes);
+  }
+  const ranks = estimateMemory(input);
+  return fullest(ranks).peak.total > capBytes ? null : { ranks, recompute: input.recompute };
+}
+
 /**
- * The one door: memory of a plan that fits, `auto` resolved.
+ * Memory of a plan that fits.
  *
  * @throws plan.memory as `requireFit`
  */
-export function fitMemory(fix: FixInput): {
-  readonly ranks: readonly RankMemory[];
-  readonly recompute: LayerRecompute | undefined;
-} {
+export function fitMemory(fix: FixInput): FittedMemory {
   const { input, capBytes } = fix;
-  if (input.plan.recompute !== 'auto' || input.recompute !== undefined) {
-    const ranks = estimateMemory(input);
-    requireFit(ranks, fix);
-    return { ranks, recompute: input.recompute };
-  }
-  const found = autoRecompute(input, capBytes);
+  const found = tryFit(input, capBytes);
   if (found !== null) return found;
-  const least = estimateMemory({ ...input, recompute: () => recomputePolicies.full });
-  requireFit(least, fix);
-  return { ranks: least, recompute: () => recomputePolicies.full };
+  const isOpen = input.plan.recompute === 'auto' && input.recompute === undefined;
+  const recompute = isOpen ? () => recomputePolicies.full : input.recompute;
+  const ranks = estimateMemory({ ...input, ...(recompute && { recompute }) });
+  requireFit(ranks, fix);
+  return { ranks, recompute };
 }
 
 /**
@@ -222,7 +249,11 @@ export function requireFit(ranks: readonly RankMemory[], fix: FixInput): void {
  */
 export function requireHostFit(
   ranks: readonly RankMemory[],
-  node: { readonly memoryBytes: number; readonly gpus: number },
+  node: {
+    readonly memoryBytes: number;
+    readonly gpus: number;
+    readonly zeroStage: ParallelPlan['zeroStage'];
+  },
 ): void {
   const perGpu = Math.max(...ranks.map(({ host }) => host.average + host.offloaded));
   const bytes = perGpu * node.gpus;
@@ -233,7 +264,10 @@ export function requireHostFit(
       `it has ${formatBytes(node.memoryBytes)}`,
     {
       values: { hostBytes: bytes, memoryBytes: node.memoryBytes, gpus: node.gpus },
-      hint: 'Raise zero to 1 or more, so that each GPU keeps a share of the average and moments.',
+      hint:
+        node.zeroStage === 0
+          ? 'Raise zero to 1 or more, so that each GPU keeps a share of the average and moments.'
+          : 'Raise dp or pp, so that each GPU keeps a smaller share, or correct host.memoryBytes.',
     },
   );
 }

@@ -193,11 +193,11 @@ test('requireHostFit: the moving average of V3 fits in a node, without ZeRO in a
   // All weights and MTP's in float32 over 256 nodes, at most: 10.7 GB a node, uneven stages apart.
   const perNode = 8 * Math.max(...sharded.map(({ host }) => host.average));
   assert.ok(perNode > 10 * GB && perNode < 16 * GB, `${perNode}`);
-  requireHostFit(sharded, { memoryBytes: 1024 * GB, gpus: 8 });
+  requireHostFit(sharded, { memoryBytes: 1024 * GB, gpus: 8, zeroStage: 1 });
   const { plan } = v3OnH800();
   const whole = estimateMemory(v3OnH800({ layout: { ...plan.layout, zeroStage: 0 } }));
   assert.throws(
-    () => requireHostFit(whole, { memoryBytes: 64 * GB, gpus: 8 }),
+    () => requireHostFit(whole, { memoryBytes: 64 * GB, gpus: 8, zeroStage: 0 }),
     (error: unknown) => error instanceof MoebiusError && error.code === 'plan.hostMemory',
   );
 });

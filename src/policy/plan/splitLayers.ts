@@ -29,6 +29,8 @@ export interface SplitArgs {
   readonly headCost: number;
   /** The stages of each rank; together every stage, in DualPipe twice. */
   readonly stagesOfRank: readonly (readonly number[])[];
+  /** What the head's stage keeps beside its layers, in layers: itself, MTP modules; 0 by default. */
+  readonly headLayers?: number;
   /** Micro-batches that a rank keeps activations of, for each of its stages; none by default. */
   readonly liveChunksOfRank?: readonly (readonly number[])[];
   /**
@@ -36,10 +38,15 @@ export interface SplitArgs {
    * each round has the pace of its own busiest rank. `free` by default: only sums count.
    */
   readonly rounds?: 'free' | 'together';
+  /** `WORTH_OF_MEMORY` by default; more where the fastest split does not fit. */
+  readonly worthOfMemory?: number;
 }
 
-/** What a rank that keeps activations of the mean number of layers less is worth of its time. */
-const WORTH_OF_MEMORY = 0.02;
+/**
+ * What a rank that keeps activations of the mean number of layers less is worth of its time, while
+ * there is memory for all.
+ */
+export const WORTH_OF_MEMORY = 0.02;
 
 /**
  * The split with the least cost of the busiest rank; where costs are a few hundredths apart, the
@@ -102,6 +109,7 @@ function isLess(a: Score, b: Score): boolean {
  */
 function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
   const { layerCosts, stagesOfRank, liveChunksOfRank, embeddingCost, headCost } = args;
+  const { worthOfMemory = WORTH_OF_MEMORY, headLayers = 0 } = args;
   const numRanks = stagesOfRank.length;
   const numRounds = args.rounds === 'together' ? Math.max(...stagesOfRank.map((s) => s.length)) : 0;
   const rounds = new Float64Array(numRounds);
@@ -143,7 +151,8 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
         const stage = held[place] as number;
         const own = costs[stage] as number;
         cost += own;
-        live += (counts[stage] as number) * (lives[place] as number);
+        const ends = stage === numStages - 1 ? headLayers : 0;
+        live += ((counts[stage] as number) + ends) * (lives[place] as number);
         // Within a rank, too: an overlapped pair is as long as its halves, which alternate.
         squares += 1e-3 * own * own;
         if (numRounds > 0 && own > (rounds[place - begin] as number)) rounds[place - begin] = own;
@@ -156,7 +165,7 @@ function scorer(args: SplitArgs, numStages: number): (counts: Counts) => Score {
       busiest = 0;
       for (let round = 0; round < numRounds; round++) busiest += rounds[round] as number;
     }
-    const memory = keptIfEven > 0 ? (WORTH_OF_MEMORY * fullest) / keptIfEven : 0;
+    const memory = keptIfEven > 0 ? (worthOfMemory * fullest) / keptIfEven : 0;
     return { cost: busiest * (1 + memory), squares };
   };
 }
