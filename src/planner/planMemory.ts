@@ -16,7 +16,7 @@ import {
 import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { fitMemory, fullest, requireHostFit } from './memory/cheapestFixes.ts';
-import { sliceCosts } from './passPrices.ts';
+import { remadeSeconds, sliceCosts } from './passPrices.ts';
 import {
   isMoe,
   type PlannedStage,
@@ -47,23 +47,23 @@ export function planMemory(input: PlanMemoryInput): PlanMemory {
   const { model, plan, cluster, imbalance = 1 } = input;
   const network = input.network ?? createNetworkModel(cluster);
   const { gpu, host, gpusPerNode, scaleUp, communicationSms } = cluster;
-  const costsOf = (changed: TrainingPlan): SliceCosts => {
+  const settingOf = (changed: TrainingPlan): Parameters<typeof sliceCosts>[0] => {
     // `auto` is resolved by memory, which needs stages first: they are cut as without it.
     const named =
       changed.recompute === 'auto' ? { ...changed, recompute: 'none' as const } : changed;
-    return sliceCosts({
-      model,
-      plan: named,
-      costs: createStageCosts({ model, plan: named, cluster, network, imbalance }),
-    });
+    const costs = createStageCosts({ model, plan: named, cluster, network, imbalance });
+    return { model, plan: named, costs };
   };
+  const costsOf = (changed: TrainingPlan): SliceCosts => sliceCosts(settingOf(changed));
   const stagesOf = (changed: TrainingPlan): PlannedStage[][] => {
     const stages = planStages(model, changed, costsOf(changed));
     return stagesOfRanks(changed).map((own) => own.map((stage) => at(stages, stage)));
   };
-  const stages = planStages(model, plan, costsOf(plan));
+  const setting = settingOf(plan);
+  const stages = planStages(model, plan, sliceCosts(setting));
   const memory: MemoryInput = {
     ...{ model, plan, imbalance },
+    remadeCost: remadeSeconds(setting),
     stages: stagesOfRanks(plan).map((own) => own.map((stage) => at(stages, stage))),
     device: { communicationSms, domainSize: scaleUp.domainSize },
   };
