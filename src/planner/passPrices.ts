@@ -4,7 +4,11 @@
  */
 import { at } from '../base/assert.ts';
 import type { PlannedModel } from '../config/gqaModelConfig.ts';
-import type { RecomputeItems, TrainingPlan } from '../config/parallelPlan.ts';
+import {
+  type RecomputeItems,
+  recomputePolicies,
+  type TrainingPlan,
+} from '../config/parallelPlan.ts';
 import {
   backwardInputOrder,
   backwardOrder,
@@ -157,4 +161,32 @@ export function sliceCosts({ model, plan, costs }: Setting): SliceCosts {
     embedding: added(start, { ...start, hasEmbedding: true }),
     head: added(end, { ...end, hasHead: true }),
   };
+}
+
+/**
+ * Seconds that making activations again adds to a layer's passes. FLOPs are not enough to choose
+ * by: a whole block sends its tokens again too, and norms take time without any.
+ */
+export function remadeSeconds({
+  model,
+  plan,
+  costs,
+}: Setting): (kind: 'dense' | 'moe', items: RecomputeItems) => number {
+  const known = new Map<string, number>();
+  const isPaired = plan.schedule === 'dualpipe' || plan.schedule === 'dualpipev';
+  const layers = Array.from({ length: model.numHiddenLayers }, (_, layer) => layer);
+  const seconds = (kind: 'dense' | 'moe', items: RecomputeItems): number => {
+    const key = `${kind} ${recomputeKey(items)}`;
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const first = layers.find((layer) => isMoe(model, layer) === (kind === 'moe')) ?? 0;
+    const stage = { first, last: first + 1, hasEmbedding: false, hasHead: false };
+    const priced = costs.stage(stage, () => items);
+    const parts = partsOfStage(model, plan, stage);
+    const order = isPaired ? pairOrder({ forward: parts, backward: parts }) : backwardOrder(parts);
+    const made = costs.price(order, { forward: priced, backward: priced }).seconds;
+    known.set(key, made);
+    return made;
+  };
+  return (kind, items) => Math.max(0, seconds(kind, items) - seconds(kind, recomputePolicies.none));
 }

@@ -22,6 +22,7 @@ import {
   requireHostFit,
   tryFit,
 } from './memory/cheapestFixes.ts';
+import { remadeSeconds } from './passPrices.ts';
 import {
   isMoe,
   type MemoryWeight,
@@ -62,10 +63,8 @@ export function planMemory({ plan, book }: PlanMemoryInput): PlanMemory {
   const costs = slicesOf(book, plan);
   const fitOf = (weight?: MemoryWeight): PlanMemory | null => {
     const stages = planStages(model, plan, costs, weight);
-    const fitted = tryFit(
-      memoryInput({ model, plan, cluster, stages, imbalance }),
-      gpu.memoryBytes,
-    );
+    const input = memoryInput({ model, plan, cluster, stages, imbalance });
+    const fitted = tryFit({ ...input, remadeCost: remadeCostOf(book, plan) }, gpu.memoryBytes);
     return fitted === null ? null : { ...fitted, stages };
   };
   let found = fitOf();
@@ -99,6 +98,13 @@ function refused({ plan, book }: PlanMemoryInput): PlanMemory {
 function slicesOf(book: PriceBook, plan: TrainingPlan): SliceCosts {
   const named = plan.recompute === 'auto' ? { ...plan, recompute: 'none' as const } : plan;
   return book.shape(named).slices(named);
+}
+
+/** By which `auto` chooses what is made again. */
+function remadeCostOf(book: PriceBook, plan: TrainingPlan): ReturnType<typeof remadeSeconds> {
+  const { model } = book;
+  const named = plan.recompute === 'auto' ? { ...plan, recompute: 'none' as const } : plan;
+  return remadeSeconds({ model, plan: named, costs: book.shape(named).costs });
 }
 
 /** GPU-seconds of a step: twice the GPUs for half the time are no cheaper. */

@@ -20,6 +20,7 @@ import {
 import { autoRecompute } from '../memory/autoRecompute.ts';
 import { fullest } from '../memory/cheapestFixes.ts';
 import { isPossible } from '../memory/planChanges.ts';
+import { remadeSeconds } from '../passPrices.ts';
 import { type PlannedStage, stagesOfRanks } from '../pipelinePlan.ts';
 import type { PriceBook } from '../priceBook.ts';
 import type { CheapModel } from './cheapModel.ts';
@@ -107,6 +108,7 @@ function memoryOf(
   const input: MemoryInput = {
     ...{ model, plan, imbalance: book.imbalanceOf(plan) },
     stages: heldStages(plan, stages),
+    remadeCost: remadeSeconds({ model, plan, costs: book.shape(plan).costs }),
     device: { communicationSms, domainSize: scaleUp.domainSize },
   };
   const memory = fittedMemory(input, gpu.memoryBytes);

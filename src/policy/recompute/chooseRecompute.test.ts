@@ -57,6 +57,28 @@ test('chooseRecompute: as good as trying everything, on small cases', () => {
   );
 });
 
+test('chooseRecompute: finds the same where FLOPs are no whole numbers and far apart', () => {
+  const fraction = fc.record({
+    bytes: fc.nat(40),
+    flops: fc.tuple(fc.nat(1000), fc.constantFrom(1e-3, 1, 1e9)).map(([x, unit]) => (x / 7) * unit),
+    work: fc.nat(15),
+  });
+  const fractions = fc.record({
+    numLayers: fc.nat(3),
+    options: fc.array(fraction, { minLength: 1, maxLength: 4 }),
+  });
+  fc.assert(
+    fc.property(fc.array(fractions, { maxLength: 3 }), fc.nat(200), (groups, cap) => {
+      const [chosen, best] = [chooseRecompute(groups, cap), exhaustive(groups, cap)];
+      assert.equal(chosen === null, best === null);
+      if (chosen === null || best === null) return;
+      const flops = groups.flatMap(({ options }) => options.map((each) => each.flops));
+      assert.ok(Math.abs(chosen.flops - best.flops) <= 1e-11 * Math.max(0, ...flops));
+    }),
+    { numRuns: 2000 },
+  );
+});
+
 test('chooseRecompute: counts add up to the layers, and to the bytes and FLOPs it names', () => {
   fc.assert(
     fc.property(fc.array(group, { maxLength: 3 }), fc.nat(200), (groups, cap) => {

@@ -50,11 +50,12 @@ export function chooseRecompute(
     return [{ allowed, room, least: restOf(allowed).bound(room) }];
   });
   bounds.sort((a, b) => a.least - b.least);
+  const tolerance = toleranceOf(groups);
   let best: RecomputeChoice | null = null;
   for (const { allowed, room, least } of bounds) {
     const most = best?.flops ?? Number.POSITIVE_INFINITY;
-    if (isAbove(least, most)) continue;
-    const found = underBound(allowed, room, most);
+    if (isAbove(least, most, tolerance)) continue;
+    const found = underBound(allowed, { cap: room, known: most, tolerance });
     if (found === null) continue;
     const choice = finished(groups, found);
     if (best === null || isBetter(choice, best)) best = choice;
@@ -62,9 +63,20 @@ export function chooseRecompute(
   return best;
 }
 
-/** More than the last bit of a sum may differ by; nothing that fits is infinite. */
-function isAbove(flops: number, most: number): boolean {
-  return flops === Number.POSITIVE_INFINITY || flops > most * (1 + 1e-12);
+/**
+ * More than the last bits of sums may differ by: a bound is a difference of sums that may be far
+ * larger than itself, so the tolerance is a share of those. Nothing that fits is infinite.
+ */
+function isAbove(flops: number, most: number, tolerance: number): boolean {
+  return flops === Number.POSITIVE_INFINITY || flops > most + tolerance;
+}
+
+/** Of the FLOPs of all layers, each under its dearest option. */
+function toleranceOf(groups: readonly RecomputeGroup[]): number {
+  const dearest = groups.map(
+    ({ numLayers, options }) => numLayers * Math.max(...options.map(({ flops }) => flops)),
+  );
+  return 1e-12 * dearest.reduce((sum, flops) => sum + flops, 0);
 }
 
 function isBetter(a: RecomputeChoice, b: RecomputeChoice): boolean {
@@ -129,8 +141,12 @@ interface Sum {
   readonly before: Sum | null;
 }
 
-/** @param known FLOPs that another solution has */
-function underBound(groups: readonly Allowed[], cap: number, known: number): Sum | null {
+/** @param limits `known`: FLOPs that another solution has */
+function underBound(
+  groups: readonly Allowed[],
+  limits: { readonly cap: number; readonly known: number; readonly tolerance: number },
+): Sum | null {
+  const { cap, known, tolerance } = limits;
   let sums: Sum[] = [{ bytes: 0, flops: 0, group: -1, choice: null, before: null }];
   let most = Math.min(known, restOf(groups).rounded(cap));
   for (const [index, group] of groups.entries()) {
@@ -142,7 +158,7 @@ function underBound(groups: readonly Allowed[], cap: number, known: number): Sum
           const bytes = before.bytes + choice.bytes;
           const flops = before.flops + choice.flops;
           const room = cap - bytes;
-          if (isAbove(flops + rest.bound(room), most)) continue;
+          if (isAbove(flops + rest.bound(room), most, tolerance)) continue;
           most = Math.min(most, flops + rest.rounded(room));
           next.push({ bytes, flops, group: group.group, choice, before });
         }

@@ -31,7 +31,7 @@ import {
   type ReserveAssumptions,
 } from './communicationBuffers.ts';
 import type { RowCounts } from './layerBytes.ts';
-import { layerKind } from './layerTensors.ts';
+import { type LayerKind, layerKind } from './layerTensors.ts';
 import { type LiveChunks, liveChunks } from './liveChunks.ts';
 import { type MemoryRecipe, memoryRecipes } from './memoryRecipe.ts';
 import { isSameStage, layersByKind, type ModelState, modelState } from './modelState.ts';
@@ -48,6 +48,8 @@ export interface MemoryInput {
   readonly imbalance?: number;
   /** What each layer makes again; by default the plan's policy, everywhere. */
   readonly recompute?: LayerRecompute;
+  /** What `auto` keeps low, of one layer and one micro-batch; by default FLOPs. */
+  readonly remadeCost?: (kind: LayerKind, items: RecomputeItems) => number;
   readonly recipe?: MemoryRecipe;
   readonly device?: DeviceFacts;
   readonly reserve?: ReserveAssumptions;

@@ -30,7 +30,7 @@ export interface LayerOption {
   readonly items: RecomputeItems;
   /** Kept by one layer for all live micro-batches. */
   readonly bytes: number;
-  /** Of one layer and one micro-batch. */
+  /** Of one layer and one micro-batch, or what the caller has in their place. */
   readonly flops: number;
   /** While the layer runs. */
   readonly work: number;
@@ -69,7 +69,7 @@ export function recomputeOptions(input: MemoryInput, capBytes: number): RankOpti
         const options = everyRecompute.map((items): LayerOption => {
           const bytes = table(kind, items);
           const join = isMtp ? joinBytes(head, items).kept : 0;
-          const { remadeFlops: flops } = bytes;
+          const flops = input.remadeCost?.(kind, items) ?? bytes.remadeFlops;
           return { items, bytes: live * (bytes.kept + join), flops, work: workOf(bytes) };
         });
         return { stage: index, layers, numLayers: layers.length, options };
