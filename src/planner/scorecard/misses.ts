@@ -5,9 +5,6 @@ export const misses: Readonly<Record<string, string>> = {
     'come), and a tensor-parallel half of a small layer is bound by the host that starts kernels. ' +
     'Host time is not modelled: Transformer Engine’s issue 2053 gives 13 µs for one plain product ' +
     'on such a host and three times as much for its own',
-  'deepseek-v3 fp8 b200x256':
-    'no CUDA graphs, no overlap of the exchange: the same table has 1,028 TFLOP/s on GB200 with ' +
-    'graphs and 699 here, with 10 % less peak. Host time is not modelled',
   'qwen3-235b-a22b fp8 b200x256':
     'no CUDA graphs, the alltoall dispatcher, micro-batches of one sequence: bound by the host. ' +
     'The same table has the faster B300 at 399 TFLOP/s beside these 563, so no property of the ' +
