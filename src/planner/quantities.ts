@@ -73,7 +73,7 @@ export function formatDifference(value: number, reference: number): string {
   return `${share < 0 ? '−' : '+'}${formatPercent(Math.abs(share))}`;
 }
 
-/** ± one standard deviation. */
+/** To either side: of a step the error bar, of a class one standard deviation. */
 export function formatError(relativeError: number): string {
   return `± ${formatPercent(relativeError, relativeError < 0.0995 ? 1 : 0)}`;
 }

@@ -4,6 +4,7 @@
  */
 import { formatBytes, formatCount, formatPercent } from '../base/units.ts';
 import { formatLayout, numMicroBatches } from '../config/parallelPlan.ts';
+import { errorBar } from '../simulator/estimate.ts';
 import { memoryParts } from './memoryParts.ts';
 import { phaseNames } from './phaseNames.ts';
 import type { Candidate, ExpertLoadStep, PublishedRows, WhatIf } from './planExtras.ts';
@@ -92,7 +93,7 @@ function headlineSection(report: PlanReport): TextSection {
       [
         'step',
         formatStep(report.stepSeconds),
-        `${formatError(report.step.relativeError)}, ${report.step.source}`,
+        `${formatError(errorBar(report.step))}, nine of ten; ${report.step.source}`,
       ],
       [
         'tokens per day',

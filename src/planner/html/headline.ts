@@ -4,6 +4,7 @@
  */
 import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
 import { formatLayout, numMicroBatches } from '../../config/parallelPlan.ts';
+import { errorBar } from '../../simulator/estimate.ts';
 import { phaseNames } from '../phaseNames.ts';
 import type { PlanExtras, PublishedRows } from '../planExtras.ts';
 import type { PlanReport } from '../planReport.ts';
@@ -25,7 +26,7 @@ export function headline(report: PlanReport, capacityBytes: number): Markup {
   const tokens = report.totalTokens === null ? null : `${formatCount(report.totalTokens)} tokens`;
   const bubble = report.bubbleSeconds / report.stepSeconds;
   const cards: readonly (readonly [string, string, string | null])[] = [
-    ['Step', formatStep(report.stepSeconds), formatError(report.step.relativeError)],
+    ['Step', formatStep(report.stepSeconds), formatError(errorBar(report.step))],
     [
       'Tokens per day',
       formatCount(report.tokensPerDay),
@@ -92,7 +93,7 @@ export function planSection(report: PlanReport, { command }: PlanExtras): Markup
       {},
       'The step time is ',
       tagOf(report.step.source),
-      ` with an error of ${formatError(report.step.relativeError)} (one standard deviation).`,
+      ` within ${formatError(errorBar(report.step))} in nine of ten cases.`,
     ),
   );
 }

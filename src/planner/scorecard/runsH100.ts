@@ -69,7 +69,8 @@ const llama405b = {
   uncertainty: 0.045,
   source: 'Llama 3 report (arXiv 2407.21783), table 4',
   notes: [
-    'weights stay gathered between forward and backward: ZeRO stage 2',
+    'weights stay gathered between forward and backward, and gradients are added up over ' +
+      'micro-batches before they are scattered (3.3.2): what travels is that of ZeRO stage 1',
     'first and last pipeline rank have one layer less',
     'the 1:7 between pods of 3,072 GPUs is not described',
   ],
@@ -158,7 +159,7 @@ export const h100Rows: readonly PublishedRow[] = [
     ...llama405b,
     name: 'llama-3.1-405b bf16 h100x8192',
     cluster: 'h100-rocex8192',
-    layout: 'tp8,pp16,zero2',
+    layout: 'tp8,pp16,zero1',
     globalBatch: 2048,
     published: { teraflopsPerGpu: 430, mfu: 0.43, peakTeraflops: 989 },
   },
@@ -166,7 +167,7 @@ export const h100Rows: readonly PublishedRow[] = [
     ...llama405b,
     name: 'llama-3.1-405b bf16 h100x16384',
     cluster: 'h100x16384',
-    layout: 'tp8,pp16,zero2',
+    layout: 'tp8,pp16,zero1',
     globalBatch: 2048,
     published: { teraflopsPerGpu: 400, mfu: 0.41, peakTeraflops: 989 },
   },

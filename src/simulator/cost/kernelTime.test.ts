@@ -57,6 +57,18 @@ test('kernelTime: other chips are extrapolated, bytes-bound kernels derived, H10
   assert.ok(1e8 / norm.seconds < h800.gpu.memoryBytesPerSecond);
 });
 
+test('kernelTime: FP32 sums of a library’s weight gradient come on top of its product', () => {
+  const machine = machineOf(h100.gpu, { fp8Scaling: 'tensor' });
+  const [m, n] = [4096, 4096];
+  const bytes = 2 * (m * 7168 + n * 7168) + 8 * m * n;
+  for (const kind of ['bf16', 'fp8'] as const) {
+    const gradient = kernelTime(productOf(`${kind}WeightGradient`, { bytes }), machine).seconds;
+    const alone = kernelTime(productOf(`${kind}Gemm`), machine).seconds;
+    const sums = (8 * m * n) / h100.gpu.memoryBytesPerSecond;
+    assert.ok(gradient - alone > 0.95 * sums && gradient - alone < 1.6 * sums, `${kind}`);
+  }
+});
+
 test('kernelTime: later kernels are faster than the first, weight gradients slower than products', () => {
   const machine = machineOf(h800.gpu);
   const later = machineOf(h800.gpu, { release: 'later' });

@@ -142,16 +142,30 @@ function tensorTime(kernel: KernelWork, machine: KernelMachine): KernelTime {
   const curve = stretched(fitted.curve, { gpu, isFp8, target, fp8Scaling });
   const { m, groups } = kernel;
   const rows = isGradient ? m : m / groups;
-  const time = productTime(curve, { ...kernel, m: rows }, target);
+  const sums = isGradient && fp8Scaling !== 'tiles' ? sumBytes(kernel) : 0;
+  const time = productTime(curve, { ...kernel, m: rows, bytes: kernel.bytes - sums }, target);
+  const adding = sums / (gpu.memoryBytesPerSecond * curve.memoryShare);
   const reached = reachedShares(gpu);
   const share = reached === null ? 1 : isFp8 ? reached.fp8 : reached.bf16;
   const least = (kernel.flops + kernel.recomputedFlops) / (peak * share * (numSms / gpu.numSms));
   const { bound } = time;
-  const seconds = Math.max(time.seconds, least);
+  const seconds = Math.max(time.seconds, least) + adding;
   const isInTable = isFp8 && fp8Scaling === 'tiles';
   const isDense = kernel.class === 'bf16Gemm' || kernel.class === 'fp8Gemm';
   const isMeasured = isInTable || (isDense && rows <= LIBRARY_ROWS);
   return { seconds, bound, ...provenance(gpu, { rms: fitted.residuals.rms, isMeasured }) };
+}
+
+/**
+ * Weight gradients are added to FP32 sums, read and written where a tile ends. Nobody published a
+ * library's; DeepGEMM's (pull request 95) show that these bytes come on top: over 4,096 tokens all
+ * six of its rows take FLOPs / 1,400 TFLOP/s, which its large forward products do, and the bytes of
+ * the sums over the bandwidth, and 0 to 18 µs. The fit of those rows has it for scales by tiles.
+ * What that recipe leaves in BF16, gates and a head, is priced as other products are: its kernels
+ * are not known.
+ */
+function sumBytes({ m, n, groups }: KernelWork): number {
+  return 8 * m * n * groups;
 }
 
 /** Tables of library products end here, and have no experts and no weight gradients. */

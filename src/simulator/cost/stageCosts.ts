@@ -37,10 +37,11 @@ import {
   type TransferSetting,
   worse,
 } from './priceParts.ts';
-import type { KernelWork, StageWork } from './stageWork.ts';
+import type { StageWork } from './stageWork.ts';
 import { StageSteps, type StepWork } from './stepWork.ts';
 import { runStreams, type StreamSpan, type StreamTask } from './streams.ts';
 import { systematicError } from './systematicError.ts';
+import { priceBesideTransfers, shownSeconds } from './tensorOverlap.ts';
 import type { TracedSlice } from './tracedSlices.ts';
 import { type SliceKind, type StageShape, StageTracer } from './traceStage.ts';
 
@@ -202,41 +203,6 @@ function priceOrder(args: OrderArgs): PassPrice {
   });
 }
 
-/**
- * Sharded products that run beside their transfers, a piece for each rank. Weight gradients stay
- * whole: what travels beside them is another tensor (Transformer Engine's bulk overlap).
- */
-function inPieces(
-  kernels: readonly KernelWork[],
-  { engine, tp }: TransferSetting,
-): readonly KernelWork[] {
-  if (engine.tensorTransfers !== 'pipelined') return kernels;
-  return kernels.flatMap((kernel) => {
-    const { m, flops, recomputedFlops, bytes } = kernel;
-    if (kernel.class !== 'fp8Gemm' && kernel.class !== 'bf16Gemm') return [kernel];
-    const piece = {
-      ...kernel,
-      ...{ m: m / tp, flops: flops / tp, recomputedFlops: recomputedFlops / tp, bytes: bytes / tp },
-    };
-    return Array.from({ length: tp }, () => piece);
-  });
-}
-
-/**
- * What shows of a step's tensor-parallel transfers. Pipelined with the products beside them in as
- * many pieces as ranks, the first piece travels, or the last one computes, alone.
- */
-function shownSeconds(
-  transfers: number,
-  { setting, products }: { readonly setting: TransferSetting; readonly products: number },
-): number {
-  const { tp } = setting;
-  const { tensorTransfers = 'alone' } = setting.engine;
-  if (tensorTransfers === 'alone' || transfers === 0) return transfers;
-  if (tensorTransfers !== 'pipelined') return transfers * (1 - tensorTransfers.hiddenShare);
-  return Math.max(transfers / tp, transfers - (products * (tp - 1)) / tp);
-}
-
 interface OrderRun extends PassPrice {
   /** By place in the order. */
   readonly taskSpans: readonly StreamSpan[];
@@ -249,9 +215,7 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   let tensorSeconds = 0;
   const sums = new OperationSums();
   const tasks = order.map((step, index): StreamTask => {
-    const { kernels: whole, transfers, tensorTransfers } = workOf(step, stages);
-    const isCut = tensorTransfers.length > 0 && step.pass !== 'backwardWeight';
-    const kernels = isCut ? inPieces(whole, setting) : whole;
+    const { kernels, transfers, tensorTransfers } = workOf(step, stages);
     const isCovered = pricing.isBeside(index);
     const machine = {
       ...{ gpu, release, fp8Scaling, factors, pace },
@@ -259,7 +223,11 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
       freeSms: isCovered || pricing.isPair ? reserved : gpu.numSms,
       memoryTaken: isCovered ? pricing.memoryTaken : 0,
     };
-    let seconds = priceKernels(kernels, machine, sums);
+    const overlap = { engine: setting.engine, tp: setting.tp, pass: step.pass };
+    let seconds =
+      tensorTransfers.length > 0
+        ? priceBesideTransfers(kernels, { machine, sums, overlap })
+        : priceKernels(kernels, machine, sums);
     const products = seconds;
     let sharded = 0;
     for (const transfer of transfers) seconds += priceTransfer(transfer, setting, sums);
@@ -268,7 +236,7 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
       tensorSeconds += own;
       sharded += own;
     }
-    seconds += shownSeconds(sharded, { setting, products });
+    seconds += shownSeconds(sharded, { products, overlap });
     const { stream, pass, part, layer, waitsFor } = step;
     return { stream, name: `${pass} ${part}`, layer, seconds, after: waitsFor };
   });
