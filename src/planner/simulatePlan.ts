@@ -111,7 +111,7 @@ export function simulatePlan(input: SimulationInput): SimulatedStep {
     transferSeconds: ({ from, to }) =>
       network.send({ bytes, stride: dp * tp * Math.abs(from - to) }).seconds,
   });
-  const walk = atSlowestPace(walked, paceOf(plan));
+  const walk = atSlowestPace(walked, plan);
   const phasesOfRank = phasesOf(walk, stagesOfRank.length);
   const instructions = programs[0]?.instructions ?? [];
   const uses = usesOf(instructions, passes);
@@ -130,21 +130,30 @@ export function paceOf({ layout }: TrainingPlan): number {
 }
 
 /**
- * Passes are priced at the pace of the slowest GPU of a group that exchanges rows. All ranks of all
- * pipelines wait for one another once a step, and through their messages long before: whoever has
- * the slowest GPU of all sets the pace, and the others wait between their passes.
+ * Passes are priced at the pace of the slowest GPU of a group that exchanges rows. Through its
+ * pipelines' messages such a group waits for those of all stages, pass by pass: that is bubble.
+ * Other replicas meet it only when gradients are summed, so for the slowest of all GPUs it waits
+ * there, within the collective.
  */
-function atSlowestPace({ spans, makespan }: Walk, pace: number): Pick<Walk, 'spans' | 'makespan'> {
+function atSlowestPace(
+  { spans, makespan }: Walk,
+  plan: TrainingPlan,
+): Pick<Walk, 'spans' | 'makespan'> {
+  const { pp, ep, tp } = plan.layout;
+  const group = Math.max(ep, tp);
   const passesEnd = spans.reduce(
     (latest, { name, end }) => (isUpdate(name) ? latest : Math.max(latest, end)),
     0,
   );
-  const later = (pace - 1) * passesEnd;
+  const pace = slowestOf(pp * group) / slowestOf(group);
+  const inStep = (pace - 1) * passesEnd;
+  const atEnd = (paceOf(plan) - 1) * passesEnd;
   return {
-    makespan: makespan + later,
+    makespan: makespan + atEnd,
     spans: spans.map((span) => {
       const { start, end, name } = span;
-      const moved = isUpdate(name) ? later : (pace - 1) * start;
+      if (name === 'reduceGradients') return { ...span, start: start + inStep, end: end + atEnd };
+      const moved = isUpdate(name) ? atEnd : (pace - 1) * start;
       return { ...span, start: start + moved, end: end + moved };
     }),
   };

@@ -47,14 +47,18 @@ test('V3 on 2,048 H800: the step is within 5 % of the 19.926 s that were measure
 });
 
 test('V3 on 2,048 H800: the rows of rank 0 are within 15 % of the published ones', () => {
-  const published = { '1F': 1.13, bubble: 2.06, '1B': 1.99, '1W': 0.48, '1F1B': 13.95 };
+  const published = {
+    '1F': 1.13,
+    bubble: 2.06,
+    '1B': 1.99,
+    '1W': 0.48,
+    '1F1B': 13.95,
+    optimizer: 0.29,
+  };
   const [phases] = today.phasesOfRank;
   for (const [row, seconds] of Object.entries(published)) {
     assertWithin((phases?.[row as keyof typeof published] ?? 0) / seconds, [0.85, 1.15]);
   }
-  // Collectives at what NVLink and NIC reach come to 0.22 s where 0.29 s were measured: what a
-  // library loses over 256 ranks nobody has published. It is 0.4 % of the step.
-  assertWithin((phases?.optimizer ?? 0) / 0.29, [0.7, 1.15]);
 });
 
 test('V3 on 2,048 H800: multi-rail and multi-plane trees give the same step within 1 %', () => {
