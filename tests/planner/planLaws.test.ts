@@ -140,15 +140,18 @@ test('auto: no policy as DeepSeek’s that fits is faster, but for its own split
     const imbalance = book.imbalanceOf(plan);
     const unlimited = withMemory(book.cluster, 1e15);
     const memoryOf = (recompute: TrainingPlan['recompute'], cluster: ClusterSpec) =>
-      planMemory({ model, plan: { ...plan, recompute }, cluster, imbalance });
+      planMemory({
+        plan: { ...plan, recompute },
+        book: new PriceBook({ model, cluster, imbalance }),
+      });
     const peakOf = (recompute: TrainingPlan['recompute']): number =>
       Math.max(...memoryOf(recompute, unlimited).ranks.map(({ peak }) => peak.total));
     const [most, v3] = [peakOf('none'), peakOf('v3')];
     const small = withMemory(book.cluster, v3 + 0.3 * (most - v3));
-    const { recompute } = memoryOf('auto', small);
+    const { recompute, stages } = memoryOf('auto', small);
     assert.ok(recompute);
     const auto = simulatePlan({
-      ...{ model, cluster: small, imbalance, recompute },
+      ...{ model, cluster: small, imbalance, recompute, stages },
       plan: { ...plan, recompute: 'auto' },
     });
     const named = simulated(book, { ...plan, recompute: 'v3' });
