@@ -48,8 +48,8 @@ export interface OptimizerPrice {
   /** ZeRO-3: gathering one stage's weights, which every pass needs again (their mean). */
   readonly gatherPerPass: Estimate;
   /**
-   * ZeRO-2 and 3: summing one stage's gradients. Nobody keeps them whole, so every weight half sends
-   * its own.
+   * ZeRO-2 and 3: summing one stage's gradients. Nobody keeps them whole, so every weight half
+   * sends its own.
    */
   readonly scatterPerPass: Estimate;
   readonly parameters: RankParameters;

@@ -183,7 +183,8 @@ interface OrderArgs {
 /** What a transfer beside a step leaves to it. */
 interface Pricing {
   readonly isPair: boolean;
-  readonly isBeside: (index: number) => boolean;
+  /** Share of the step during which data moves. */
+  readonly covered: (index: number) => number;
   readonly memoryTaken: number;
 }
 
@@ -192,13 +193,15 @@ function priceOrder(args: OrderArgs): PassPrice {
   const isSending =
     setting.ep > 1 && order.some((step) => workOf(step, stages).transfers.length > 0);
   const isPair = order.some(isForward) && order.some((step) => !isForward(step));
-  const alone = runOrder(args, { isPair, isBeside: () => false, memoryTaken: 0 });
+  const alone = runOrder(args, { isPair, covered: () => 0, memoryTaken: 0 });
   if (!isSending) return alone;
   // Once more, knowing which steps have a transfer beside them and what it takes of the memory.
-  const beside = order.map((_, index) => isBeside(alone.taskSpans[index], alone.taskSpans, order));
+  const covered = order.map((_, index) =>
+    coveredShare(alone.taskSpans[index], alone.taskSpans, order),
+  );
   return runOrder(args, {
     isPair,
-    isBeside: (index) => beside[index] === true,
+    covered: (index) => covered[index] ?? 0,
     memoryTaken: memoryOfTransfers(args) / Math.max(alone.communicationSeconds, 1e-9),
   });
 }
@@ -216,12 +219,12 @@ function runOrder(args: OrderArgs, pricing: Pricing): OrderRun {
   const sums = new OperationSums();
   const tasks = order.map((step, index): StreamTask => {
     const { kernels, transfers, tensorTransfers } = workOf(step, stages);
-    const isCovered = pricing.isBeside(index);
+    const covered = pricing.isPair ? 1 : pricing.covered(index);
     const machine = {
       ...{ gpu, release, fp8Scaling, factors, pace },
       numSms: reserved,
-      freeSms: isCovered || pricing.isPair ? reserved : gpu.numSms,
-      memoryTaken: isCovered ? pricing.memoryTaken : 0,
+      freeSms: gpu.numSms - covered * (gpu.numSms - reserved),
+      memoryTaken: pricing.covered(index) * pricing.memoryTaken,
     };
     const overlap = { engine: setting.engine, tp: setting.tp, pass: step.pass };
     let seconds =
@@ -291,19 +294,19 @@ function memoryOfTransfers({ order, stages, setting }: OrderArgs): number {
     .reduce((sum, { tokens, bytesPerToken }) => sum + tokens * bytesPerToken * passes, 0);
 }
 
-/** Whether data moves during more than half of a step. */
-function isBeside(
+/** Share of a step during which data moves. */
+function coveredShare(
   span: StreamSpan | undefined,
   spans: readonly StreamSpan[],
   order: readonly PartStep[],
-): boolean {
-  if (span === undefined || span.end <= span.start) return false;
+): number {
+  if (span === undefined || span.end <= span.start) return 0;
   let shared = 0;
   for (const [index, other] of spans.entries()) {
     if (order[index]?.stream !== 'communication') continue;
     shared += Math.max(0, Math.min(span.end, other.end) - Math.max(span.start, other.start));
   }
-  return shared > (span.end - span.start) / 2;
+  return shared / (span.end - span.start);
 }
 
 /**

@@ -1,5 +1,5 @@
 /**
- * What tensor parallelism sends (Megatron-LM's, with sequence parallelism: arXiv 2205.05198, 4.2.2):
+ * What tensor parallelism sends (Megatron-LM's, with sequence parallelism: arXiv 2205.05198):
  * an all-gather before a sharded pair of products, a reduce-scatter behind it, backward the other
  * way round, and once more a gather for the weights' gradients.
  *
