@@ -133,7 +133,8 @@ export function parseLayout(text: string, numRanks: number): ParallelPlan {
     given.set(name, Number(digits));
   }
   const { pp = 1, ep = 1, tp = 1, zero = 0 } = Object.fromEntries(given);
-  const dp = given.get('dp') ?? numRanks / (pp * tp);
+  // What divides by nothing is refused below; no infinite dp beside it.
+  const dp = given.get('dp') ?? numRanks / Math.max(1, pp * tp);
   return checkLayout({ dp, pp, ep, tp, zeroStage: zero as ParallelPlan['zeroStage'] }, numRanks);
 }
 

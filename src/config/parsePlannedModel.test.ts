@@ -172,6 +172,12 @@ function parameters(m: GqaModelConfig): number {
   return 2 * m.vocabSize * m.hiddenSize + layers + m.hiddenSize;
 }
 
+test('an odd width of a head: refused, since rotary embeddings turn pairs', () => {
+  assert.throws(() => parsePlannedModel({ ...LLAMA, head_dim: 127 }, 'odd.json'), {
+    code: 'config.invalid',
+  });
+});
+
 test('every grouped-query preset: it is consistent, and has the parameters that its maker gives', () => {
   const billions: Readonly<Record<string, number>> = {
     'llama-3.1-405b': 405.85,

@@ -33,6 +33,12 @@ interface Rule {
 
 const RULES: readonly Rule[] = [
   {
+    isMet: (m) => m.headDim % 2 === 0,
+    says: 'headDim is odd, and rotary embeddings turn pairs',
+    keys: ['headDim'],
+    hint: 'Give head_dim an even number.',
+  },
+  {
     isMet: (m) => m.numAttentionHeads % m.numKeyValueHeads === 0,
     says: 'numAttentionHeads is no multiple of numKeyValueHeads',
     keys: ['numAttentionHeads', 'numKeyValueHeads'],

@@ -167,7 +167,7 @@ export function peakMemoryBytes(
  * A step to the nearest tenth: every micro-batch through the busiest rank, and the bubble as the
  * schedule's paper has it. Good enough to rank fixes.
  */
-export function roughStepSeconds(
+function roughStepSeconds(
   model: PlannedModel,
   plan: TrainingPlan,
   costs: SliceCosts,

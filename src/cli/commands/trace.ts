@@ -27,7 +27,8 @@ export async function trace(path: string, options: TraceOptions): Promise<void> 
   const rules = file === undefined ? [] : parseKernelRules(await readFile(file, 'utf8'));
   const report = analyzeTrace(await readTrace(path), rules);
   const device = chooseDevice(report, options.device);
-  const table = options.csv === true ? classCsv(report) : traceTables(report, { path, device });
+  const csvOf = options.device === undefined ? report.devices : [device];
+  const table = options.csv === true ? classCsv(csvOf) : traceTables(report, { path, device });
   printResult(options, { table, json: { file: basename(path), ...report } });
 }
 
@@ -230,7 +231,7 @@ function pathText({ criticalPath: path, wallSeconds }: TraceReport): string {
   ].join('\n');
 }
 
-function classCsv({ devices }: TraceReport): string {
+function classCsv(devices: readonly DeviceReport[]): string {
   const rows = devices.flatMap(({ id, classes }) =>
     classes.map(({ name, role, count, seconds, share: part }) =>
       [quoted(id), name, role, count, seconds, part].join(','),

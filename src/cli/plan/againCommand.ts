@@ -4,9 +4,16 @@ import { quoteForShell } from '../../planner/exports/engineArguments.ts';
 import type { PlanReport } from '../../planner/planReport.ts';
 import { isSearch, type SearchOptions } from './searchSubject.ts';
 
+interface AskedPlan extends SearchOptions {
+  readonly calibration?: string;
+  readonly idea?: readonly string[];
+  readonly ideas?: boolean;
+  readonly expertLoads?: readonly number[];
+}
+
 /** @param typed everything that was said and bears on the plan's numbers */
 export function againCommand(
-  typed: SearchOptions & { readonly calibration?: string },
+  typed: AskedPlan,
   { plan, numGpus }: Pick<PlanReport, 'plan' | 'numGpus'>,
 ): string {
   const { layout, schedule, microBatchSize, recompute, chunksPerRank } = plan;
@@ -27,10 +34,16 @@ export function againCommand(
     ['--tokens', typed.tokens],
     ['--imbalance', typed.imbalance],
     ...(typed.whatIf ?? []).map((setting) => ['--what-if', setting] as const),
+    ...(typed.idea ?? []).map((name) => ['--idea', name] as const),
+    ['--expert-loads', typed.expertLoads?.join(',')],
     ['--calibration', typed.calibration],
   ];
   const words = values.flatMap(([name, value]) =>
     value === undefined ? [] : [name, quoteForShell(String(value))],
   );
-  return ['npx moebius plan train', ...words, ...(typed.mtp ? [] : ['--no-mtp'])].join(' ');
+  const switches = [
+    ...(typed.ideas === true ? ['--ideas'] : []),
+    ...(typed.mtp ? [] : ['--no-mtp']),
+  ];
+  return ['npx moebius plan train', ...words, ...switches].join(' ');
 }

@@ -83,7 +83,7 @@ export function resized(cluster: ClusterSpec, numGpus: number): ClusterSpec {
 
 type NamedModel = Pick<ResolvedPlan, 'modelName' | 'model'>;
 
-/** A preset (by the name that published runs know), a config.json, or a checkpoint's folder. */
+/** A preset, by the name that published runs know, a config.json, or a checkpoint's folder. */
 async function readPlannedModel(target: string): Promise<NamedModel> {
   if (existsSync(target)) {
     const model = target.endsWith('.json')

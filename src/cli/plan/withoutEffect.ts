@@ -6,6 +6,7 @@ import { isSearch, type SearchOptions } from './searchSubject.ts';
 
 type OtherOptions = SearchOptions & {
   readonly calibration?: string;
+  readonly expertLoads?: readonly number[];
   readonly export?: string;
   readonly out?: string;
 };
@@ -20,6 +21,9 @@ export function withoutEffect(
   const hasMtp = !isGqa(model) && model.numNextnPredictLayers > 0;
   if (!options.mtp && !hasMtp)
     lines.push(`--no-mtp changes nothing: ${modelName} has no MTP module`);
+  if (options.expertLoads !== undefined && model.nRoutedExperts === 0) {
+    lines.push(`--expert-loads changes nothing: ${modelName} has no experts`);
+  }
   if (options.imbalance !== undefined && model.nRoutedExperts === 0) {
     lines.push(`--imbalance changes nothing: ${modelName} has no experts`);
   } else if (options.imbalance !== undefined && layout.ep === 1) {

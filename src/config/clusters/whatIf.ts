@@ -27,7 +27,7 @@ export function applyWhatIf(cluster: ClusterSpec, settings: readonly string[]): 
 }
 
 /** Every path that `applyWhatIf` takes. */
-export const whatIfPaths: readonly string[] = Object.keys(clusterFields);
+const whatIfPaths: readonly string[] = Object.keys(clusterFields);
 
 function applyOne(cluster: ClusterSpec, setting: string): ClusterSpec {
   const [, left = '', operator = '', right = ''] = /^([^=*/]+)([*/]?=)(.*)$/.exec(setting) ?? [];

@@ -29,7 +29,7 @@ export interface SplitArgs {
   readonly headCost: number;
   /** The stages of each rank; together every stage, in DualPipe twice. */
   readonly stagesOfRank: readonly (readonly number[])[];
-  /** What the head's stage keeps beside its layers, in layers: itself, MTP modules; 0 by default. */
+  /** What the head's stage keeps beside its layers, in layers: itself, MTP modules; else 0. */
   readonly headLayers?: number;
   /** Micro-batches that a rank keeps activations of, for each of its stages; none by default. */
   readonly liveChunksOfRank?: readonly (readonly number[])[];
@@ -68,8 +68,8 @@ export function splitLayers(args: SplitArgs): readonly LayerRange[] {
   }
   const scoreOf = scorer(args, numStages);
   const split = evenSplit(layerCosts.length, numStages, args);
-  // Moving one boundary by one layer, and moving one layer over several stages, until no move helps:
-  // layers are nearly alike, so the even split is a few moves from the best.
+  // Moving one boundary by one layer, and moving one layer over several stages, until no move
+  // helps: layers are nearly alike, so the even split is a few moves from the best.
   let best = scoreOf(split);
   for (let isBetter = true; isBetter; ) {
     isBetter = false;
