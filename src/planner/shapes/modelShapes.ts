@@ -185,7 +185,8 @@ function complaint(question: ShapeQuestion, shape: ModelConfig): string | null {
   if (Math.abs(share) > budget.tolerance) {
     const much = formatPercent(Math.abs(share));
     const allowed = formatPercent(budget.tolerance);
-    return `${budget.of} are ${much} ${share > 0 ? 'above' : 'below'} the model's, ${allowed} are allowed`;
+    const where = share > 0 ? 'above' : 'below';
+    return `${budget.of} are ${much} ${where} the model's, ${allowed} are allowed`;
   }
   return configComplaint(shape);
 }

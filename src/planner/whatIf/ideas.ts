@@ -33,7 +33,7 @@ const ISCA = 'Insights into DeepSeek-V3 (ISCA 2025)';
 const LARGE_DOMAIN = 72;
 /** Memory stacked on logic: times the bandwidth. */
 const STACKED_BANDWIDTH = 2;
-/** Of an optical circuit switch; MEMS mirrors take 10 to 25 ms (TopoOpt, NSDI 2023, 2.2). */
+/** Of an optical circuit switch; MEMS mirrors take some 10 ms (TopoOpt, NSDI 2023). */
 const RECONFIGURATION_SECONDS = 10e-3;
 /** From passes to gradients and back. */
 const RECONFIGURATIONS = 2;
@@ -69,7 +69,7 @@ export const ideas: readonly Idea[] = [
   {
     name: 'larger-nvlink-domain',
     what:
-      `NVLink among ${LARGE_DOMAIN} GPUs (or the most nodes below that which divide the cluster), ` +
+      `NVLink among ${LARGE_DOMAIN} GPUs (or as many below as divide the cluster), ` +
       'as fast per GPU as today.',
     source: `${ISCA}, 4.3 and 4.4`,
     apply: (subject) => {
@@ -117,10 +117,10 @@ export const ideas: readonly Idea[] = [
   {
     name: 'changing-topology',
     what:
-      'Circuits join whoever talks in a phase (experts in passes, replicas at the end): one hop, ' +
-      `nothing blocked; ${RECONFIGURATIONS} changes a step of ${RECONFIGURATION_SECONDS * 1e3} ms. ` +
-      'A step that would lose by it does not change.',
-    source: 'TopoOpt (NSDI 2023), 2.2; MixNet (SIGCOMM 2025)',
+      'Circuits join who talks in a phase (experts in passes, replicas at the end): one hop, ' +
+      `nothing blocked; ${RECONFIGURATIONS} changes a step, ${RECONFIGURATION_SECONDS * 1e3} ms ` +
+      'each. A step that would lose by it does not change.',
+    source: 'TopoOpt (NSDI 2023); MixNet (SIGCOMM 2025)',
     apply: (subject) => {
       if (subject.cluster.scaleOut.kind === 'none') return subject;
       const settings = ['scaleOut.oversubscription=1', 'scaleOut.hopLatencySeconds=0 s'];

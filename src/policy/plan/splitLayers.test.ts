@@ -144,3 +144,19 @@ test('splitLayers: of splits with equal work one whose ranks keep evenly many ac
     [...new Array<number>(15).fill(4), 1],
   );
 });
+
+test('splitLayers: with a layer for each inner stage, an end gives its own away', () => {
+  // A cheap head draws a layer to the last stage, which an inner one needs.
+  const ranks = Array.from({ length: 4 }, (_, j) => [j, 7 - j]);
+  for (const headCost of [0, 0.5, 1, 8]) {
+    for (const embeddingCost of [0, 0.5, 1, 8]) {
+      const costs = { embeddingCost, headCost, layerCosts: new Array<number>(6).fill(1) };
+      const split = splitLayers({ ...costs, stagesOfRank: ranks });
+      const counts = split.map(({ first, last }) => last - first);
+      assert.ok(
+        counts.slice(1, -1).every((count) => count === 1),
+        counts.join(' '),
+      );
+    }
+  }
+});

@@ -189,8 +189,12 @@ function evenSplit(numLayers: number, numStages: number, args: SplitArgs): Count
 function filled(counts: number[]): Counts {
   for (let stage = 0; stage < counts.length; stage++) {
     if (at(counts, stage) > 0 || isEnd(counts, stage)) continue;
-    const fullest = counts.indexOf(Math.max(...counts));
-    assert(at(counts, fullest) > 1 || isEnd(counts, fullest), 'too few layers for the stages');
+    // Of stages that have one layer each only an end can give it.
+    const most = Math.max(...counts);
+    const fullest = counts.findIndex(
+      (count, s) => count === most && (most > 1 || isEnd(counts, s)),
+    );
+    assert(fullest >= 0, 'too few layers for the stages');
     counts[fullest] = at(counts, fullest) - 1;
     counts[stage] = 1;
   }
