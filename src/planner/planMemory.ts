@@ -167,11 +167,7 @@ export function peakMemoryBytes(
  * A step to the nearest tenth: every micro-batch through the busiest rank, and the bubble as the
  * schedule's paper has it. Good enough to rank fixes.
  */
-function roughStepSeconds(
-  model: PlannedModel,
-  plan: TrainingPlan,
-  costs: SliceCosts,
-): number {
+function roughStepSeconds(model: PlannedModel, plan: TrainingPlan, costs: SliceCosts): number {
   const { pp } = plan.layout;
   let work = costs.embedding + costs.head;
   for (let layer = 0; layer < model.numHiddenLayers; layer++) {

@@ -1,10 +1,10 @@
-/** Why rows are off by more than a quarter, as far as the sources let one see; by name of the run. */
+/** Why rows are off by more than a quarter, as far as sources let one see; by name of the run. */
 export const misses: Readonly<Record<string, string>> = {
   'qwen3-235b-a22b fp8 h100x256':
     'Megatron’s alltoall dispatcher waits for the host in every layer (it asks how many rows ' +
-    'come), and a tensor-parallel half of a small layer is bound by the host that starts kernels. ' +
-    'Host time is not modelled: Transformer Engine’s issue 2053 gives 13 µs for one plain product ' +
-    'on such a host and three times as much for its own',
+    'come), and half of a small layer is bound by the host that starts kernels. Host time is not ' +
+    'modelled: Transformer Engine’s issue 2053 gives 13 µs for a plain product on such a host ' +
+    'and, on Grace, three times as much for its own as for a plain one',
   'qwen3-235b-a22b fp8 b200x256':
     'no CUDA graphs, the alltoall dispatcher, micro-batches of one sequence: bound by the host. ' +
     'The same table has the faster B300 at 399 TFLOP/s beside these 563, so no property of the ' +

@@ -8,9 +8,10 @@
  * the same without casts. Where FP8 is scaled by whole tensors (NVIDIA's recipes, which models of
  * other makers were trained with) one kernel casts for both layouts, fused where libraries fuse it,
  * and rows travel in BF16; scaled by 32 values (MXFP8) every cast is a kernel of its own, as
- * Transformer Engine's norms write such codes only through cuDNN. Operations that the meta kernels fuse (SwiGLU at a product's end) and a
- * GPU does not are kernels of their own here; whatever attention kernels demand (a whole key per
- * head) is a copy. Bytes-bound operations were recorded in f32 and are halved.
+ * Transformer Engine's norms write such codes only through cuDNN. Operations that the meta kernels
+ * fuse (SwiGLU at a product's end) and a GPU does not are kernels of their own here; whatever
+ * attention kernels demand (a whole key per head) is a copy. Bytes-bound operations were recorded
+ * in f32 and are halved.
  */
 import { at } from '../../base/assert.ts';
 import type { EngineTraits, Fp8Scaling } from '../../config/engineTraits.ts';
