@@ -1,6 +1,7 @@
 /** From the command line to a search for plans. */
+import { formatPercent, formatSeconds } from '../../base/units.ts';
 import { searchPlans } from '../../planner/search/searchPlans.ts';
-import type { SearchResult } from '../../planner/search/searchRequest.ts';
+import type { SearchProgress, SearchResult } from '../../planner/search/searchRequest.ts';
 import { parsePartialLayout } from '../../policy/plan/layoutRanges.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { note } from '../output.ts';
@@ -27,7 +28,7 @@ export function searchSubject(subject: ResolvedPlan, options: SearchOptions): Se
   const { schedule, recompute, ...sizes } = chosenSizes(subject, options);
   note('searching layouts, schedules, micro-batches and recomputation …');
   const result = searchPlans({
-    ...{ model, cluster, totalTokens, clock: machineClock },
+    ...{ model, cluster, totalTokens, clock: machineClock, onProgress: progressNotes() },
     ...parsePartialLayout(options.layout ?? ''),
     ...sizes,
     ...(imbalance === undefined ? {} : { imbalance }),
@@ -42,4 +43,22 @@ export function searchSubject(subject: ResolvedPlan, options: SearchOptions): Se
   const rate = seconds === null ? '' : `, ${Math.round(numPlans / seconds)} a second`;
   note(`${numPlans} plans${rate}; ${numFitting} fit`);
   return result;
+}
+
+const SECONDS_BETWEEN_NOTES = 3;
+
+/** A line every few seconds: how many plans, which share, how long still. */
+function progressNotes(): (progress: SearchProgress) => void {
+  let size = 0;
+  let begun = 0;
+  let told = 0;
+  return ({ numGpus, priced, total }) => {
+    const now = machineClock.now();
+    if (numGpus !== size) [size, begun, told] = [numGpus, now, now];
+    if (priced === 0 || now - told < SECONDS_BETWEEN_NOTES) return;
+    told = now;
+    const left = ((now - begun) / priced) * (total - priced);
+    const share = formatPercent(priced / total, 0);
+    note(`${numGpus} GPUs: ${priced} of ${total} plans · ${share} · ETA ${formatSeconds(left)}`);
+  };
 }

@@ -86,6 +86,9 @@ interface SizeSetting {
   readonly traces: PriceBook['traces'];
 }
 
+/** Plans between two reports of progress. */
+const PROGRESS_EVERY = 100;
+
 /** All plans on one cluster size, the most promising simulated; none has its reason yet. */
 function searchSize(request: SearchRequest, setting: SizeSetting): SearchedPlan[] {
   const { cluster, walks, traces } = setting;
@@ -97,7 +100,12 @@ function searchSize(request: SearchRequest, setting: SizeSetting): SearchedPlan[
     ...(imbalance === undefined ? {} : { imbalance }),
   });
   const cheap = new CheapModel(book, walks);
-  const named = plans.map((plan) => evaluatePlan(cheap, plan));
+  const named = plans.map((plan, priced) => {
+    if (priced % PROGRESS_EVERY === 0) {
+      request.onProgress?.({ numGpus: cluster.numGpus, priced, total: plans.length });
+    }
+    return evaluatePlan(cheap, plan);
+  });
   const auto = request.recomputes === undefined ? withAuto(top(named, numSimulated)) : [];
   const evaluated = [...named, ...auto.map((plan) => evaluatePlan(cheap, plan))];
   const promising = new Set([...top(named, numSimulated), ...top(evaluated, numSimulated)]);

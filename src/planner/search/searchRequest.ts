@@ -49,6 +49,14 @@ export interface SearchRequest {
   readonly imbalance?: number;
   /** To say how long the search took. */
   readonly clock?: Clock;
+  /** Told now and then how many plans of a cluster size have been priced. */
+  readonly onProgress?: (progress: SearchProgress) => void;
+}
+
+export interface SearchProgress {
+  readonly numGpus: number;
+  readonly priced: number;
+  readonly total: number;
 }
 
 /** Where a step's seconds go: what sentences about losers are made of. */
