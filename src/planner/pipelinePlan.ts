@@ -3,8 +3,8 @@
  * rank, and the programs that the ranks will run. The same programs run for real.
  */
 import { MoebiusError } from '../base/errors.ts';
+import { hasExperts } from '../config/flops.ts';
 import { isGqa, type PlannedModel } from '../config/gqaModelConfig.ts';
-import { isMoeLayer } from '../config/modelConfig.ts';
 import { numMicroBatches, type TrainingPlan } from '../config/parallelPlan.ts';
 import { type StageParts, stagePartsOf } from '../policy/overlap/stageParts.ts';
 import { lower, wholeStep } from '../policy/pipeline/lower.ts';
@@ -33,8 +33,7 @@ export interface SliceCosts {
 }
 
 export function isMoe(model: PlannedModel, layer: number): boolean {
-  if (!isGqa(model)) return isMoeLayer(model, layer);
-  return model.nRoutedExperts > 0 && layer >= model.firstKDenseReplace;
+  return hasExperts(model, layer);
 }
 
 /** MTP modules that a plan trains. */

@@ -74,7 +74,7 @@ export function planChanges(model: PlannedModel, subject: Subject): PlanChange[]
     add('schedule', text, { schedule, chunksPerRank });
   }
   if (offload === 'nothing') {
-    const text = 'Keep master weights and moments in host memory';
+    const text = 'Keep master weights and moments in host memory, where the engine can';
     changes.push({ kind: 'offload', text, plan, offload: 'optimizer' });
   }
   return changes;
