@@ -24,6 +24,8 @@ export interface GqaModelConfig {
   readonly firstKDenseReplace: number;
   readonly tieWordEmbeddings: boolean;
   readonly maxPositionEmbeddings: number;
+  /** Every head's query and key has a norm of its own (Qwen3). */
+  readonly qkNorm?: true;
 }
 
 /** What the planner accepts. */

@@ -43,6 +43,9 @@ const MODEL_TYPES: Readonly<Record<string, readonly (keyof File)[] | null>> = {
   mixtral: ['num_local_experts', 'num_experts_per_tok'],
 };
 
+/** Architectures with a norm on every query and key; their files do not say so. */
+const QK_NORM_TYPES: readonly string[] = ['qwen3', 'qwen3_moe'];
+
 const V3_TYPES: readonly string[] = ['deepseek_v3', 'deepseek_v2', 'kimi_k2'];
 
 /** They change what a model computes, or how it is stored, but not what a step of it costs. */
@@ -136,6 +139,7 @@ function parseGqa(raw: Raw, expertKeys: readonly (keyof File)[], source: string)
     firstKDenseReplace: 0,
     tieWordEmbeddings: file.tie_word_embeddings ?? false,
     maxPositionEmbeddings: file.max_position_embeddings,
+    ...(QK_NORM_TYPES.includes(raw.model_type as string) ? { qkNorm: true } : {}),
   };
   validateGqaModel(model, source);
   return model;

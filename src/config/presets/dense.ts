@@ -86,6 +86,7 @@ const qwen3Moe = {
   firstKDenseReplace: 0,
   tieWordEmbeddings: false,
   maxPositionEmbeddings: 40960,
+  qkNorm: true,
 } as const;
 
 export const qwen3_235b_a22b: GqaModelConfig = {

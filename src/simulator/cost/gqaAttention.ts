@@ -1,6 +1,7 @@
 /**
  * Grouped-query attention on the meta kernels: the block's first half of models that are only
- * planned here. One product for query, key and value, rotation of both, the core, the output.
+ * planned here. One product for query, key and value, norms of both heads where the model has them,
+ * rotation of both, the core, the output.
  * K and V are recorded per query head, as MLA has them: FLOPs are the same, and bytes do not bound.
  * Norms and sums see a tensor-parallel rank's share of the tokens (sequence parallelism).
  */
@@ -64,9 +65,18 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
     kernels.rope({ x_THP: f32(tokens, H, N), positions_T, table, direction });
     kernels.rope({ x_THP: f32(tokens, G, N), positions_T, table, direction });
   };
+  /** Queries and keys by heads, with what a norm of each keeps. */
+  const headNorms = (model.qkNorm === true ? [H, G] : []).map((heads) => ({
+    x: f32(tokens * heads, N),
+    gain: f32(N),
+    reciprocalRms_T: f32(tokens * heads),
+  }));
   const forward = taken(() => {
     kernels.rmsNorm({ out: f32(own, D), x, gain, eps: 1e-6, reciprocalRms_T });
     kernels.matmul({ out: qkv, a: normed, b: weight(qkvWeight), layout: 'nt' });
+    for (const norm of headNorms) {
+      kernels.rmsNorm({ out: f32(...norm.x.shape), eps: 1e-6, ...norm });
+    }
     rotate('forward');
     kernels.mlaAttention({ out_THV, logSumExp_TH, ...core });
     kernels.matmul({ out, a: flat, b: weight(oWeight), layout: 'nt' });
@@ -86,6 +96,10 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
       ...{ out_THV, logSumExp_TH, ...core },
     });
     rotate('inverse');
+    for (const norm of headNorms) {
+      const [dX, dOut] = [f32(...norm.x.shape), f32(...norm.x.shape)];
+      kernels.rmsNormBackwardInput({ dX, dOut, ...norm });
+    }
     const dNormed = f32(tokens, D);
     kernels.matmul({ out: dNormed, a: dQkv, b: weight(qkvWeight), layout: 'nn' });
     const [dX, dOwn] = [f32(own, D), f32(own, D)];
@@ -98,6 +112,10 @@ export function traceGqa(meta: MetaKernels, args: GqaArgs): GqaTrace {
     kernels.matmul({ out: oGradient, a: dOut, b: weight(flat), ...add });
     kernels.matmul({ out: qkvGradient, a: dQkv, b: weight(normed), ...add });
     kernels.rmsNormBackwardWeight({ dGain, dOut: f32(own, D), x, reciprocalRms_T });
+    for (const norm of headNorms) {
+      const dOut = f32(...norm.x.shape);
+      kernels.rmsNormBackwardWeight({ dGain: f32(N), dOut, ...norm });
+    }
   });
   const named = [
     { name: 'self_attn.qkv_proj.weight', tensors: [qkvWeight, qkvGradient] },

@@ -152,3 +152,24 @@ test('StageTracer: experts or heads that do not divide are refused with their nu
   const odd = { ...gqa, tp: 8, sequenceLength: 250 };
   assert.throws(() => wholeOf(odd), { code: 'plan.layout', hint: /sequence/ });
 });
+
+test('StageTracer: Qwen3 has norms of queries and of keys, forward and back', () => {
+  const { qkNorm: _, ...without } = qwen3_235b_a22b;
+  const norms = (model: StageShape['model']): number[] => {
+    const { slices } = new StageTracer({ ...shape, model, ep: 8 }).stage({
+      ...{ first: 0, last: 1, hasEmbedding: false, hasHead: false },
+    });
+    return (['forward', 'backwardInput', 'backwardWeight'] as const).map(
+      (pass) =>
+        slices
+          .flatMap((slice) => slice[pass])
+          .flatMap(({ kernels }) => kernels)
+          .filter((kernel) => kernel.class === 'norm').length,
+    );
+  };
+  const bare = norms(without);
+  assert.deepEqual(
+    norms(qwen3_235b_a22b).map((count, pass) => count - (bare[pass] ?? 0)),
+    [2, 2, 2],
+  );
+});
