@@ -13,6 +13,8 @@ import {
   recomputePolicies,
   type TrainingPlan,
 } from '../config/parallelPlan.ts';
+import { calibratedNetwork, kernelFactors } from '../simulator/applyCalibration.ts';
+import type { Calibration } from '../simulator/calibrate.ts';
 import type { KernelFactors } from '../simulator/cost/kernelTime.ts';
 import {
   type OptimizerPrice,
@@ -138,6 +140,17 @@ export class PriceBook {
   get numShapes(): number {
     return this.#shapes.size;
   }
+}
+
+/** A book's network and factors under a calibration. */
+export function calibrated(
+  cluster: ClusterSpec,
+  calibration: Calibration,
+): Pick<PriceBookOptions, 'network' | 'factors'> {
+  return {
+    network: calibratedNetwork(createNetworkModel(cluster), calibration),
+    factors: kernelFactors(calibration),
+  };
 }
 
 /** Of every rank; ranks with as many parameters have one price. */

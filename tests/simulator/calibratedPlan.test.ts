@@ -94,3 +94,33 @@ test('plan train --calibration: the step follows the factors, and the sources na
   writeFileSync(path, '{"format": "another"}');
   assertRefused(await moebius(...args, ...layout, '--calibration', path), 'calibration.invalid');
 });
+
+test('plan train --calibration: the search, what-ifs and uneven experts are priced by it', async (context) => {
+  const args = ['plan', 'train', '--model', 'v3-small', '--cluster', 'h800x64', '--no-mtp'];
+  const asked = ['--global-batch', '64', '--layout', 'pp2-4,ep16,tp1,zero1', '--schedule', '1f1b'];
+  const { calibration } = measuredMachine(planOf());
+  const path = join(temporaryFolder(context), 'calibration.json');
+  writeFileSync(path, serializeCalibration(calibration));
+  const questions = ['--what-if', 'gpu.nvlinkBytesPerSecond*=1.0001', '--expert-loads', '1,2'];
+  const of = async (...more: readonly string[]): Promise<Answer> =>
+    (await moebiusJson(...args, ...asked, ...questions, ...more)) as unknown as Answer;
+  const before = await of();
+  const after = await of('--calibration', path);
+  assert.ok(after.stepSeconds > before.stepSeconds);
+  const rows = (answer: Answer): number[] =>
+    [...answer.candidates, ...answer.whatIfs, ...answer.expertLoads].map((row) => row.stepSeconds);
+  const best = Math.min(...after.candidates.map((each) => each.stepSeconds));
+  assert.ok(Math.abs(best / after.stepSeconds - 1) < 0.01, `${best}, ${after.stepSeconds}`);
+  assert.ok(Math.min(...rows(after)) > before.stepSeconds);
+});
+
+interface Answer {
+  readonly stepSeconds: number;
+  readonly candidates: readonly Row[];
+  readonly whatIfs: readonly Row[];
+  readonly expertLoads: readonly Row[];
+}
+
+interface Row {
+  readonly stepSeconds: number;
+}

@@ -48,15 +48,15 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const asked = await resolveSubject(options);
   const engine = options.export === undefined ? null : requireEngine(options.export);
   const calibration = await calibrationOf(options);
-  const found = isSearch(options) ? searchSubject(asked, options) : null;
+  const found = isSearch(options) ? searchSubject(asked, options, calibration) : null;
   const subject =
     found === null ? asked : { ...asked, cluster: resized(asked.cluster, found.best.numGpus) };
   const plan = found?.best.plan ?? planOf(subject, options, layoutOf(options, subject));
   const planned = planTraining({ ...subject, plan, ...calibration });
   const { report } = planned;
   const candidates = found === null ? [] : worthShowing(found);
-  const whatIfs = whatIfsOf(options, subject, planned);
-  const expertLoads = expertLoadsOf(options, subject, plan);
+  const whatIfs = whatIfsOf(options, { ...subject, ...calibration }, planned);
+  const expertLoads = expertLoadsOf(options, { ...subject, ...calibration }, planned);
   const command = againCommand(options, report);
   const extras = {
     ...extrasOf(subject, plan, planned),
@@ -104,7 +104,7 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
 /** The plan on changed hardware, row by row; none where nothing was asked. */
 function whatIfsOf(
   { whatIf, idea, ideas }: PlanTrainOptions,
-  { model, cluster, totalTokens, imbalance }: ResolvedPlan,
+  { model, cluster, totalTokens, imbalance, calibration }: ResolvedPlan & CalibrationOption,
   { report, recompute }: PlannedTraining,
 ): readonly WhatIf[] {
   const names = ideas === true ? ideaNames : (idea ?? []);
@@ -114,17 +114,22 @@ function whatIfsOf(
     ...(whatIf === undefined ? {} : { settings: whatIf }),
     ...(imbalance === undefined ? {} : { imbalance }),
     ...(recompute === undefined ? {} : { recompute }),
+    ...(calibration === undefined ? {} : { calibration }),
   });
 }
 
 /** Steps with one expert busier than the others; the even load comes first. */
 function expertLoadsOf(
   { expertLoads: loads }: PlanTrainOptions,
-  { model, cluster }: ResolvedPlan,
-  plan: TrainingPlan,
+  { model, cluster, calibration }: ResolvedPlan & CalibrationOption,
+  { report, recompute }: PlannedTraining,
 ): readonly ImbalanceStep[] {
   if (loads === undefined) return [];
-  return imbalanceSteps({ model, plan, cluster, loads: [...new Set([1, ...loads])] });
+  return imbalanceSteps({
+    ...{ model, cluster, plan: report.plan, loads: [...new Set([1, ...loads])] },
+    ...(recompute === undefined ? {} : { recompute }),
+    ...(calibration === undefined ? {} : { calibration }),
+  });
 }
 
 /** Without times: the same question has the same answer on every machine. */
@@ -147,9 +152,11 @@ function publishedOf({ publishedRows }: PlanExtras): PlanExtras['publishedRows']
   return { from, stepSeconds, phases };
 }
 
-async function calibrationOf({
-  calibration: path,
-}: PlanTrainOptions): Promise<{ calibration?: Calibration }> {
+interface CalibrationOption {
+  readonly calibration?: Calibration;
+}
+
+async function calibrationOf({ calibration: path }: PlanTrainOptions): Promise<CalibrationOption> {
   if (path === undefined) return {};
   return { calibration: parseCalibration(await readFile(path, 'utf8'), path) };
 }

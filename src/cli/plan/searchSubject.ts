@@ -1,7 +1,11 @@
 /** From the command line to a search for plans. */
 import { formatPercent, formatSeconds } from '../../base/units.ts';
 import { searchPlans } from '../../planner/search/searchPlans.ts';
-import type { SearchProgress, SearchResult } from '../../planner/search/searchRequest.ts';
+import type {
+  SearchProgress,
+  SearchRequest,
+  SearchResult,
+} from '../../planner/search/searchRequest.ts';
 import { parsePartialLayout } from '../../policy/plan/layoutRanges.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { note } from '../output.ts';
@@ -22,7 +26,11 @@ export function isSearch(options: SearchOptions): boolean {
 }
 
 /** @throws what `searchPlans` throws: nothing to try, nothing that fits, nothing within limits */
-export function searchSubject(subject: ResolvedPlan, options: SearchOptions): SearchResult {
+export function searchSubject(
+  subject: ResolvedPlan,
+  options: SearchOptions,
+  measured: Pick<SearchRequest, 'calibration'>,
+): SearchResult {
   const { deadlineDays, budgetDollars, microBatch, gpus } = options;
   const { model, cluster, totalTokens, imbalance } = subject;
   const { schedule, recompute, ...sizes } = chosenSizes(subject, options);
@@ -30,7 +38,7 @@ export function searchSubject(subject: ResolvedPlan, options: SearchOptions): Se
   const result = searchPlans({
     ...{ model, cluster, totalTokens, clock: machineClock, onProgress: progressNotes() },
     ...parsePartialLayout(options.layout ?? ''),
-    ...sizes,
+    ...{ ...sizes, ...measured },
     ...(imbalance === undefined ? {} : { imbalance }),
     ...(gpus === undefined ? {} : { gpuCounts: gpus }),
     ...(schedule === undefined ? {} : { schedules: [schedule] }),

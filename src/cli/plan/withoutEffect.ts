@@ -32,9 +32,6 @@ export function withoutEffect(
   if (isSearch(options) && options.chunks !== undefined) {
     lines.push('--chunks changes nothing: a search tries its own');
   }
-  if (isSearch(options) && options.calibration !== undefined) {
-    lines.push('--calibration prices the best plan, not the search for it');
-  }
   if (options.out !== undefined && options.export === undefined) {
     lines.push('--out changes nothing: it is the folder of --export');
   }

@@ -13,7 +13,7 @@ import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { withNumGpus } from '../../config/clusters/clusters.ts';
 import { formatLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { runCost, utilization } from '../../config/runCost.ts';
-import { PriceBook } from '../priceBook.ts';
+import { calibrated, PriceBook } from '../priceBook.ts';
 import { formatDays, formatDollars } from '../quantities.ts';
 import { simulatePlan } from '../simulatePlan.ts';
 import { CheapModel } from './cheapModel.ts';
@@ -92,12 +92,13 @@ const PROGRESS_EVERY = 100;
 /** All plans on one cluster size, the most promising simulated; none has its reason yet. */
 function searchSize(request: SearchRequest, setting: SizeSetting): SearchedPlan[] {
   const { cluster, walks, traces } = setting;
-  const { model, imbalance, numSimulated = 10 } = request;
+  const { model, imbalance, calibration, numSimulated = 10 } = request;
   const plans = plansOn(request, cluster);
   if (plans.length === 0) return [];
   const book = new PriceBook({
     ...{ model, cluster, traces },
     ...(imbalance === undefined ? {} : { imbalance }),
+    ...(calibration === undefined ? {} : calibrated(cluster, calibration)),
   });
   const cheap = new CheapModel(book, walks);
   const named = plans.map((plan, priced) => {

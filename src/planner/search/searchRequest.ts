@@ -11,6 +11,7 @@ import type {
   ScheduleName,
 } from '../../config/parallelPlan.ts';
 import type { LayoutRanges } from '../../policy/plan/layoutRanges.ts';
+import type { Calibration } from '../../simulator/calibrate.ts';
 import type { Candidate } from '../planExtras.ts';
 
 /** `time`: the fastest; `money`: the cheapest. */
@@ -47,6 +48,8 @@ export interface SearchRequest {
   readonly numSimulated?: number;
   /** Load of the busiest rank's experts over the mean; by default as published. */
   readonly imbalance?: number;
+  /** Measured factors on prices. */
+  readonly calibration?: Calibration;
   /** To say how long the search took. */
   readonly clock?: Clock;
   /** Told now and then how many plans of a cluster size have been priced. */

@@ -7,7 +7,10 @@
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import type { TrainingPlan } from '../../config/parallelPlan.ts';
+import type { Calibration } from '../../simulator/calibrate.ts';
+import type { LayerRecompute } from '../../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../../simulator/network/createNetworkModel.ts';
+import { calibrated } from '../priceBook.ts';
 import { simulatePlan } from '../simulatePlan.ts';
 
 export interface ImbalanceStep {
@@ -28,13 +31,20 @@ export function imbalanceSteps(question: {
   readonly plan: TrainingPlan;
   readonly cluster: ClusterSpec;
   readonly loads?: readonly number[];
+  /** What `auto` came to. */
+  readonly recompute?: LayerRecompute;
+  readonly calibration?: Calibration;
 }): ImbalanceStep[] {
-  const { model, plan, cluster, loads = LOADS } = question;
+  const { model, plan, cluster, loads = LOADS, recompute, calibration } = question;
   const { ep } = plan.layout;
-  const network = createNetworkModel(cluster);
+  const prices =
+    calibration === undefined
+      ? { network: createNetworkModel(cluster) }
+      : calibrated(cluster, calibration);
+  const again = recompute === undefined ? {} : { recompute };
   const expertsPerRank = Math.max(1, model.nRoutedExperts / ep);
   const stepAt = (imbalance: number): number =>
-    simulatePlan({ model, plan, cluster, network, imbalance }).step.seconds;
+    simulatePlan({ model, plan, cluster, imbalance, ...prices, ...again }).step.seconds;
   const even = stepAt(1);
   return loads.map((hottestExpert) => {
     const isSpread = model.nRoutedExperts > 0 && ep > 1;

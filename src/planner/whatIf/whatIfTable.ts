@@ -8,11 +8,12 @@ import { applyWhatIf } from '../../config/clusters/whatIf.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import type { TrainingPlan } from '../../config/parallelPlan.ts';
 import { runCost, utilization } from '../../config/runCost.ts';
+import type { Calibration } from '../../simulator/calibrate.ts';
 import type { PassPrice } from '../../simulator/cost/stageCosts.ts';
 import type { LayerRecompute } from '../../simulator/memory/estimateMemory.ts';
 import type { WhatIf } from '../planExtras.ts';
 import type { StepPhases } from '../planReport.ts';
-import { PriceBook } from '../priceBook.ts';
+import { calibrated, PriceBook } from '../priceBook.ts';
 import { formatStep } from '../quantities.ts';
 import { simulatePlan } from '../simulatePlan.ts';
 import { findIdea, type Idea, type IdeaSubject } from './ideas.ts';
@@ -30,6 +31,8 @@ export interface WhatIfQuestion {
   readonly imbalance?: number;
   /** What `auto` came to. */
   readonly recompute?: LayerRecompute;
+  /** Measured factors, which changed hardware keeps. */
+  readonly calibration?: Calibration;
 }
 
 /** A change by its name: a setting as it was typed, or an idea. */
@@ -101,9 +104,10 @@ function outcomeOf(
   { plan, cluster, extraSeconds }: IdeaSubject,
   traces: PriceBook['traces'],
 ): Outcome {
-  const { model, imbalance, recompute } = question;
+  const { model, imbalance, recompute, calibration } = question;
   const given = imbalance === undefined ? {} : { imbalance };
-  const book = new PriceBook({ model, cluster, traces, ...given });
+  const measured = calibration === undefined ? {} : calibrated(cluster, calibration);
+  const book = new PriceBook({ model, cluster, traces, ...given, ...measured });
   const layers = recompute === undefined ? {} : { recompute };
   const { step, phasesOfRank, pair } = simulatePlan({ model, plan, cluster, book, ...layers });
   return { seconds: step.seconds + extraSeconds, phases: at(phasesOfRank, 0), pair };
