@@ -7,8 +7,15 @@
  * style of the published files and of newer Transformers (`rope_parameters`, `dtype`).
  */
 import { z } from 'zod';
-import { MoebiusError, nearestName } from '../base/errors.ts';
-import { isIgnoredKey } from './ignoredKeys.ts';
+import { MoebiusError } from '../base/errors.ts';
+import {
+  missingKeys,
+  nestedConfigHint,
+  type RawConfig,
+  readConfigKeys,
+  refuseUnknownKeys,
+  requireConfigObject,
+} from './configKeys.ts';
 import type { ModelConfig } from './modelConfig.ts';
 import { parseFp8, parseRope } from './parseNested.ts';
 import { validateModelConfig } from './validateModelConfig.ts';
@@ -97,15 +104,12 @@ const FIXED: Readonly<Record<string, (file: File) => unknown>> = {
  *   config.invalid
  */
 export function parseModelConfig(json: unknown, source: string): ModelConfig {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new MoebiusError('config.type', `${source}: a model config is a JSON object`, {
-      hint: 'Point to the config.json of a DeepSeek-V3-architecture model.',
-    });
-  }
-  const raw = json as Readonly<Record<string, unknown>>;
+  const hint = 'Point to the config.json of a DeepSeek-V3-architecture model.';
+  const raw = requireConfigObject(json, source, hint);
   const modelType = parseModelType(raw, source);
-  refuseUnknownKeys(raw, source);
-  const file = readFile(raw, source);
+  const known = [...Object.keys(FILE.shape), ...Object.keys(FIXED)];
+  refuseUnknownKeys(raw, { source, known, effect: 'it may change what the model computes' });
+  const file = readConfigKeys(FILE, raw, source);
   refuseUnsupported(raw, file, source);
   const numRoutedExperts = file.n_routed_experts ?? 0;
   if (numRoutedExperts > 0) refuseMissing(file, NEEDED_WITH_EXPERTS, source);
@@ -153,62 +157,23 @@ export function parseModelConfig(json: unknown, source: string): ModelConfig {
   return config;
 }
 
-function parseModelType(
-  raw: Readonly<Record<string, unknown>>,
-  source: string,
-): ModelConfig['modelType'] {
+function parseModelType(raw: RawConfig, source: string): ModelConfig['modelType'] {
   const name = raw.model_type;
   const known = Object.keys(MODEL_TYPES);
   if (typeof name === 'string' && Object.hasOwn(MODEL_TYPES, name)) {
     return MODEL_TYPES[name] ?? 'deepseek_v3';
   }
-  const nested = 'text_config' in raw ? ' Its text_config may be one: pass that object alone.' : '';
   throw new MoebiusError(
     'config.modelType',
     `${source}: model_type ${JSON.stringify(name)} is not an architecture this software computes`,
     {
       values: { model_type: name, known },
-      hint: `Use ${known.join(', ')}; a V3 by another name is deepseek_v3.${nested}`,
+      hint: `Use ${known.join(', ')}; a V3 by another name is deepseek_v3.${nestedConfigHint(raw)}`,
     },
   );
 }
 
-function refuseUnknownKeys(raw: Readonly<Record<string, unknown>>, source: string): void {
-  const known = [...Object.keys(FILE.shape), ...Object.keys(FIXED)];
-  for (const key of Object.keys(raw)) {
-    if (known.includes(key) || isIgnoredKey(key)) continue;
-    const near = nearestName(key, known);
-    throw new MoebiusError('config.unknownKey', `${source}: unknown key ${JSON.stringify(key)}`, {
-      values: { key, nearest: near },
-      hint:
-        near === undefined
-          ? `Remove ${JSON.stringify(key)}: it may change what the model computes.`
-          : `Did you mean ${near}?`,
-    });
-  }
-}
-
-function readFile(raw: Readonly<Record<string, unknown>>, source: string): File {
-  const result = FILE.safeParse(raw);
-  if (result.success) return result.data;
-  const missing = result.error.issues
-    .map((issue) => issue.path[0])
-    .filter((key) => !(String(key) in raw));
-  if (missing.length > 0) throw missingKeys(missing.map(String), source);
-  const issue = result.error.issues[0];
-  const key = String(issue?.path[0]);
-  throw new MoebiusError(
-    'config.type',
-    `${source}: ${key} is ${JSON.stringify(raw[key])}: ${issue?.message ?? 'not understood'}`,
-    { values: { key, value: raw[key] }, hint: `Correct ${key}.` },
-  );
-}
-
-function refuseUnsupported(
-  raw: Readonly<Record<string, unknown>>,
-  file: File,
-  source: string,
-): void {
+function refuseUnsupported(raw: RawConfig, file: File, source: string): void {
   for (const [key, expected] of Object.entries(FIXED)) {
     const value = raw[key];
     const needed = expected(file);
@@ -245,18 +210,7 @@ function refuseMissing(file: File, keys: readonly (keyof File)[], source: string
   if (missing.length > 0) throw missingKeys(missing, source);
 }
 
-function refuseAbsent(
-  raw: Readonly<Record<string, unknown>>,
-  keys: readonly string[],
-  source: string,
-): void {
+function refuseAbsent(raw: RawConfig, keys: readonly string[], source: string): void {
   const missing = keys.filter((key) => raw[key] === undefined);
   if (missing.length > 0) throw missingKeys(missing, source);
-}
-
-function missingKeys(keys: readonly string[], source: string): MoebiusError {
-  return new MoebiusError('config.missingKey', `${source}: missing ${keys.join(', ')}`, {
-    values: { keys },
-    hint: 'Take the whole config.json of the model; no default is safe for these.',
-  });
 }

@@ -4,9 +4,16 @@
  * key is read, or known to have no bearing on cost, or must have its one value, or is refused.
  */
 import { z } from 'zod';
-import { MoebiusError, nearestName } from '../base/errors.ts';
+import { MoebiusError } from '../base/errors.ts';
+import {
+  missingKeys,
+  nestedConfigHint,
+  type RawConfig,
+  readConfigKeys,
+  refuseUnknownKeys,
+  requireConfigObject,
+} from './configKeys.ts';
 import type { GqaModelConfig, PlannedModel } from './gqaModelConfig.ts';
-import { isIgnoredKey } from './ignoredKeys.ts';
 import { parseModelConfig } from './parseModelConfig.ts';
 import { validateGqaModel } from './validateGqaModel.ts';
 
@@ -68,32 +75,31 @@ const NO_BEARING: ReadonlySet<string> = new Set([
   'mlp_bias',
 ]);
 
-type Raw = Readonly<Record<string, unknown>>;
-
 const isEmpty = (value: unknown): boolean =>
   value === null || (Array.isArray(value) && value.length === 0);
 
 /** Keys that must have one value, because nothing else is priced here. */
-const FIXED: Readonly<Record<string, { is: (value: unknown, raw: Raw) => boolean; hint: string }>> =
-  {
-    hidden_act: { is: (value) => value === 'silu', hint: 'Only gated MLPs with silu are priced.' },
-    attention_dropout: { is: (value) => value === 0, hint: 'Set it to 0.' },
-    sliding_window: {
-      is: (value, raw) => value === null || raw.use_sliding_window === false,
-      hint: 'Set use_sliding_window to false: only full attention is priced.',
-    },
-    use_sliding_window: { is: (value) => value === false, hint: 'Set it to false.' },
-    layer_types: {
-      is: (value) => Array.isArray(value) && value.every((each) => each === 'full_attention'),
-      hint: 'Only full attention is priced.',
-    },
-    decoder_sparse_step: {
-      is: (value) => value === 1,
-      hint: 'Only models with experts in every layer are priced.',
-    },
-    mlp_only_layers: { is: isEmpty, hint: 'Only models with experts in every layer are priced.' },
-    partial_rotary_factor: { is: (value) => value === 1, hint: 'Set it to 1.' },
-  };
+const FIXED: Readonly<
+  Record<string, { is: (value: unknown, raw: RawConfig) => boolean; hint: string }>
+> = {
+  hidden_act: { is: (value) => value === 'silu', hint: 'Only gated MLPs with silu are priced.' },
+  attention_dropout: { is: (value) => value === 0, hint: 'Set it to 0.' },
+  sliding_window: {
+    is: (value, raw) => value === null || raw.use_sliding_window === false,
+    hint: 'Set use_sliding_window to false: only full attention is priced.',
+  },
+  use_sliding_window: { is: (value) => value === false, hint: 'Set it to false.' },
+  layer_types: {
+    is: (value) => Array.isArray(value) && value.every((each) => each === 'full_attention'),
+    hint: 'Only full attention is priced.',
+  },
+  decoder_sparse_step: {
+    is: (value) => value === 1,
+    hint: 'Only models with experts in every layer are priced.',
+  },
+  mlp_only_layers: { is: isEmpty, hint: 'Only models with experts in every layer are priced.' },
+  partial_rotary_factor: { is: (value) => value === 1, hint: 'Set it to 1.' },
+};
 
 /**
  * @param json the parsed file
@@ -102,12 +108,7 @@ const FIXED: Readonly<Record<string, { is: (value: unknown, raw: Raw) => boolean
  *   config.invalid
  */
 export function parsePlannedModel(json: unknown, source: string): PlannedModel {
-  if (typeof json !== 'object' || json === null || Array.isArray(json)) {
-    throw new MoebiusError('config.type', `${source}: a model config is a JSON object`, {
-      hint: 'Point to the config.json of the model.',
-    });
-  }
-  const raw = json as Raw;
+  const raw = requireConfigObject(json, source, 'Point to the config.json of the model.');
   const name = raw.model_type;
   if (typeof name === 'string' && V3_TYPES.includes(name)) return parseModelConfig(json, source);
   const expertKeys = typeof name === 'string' ? MODEL_TYPES[name] : undefined;
@@ -115,9 +116,14 @@ export function parsePlannedModel(json: unknown, source: string): PlannedModel {
   return parseGqa(raw, expertKeys ?? [], source);
 }
 
-function parseGqa(raw: Raw, expertKeys: readonly (keyof File)[], source: string): GqaModelConfig {
-  refuseUnknownKeys(raw, source);
-  const file = readFile(raw, source);
+function parseGqa(
+  raw: RawConfig,
+  expertKeys: readonly (keyof File)[],
+  source: string,
+): GqaModelConfig {
+  const known = [...Object.keys(FILE.shape), ...Object.keys(FIXED), ...NO_BEARING];
+  refuseUnknownKeys(raw, { source, known, effect: 'it may change what a step costs' });
+  const file = readConfigKeys(FILE, raw, source);
   refuseUnsupported(raw, source);
   const missing = expertKeys.filter((key) => file[key] === undefined || file[key] === null);
   if (missing.length > 0) throw missingKeys(missing, source);
@@ -145,51 +151,19 @@ function parseGqa(raw: Raw, expertKeys: readonly (keyof File)[], source: string)
   return model;
 }
 
-function unknownType(raw: Raw, source: string): MoebiusError {
+function unknownType(raw: RawConfig, source: string): MoebiusError {
   const known = [...V3_TYPES, ...Object.keys(MODEL_TYPES)];
-  const nested = 'text_config' in raw ? ' Its text_config may be one: pass that object alone.' : '';
   return new MoebiusError(
     'config.modelType',
     `${source}: model_type ${JSON.stringify(raw.model_type)} is no architecture priced here`,
     {
       values: { model_type: raw.model_type, known },
-      hint: `Use ${known.join(', ')}.${nested}`,
+      hint: `Use ${known.join(', ')}.${nestedConfigHint(raw)}`,
     },
   );
 }
 
-function refuseUnknownKeys(raw: Raw, source: string): void {
-  const known = [...Object.keys(FILE.shape), ...Object.keys(FIXED), ...NO_BEARING];
-  for (const key of Object.keys(raw)) {
-    if (known.includes(key) || isIgnoredKey(key)) continue;
-    const near = nearestName(key, known);
-    throw new MoebiusError('config.unknownKey', `${source}: unknown key ${JSON.stringify(key)}`, {
-      values: { key, nearest: near },
-      hint:
-        near === undefined
-          ? `Remove ${JSON.stringify(key)}: it may change what a step costs.`
-          : `Did you mean ${near}?`,
-    });
-  }
-}
-
-function readFile(raw: Raw, source: string): File {
-  const result = FILE.safeParse(raw);
-  if (result.success) return result.data;
-  const missing = result.error.issues
-    .map((issue) => String(issue.path[0]))
-    .filter((key) => !(key in raw));
-  if (missing.length > 0) throw missingKeys(missing, source);
-  const issue = result.error.issues[0];
-  const key = String(issue?.path[0]);
-  throw new MoebiusError(
-    'config.type',
-    `${source}: ${key} is ${JSON.stringify(raw[key])}: ${issue?.message ?? 'not understood'}`,
-    { values: { key, value: raw[key] }, hint: `Correct ${key}.` },
-  );
-}
-
-function refuseUnsupported(raw: Raw, source: string): void {
+function refuseUnsupported(raw: RawConfig, source: string): void {
   for (const [key, { is, hint }] of Object.entries(FIXED)) {
     const value = raw[key];
     if (value === undefined || is(value, raw)) continue;
@@ -199,11 +173,4 @@ function refuseUnsupported(raw: Raw, source: string): void {
       { values: { key, value }, hint },
     );
   }
-}
-
-function missingKeys(keys: readonly string[], source: string): MoebiusError {
-  return new MoebiusError('config.missingKey', `${source}: missing ${keys.join(', ')}`, {
-    values: { keys },
-    hint: 'Take the whole config.json of the model; no default is safe for these.',
-  });
 }
