@@ -4,26 +4,12 @@
  * The price list is by what bounds a kernel, so several kinds of kernels may be one class. Null:
  * no price is asked for it. Kernels that wait for other ranks measure their imbalance, not work.
  */
-import type { PassName } from '../cost/stageWork.ts';
+import type { PassName, KernelClass as PricedKernel } from '../cost/stageWork.ts';
 import type { KernelClass } from './kernelClasses.ts';
 
+/** What has a price, but for kernels that a trace cannot tell from others (`tracedClass`). */
 export type CostClass =
-  | 'fp8Gemm'
-  | 'fp8GroupedGemm'
-  | 'fp8WeightGradient'
-  | 'bf16Gemm'
-  | 'attentionForward'
-  | 'attentionBackward'
-  | 'cast'
-  | 'transposedCast'
-  | 'norm'
-  | 'rope'
-  | 'activation'
-  | 'permute'
-  | 'routing'
-  | 'elementwise'
-  | 'embedding'
-  | 'loss'
+  | Exclude<PricedKernel, 'bf16GroupedGemm' | 'bf16WeightGradient'>
   | 'optimizer'
   | 'dispatch'
   | 'combine'
