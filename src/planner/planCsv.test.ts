@@ -2,16 +2,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import {
-  sampleExtras,
-  samplePlan,
-  sampleReport,
-  walkSample,
-} from '../../tests/support/samplePlan.ts';
+import { sampleExtras, sampleReport, walkSample } from '../../tests/support/samplePlan.ts';
+import { v3Plan } from '../../tests/support/v3Plan.ts';
 import { planCsv, rowOfCandidate, rowOfReport } from './planCsv.ts';
 
 const walked = walkSample();
-const report = sampleReport(samplePlan, walked);
+const report = sampleReport(v3Plan, walked);
 const { candidates } = sampleExtras(report, walked);
 
 /** A reader of RFC 4180, by the letter. */

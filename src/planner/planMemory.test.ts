@@ -1,6 +1,7 @@
 /** Memory of a plan: splits that fit where the fastest does not, and fixes that are no cheating. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { v3Plan as plan } from '../../tests/support/v3Plan.ts';
 import { MoebiusError } from '../base/errors.ts';
 import { findCluster, withNumGpus } from '../config/clusters/clusters.ts';
 import { applyWhatIf } from '../config/clusters/whatIf.ts';
@@ -10,18 +11,6 @@ import { planMemory } from './planMemory.ts';
 import { PriceBook } from './priceBook.ts';
 
 const model = findPlannedModel('deepseek-v3');
-
-const plan: TrainingPlan = {
-  layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
 
 test('planMemory: V3 fits however fast its parts are: slower links or faster cores move layers', () => {
   const cluster = findCluster('h800x2048');

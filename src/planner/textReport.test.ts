@@ -4,15 +4,15 @@ import { test } from 'node:test';
 import {
   sampleCluster,
   sampleExtras,
-  samplePlan,
   sampleReport,
   walkSample,
 } from '../../tests/support/samplePlan.ts';
+import { v3Plan } from '../../tests/support/v3Plan.ts';
 import { formatStep } from './quantities.ts';
 import { type TextSection, textReport } from './textReport.ts';
 
 const walked = walkSample();
-const report = sampleReport(samplePlan, walked);
+const report = sampleReport(v3Plan, walked);
 const options = {
   ...sampleExtras(report, walked),
   memoryCapacityBytes: sampleCluster.gpu.memoryBytes,

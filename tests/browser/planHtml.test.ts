@@ -12,19 +12,14 @@ import { planHtml } from '../../src/planner/html/planHtml.ts';
 import { formatDollars, formatStep } from '../../src/planner/quantities.ts';
 import { needsChromium, openFile, startChromium } from '../support/browser.ts';
 import { projectRoot } from '../support/projectFiles.ts';
-import {
-  sampleCluster,
-  sampleExtras,
-  samplePlan,
-  sampleReport,
-  walkSample,
-} from '../support/samplePlan.ts';
+import { sampleCluster, sampleExtras, sampleReport, walkSample } from '../support/samplePlan.ts';
+import { v3Plan } from '../support/v3Plan.ts';
 
 const folder = join(projectRoot, 'build', 'screenshots');
 mkdirSync(folder, { recursive: true });
 const file = join(folder, 'plan.html');
 const walked = walkSample();
-const report = sampleReport(samplePlan, walked);
+const report = sampleReport(v3Plan, walked);
 writeFileSync(file, planHtml(report, sampleExtras(report, walked)));
 
 let running: Promise<Browser> | undefined;
@@ -101,7 +96,7 @@ test('the report: its numbers are those of the plan', needsChromium, async () =>
   for (const seconds of Object.values(report.phases))
     assert.ok(phases.includes(formatStep(seconds)));
   const memory = page.locator('#memory tbody').first().locator('tr');
-  assert.equal(await memory.count(), samplePlan.layout.pp);
+  assert.equal(await memory.count(), v3Plan.layout.pp);
   for (const [index, bytes] of report.memoryBytesPerRank.entries()) {
     assert.ok((await memory.nth(index).innerText()).includes(formatBytes(bytes)));
   }

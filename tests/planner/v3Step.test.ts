@@ -10,21 +10,10 @@ import { applyWhatIf } from '../../src/config/clusters/whatIf.ts';
 import { parseLayout, type TrainingPlan } from '../../src/config/parallelPlan.ts';
 import { findPlannedModel } from '../../src/config/presets/dense.ts';
 import { simulatePlan } from '../../src/planner/simulatePlan.ts';
+import { v3Plan as own } from '../support/v3Plan.ts';
 
 const model = findPlannedModel('deepseek-v3');
 const cluster = findCluster('h800x2048');
-
-const own: TrainingPlan = {
-  layout: parseLayout('pp16,ep64,zero1', 2048),
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
 
 const today = simulatePlan({ model, plan: own, cluster });
 

@@ -7,7 +7,6 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { readTrace } from '../../src/cli/readTrace.ts';
 import { findCluster } from '../../src/config/clusters/clusters.ts';
-import { parseLayout } from '../../src/config/parallelPlan.ts';
 import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
 import { predictLayers } from '../../src/planner/predictLayers.ts';
 import {
@@ -20,6 +19,7 @@ import { measureClasses } from '../../src/simulator/trace/measureClasses.ts';
 import { moebius } from '../support/commandLine.ts';
 import { sharedFile, skipUnless } from '../support/neighbourFolder.ts';
 import { readProjectFile } from '../support/projectFiles.ts';
+import { v3Plan } from '../support/v3Plan.ts';
 
 const tracePath = sharedFile('data', 'deepseek-train-trace.json');
 const summaryPath = sharedFile('reference', 'profile-data-summary.json');
@@ -218,17 +218,7 @@ test(
     const prices = predictLayers({
       model: deepseekV3,
       cluster: findCluster('h800x2048'),
-      plan: {
-        layout: parseLayout('pp16,ep64,zero1', 2048),
-        schedule: 'dualpipe',
-        chunksPerRank: 2,
-        globalBatch: 15360,
-        microBatchSize: 1,
-        sequenceLength: 4096,
-        precision: 'fp8',
-        recompute: 'v3',
-        mtp: false,
-      },
+      plan: { ...v3Plan, mtp: false },
       layers: 4,
       repeats: 1,
     });

@@ -10,22 +10,9 @@ import { findPreset } from '../../src/config/presets/presets.ts';
 import { wholeModel } from '../../src/model/parameterLayout.ts';
 import { singleRankStep } from '../../src/policy/pipeline/singleRank.ts';
 import { type TracedOperation, TracedRank } from '../../src/simulator/traceTraining.ts';
+import { stepSettings } from '../support/pipelineStep.ts';
 
-const settings = {
-  mtpWeight: 0.3,
-  balanceCoefficient: 0,
-  biasSpeed: 0,
-  optimizer: {
-    step: 1,
-    learningRate: 1e-3,
-    weightDecay: 0.1,
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    maxGradientNorm: 1,
-    averageDecay: null,
-  },
-};
+const settings = { ...stepSettings, balanceCoefficient: 0, biasSpeed: 0 };
 
 function tracePasses(config: ModelConfig, length: number): readonly TracedOperation[] {
   const rank = new TracedRank({

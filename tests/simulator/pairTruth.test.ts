@@ -23,6 +23,7 @@ import {
   type StageCosts,
 } from '../../src/simulator/cost/stageCosts.ts';
 import { createNetworkModel } from '../../src/simulator/network/createNetworkModel.ts';
+import { v3Plan as plan } from '../support/v3Plan.ts';
 
 /** deepseek-ai/profile-data, train.json, analysed: seconds. */
 const TRACE = {
@@ -38,18 +39,6 @@ const TRACE = {
   },
   hiddenShare: 0.963,
 } as const;
-
-const plan: TrainingPlan = {
-  layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15_360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
 
 const parts: StageParts = {
   blocks: ['moe', 'moe', 'moe', 'moe'],

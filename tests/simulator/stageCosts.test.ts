@@ -18,20 +18,11 @@ import {
   type StageCosts,
 } from '../../src/simulator/cost/stageCosts.ts';
 import { createNetworkModel } from '../../src/simulator/network/createNetworkModel.ts';
+import { v3Plan } from '../support/v3Plan.ts';
 
 const cluster = findCluster('h800x2048');
 const network = createNetworkModel(cluster);
-const plan: TrainingPlan = {
-  layout: parseLayout('pp16,ep64,zero1', 2048),
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15_360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'none',
-  mtp: true,
-};
+const plan: TrainingPlan = { ...v3Plan, recompute: 'none' };
 
 function costsOf(
   changed: Partial<TrainingPlan> = {},

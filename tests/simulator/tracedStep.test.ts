@@ -17,22 +17,7 @@ import {
   type TracedOperation,
   TracedRank,
 } from '../../src/simulator/traceTraining.ts';
-
-const settings = {
-  mtpWeight: 0.3,
-  balanceCoefficient: 1e-4,
-  biasSpeed: 0.001,
-  optimizer: {
-    step: 1,
-    learningRate: 1e-3,
-    weightDecay: 0.1,
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    maxGradientNorm: 1,
-    averageDecay: null,
-  },
-};
+import { stepSettings as settings } from '../support/pipelineStep.ts';
 
 function optionsOf(config: ModelConfig): SimulatedRankOptions {
   return {

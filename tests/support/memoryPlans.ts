@@ -4,6 +4,7 @@ import type { TrainingPlan } from '../../src/config/parallelPlan.ts';
 import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
 import type { MemoryInput } from '../../src/simulator/memory/estimateMemory.ts';
 import type { StageLayers } from '../../src/simulator/memory/parameterGroups.ts';
+import { v3Plan } from './v3Plan.ts';
 
 /** Layers spread as evenly as they go, the fewer at the ends. */
 export function evenStages(numLayers: number, numStages: number): StageLayers[] {
@@ -50,18 +51,6 @@ export function stagesOfPlan(plan: TrainingPlan, numLayers: number): StageLayers
 function pick(stages: readonly StageLayers[], indices: readonly number[]): StageLayers[] {
   return indices.flatMap((index) => stages[index] ?? []);
 }
-
-export const v3Plan: TrainingPlan = {
-  layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15_360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
 
 /** DeepSeek-V3 on 2,048 H800 (report, 3.1), with changes. */
 export function v3OnH800(changes: Partial<TrainingPlan> = {}): MemoryInput {

@@ -22,29 +22,18 @@ import { timelineSpans } from '../../src/planner/timeline.ts';
 import { pipelineSchedule } from '../../src/policy/pipeline/pipelineSchedule.ts';
 import { walkPrograms } from '../../src/simulator/walkPrograms.ts';
 import { programsOf } from './pipelineStep.ts';
+import { v3Plan } from './v3Plan.ts';
 
 const GIB = 1024 ** 3;
 
 export const sampleCluster: ClusterSpec = findCluster('h800x2048');
-
-export const samplePlan: TrainingPlan = {
-  layout: { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 },
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
 
 const OPTIMIZER = 0.3;
 const TOKENS = 14.8e12;
 
 /** One report of a plan with `numMicroBatches` per pipeline; 16 × 120 is DeepSeek's. */
 export function sampleReport(
-  plan: TrainingPlan = samplePlan,
+  plan: TrainingPlan = v3Plan,
   walked: WalkedStep = walkSample(plan),
 ): PlanReport {
   const { pp } = plan.layout;
@@ -142,7 +131,7 @@ const SECONDS: Readonly<Record<string, number>> = {
   optimizerStep: OPTIMIZER,
 };
 
-export function walkSample(plan: TrainingPlan = samplePlan): WalkedStep {
+export function walkSample(plan: TrainingPlan = v3Plan): WalkedStep {
   const programs = programsOf(
     pipelineSchedule({
       name: plan.schedule,

@@ -1,19 +1,15 @@
 /** The page as text: whole, closed to the network, small, and deaf to hostile names. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import {
-  sampleExtras,
-  samplePlan,
-  sampleReport,
-  walkSample,
-} from '../../../tests/support/samplePlan.ts';
+import { sampleExtras, sampleReport, walkSample } from '../../../tests/support/samplePlan.ts';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import type { PlanExtras } from '../planExtras.ts';
 import { paretoFront } from './paretoChart.ts';
 import { planHtml } from './planHtml.ts';
 import { timelineScript } from './timelineClient.ts';
 
 const walked = walkSample();
-const report = sampleReport(samplePlan, walked);
+const report = sampleReport(v3Plan, walked);
 const extras = sampleExtras(report, walked);
 const html = planHtml(report, extras);
 

@@ -1,6 +1,7 @@
 /** What-ifs: every idea moves the right way, alone and together, and says what moved. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { findCluster } from '../../config/clusters/clusters.ts';
@@ -12,17 +13,7 @@ import { imbalanceSteps } from './imbalanceSteps.ts';
 import { whatIfTable } from './whatIfTable.ts';
 
 const cluster = findCluster('h800x2048');
-const plan: TrainingPlan = {
-  layout: parseLayout('pp16,ep64,zero1', 2048),
-  schedule: '1f1b',
-  chunksPerRank: 1,
-  globalBatch: 15360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: true,
-};
+const plan: TrainingPlan = { ...v3Plan, schedule: '1f1b', chunksPerRank: 1 };
 const v3 = { model: deepseekV3, plan, cluster, totalTokens: 14.8e12 };
 
 /** A thousandth: collectives of a changed fabric are simulated anew. */

@@ -1,24 +1,9 @@
 /** The step of one rank, instruction by instruction. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { stepSettings as settings } from '../../../tests/support/pipelineStep.ts';
 import type { MicroBatch } from '../../program/microBatch.ts';
-import { type StepSettings, singleRankStep } from './singleRank.ts';
-
-const settings: StepSettings = {
-  mtpWeight: 0.3,
-  balanceCoefficient: 1e-4,
-  biasSpeed: 0.001,
-  optimizer: {
-    step: 7,
-    learningRate: 1e-3,
-    weightDecay: 0.1,
-    beta1: 0.9,
-    beta2: 0.95,
-    epsilon: 1e-8,
-    maxGradientNorm: 1,
-    averageDecay: null,
-  },
-};
+import { singleRankStep } from './singleRank.ts';
 
 function batchOf(targets: readonly number[], mtpTargets: readonly number[]): MicroBatch {
   return {

@@ -1,27 +1,18 @@
 /** The end of a step: parameters of a rank, bytes of its groups, what ZeRO changes. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { findCluster } from '../../config/clusters/clusters.ts';
 import { countParameters } from '../../config/modelCounts.ts';
-import type { ParallelPlan, TrainingPlan } from '../../config/parallelPlan.ts';
+import type { TrainingPlan } from '../../config/parallelPlan.ts';
 import { deepseekV3 } from '../../config/presets/deepseekV3.ts';
 import { llama31_405b } from '../../config/presets/dense.ts';
 import type { Stage } from '../../model/parameterLayout.ts';
 import type { NetworkModel, RankGroup } from '../networkModel.ts';
 import { optimizerPrice, rankParameters, sentUnderPass } from './optimizerCosts.ts';
 
-const layout: ParallelPlan = { dp: 128, pp: 16, ep: 64, tp: 1, zeroStage: 1 };
-const plan: TrainingPlan = {
-  layout,
-  schedule: 'dualpipe',
-  chunksPerRank: 2,
-  globalBatch: 15_360,
-  microBatchSize: 1,
-  sequenceLength: 4096,
-  precision: 'fp8',
-  recompute: 'v3',
-  mtp: false,
-};
+const plan: TrainingPlan = { ...v3Plan, mtp: false };
+const { layout } = plan;
 const cluster = findCluster('h800x2048');
 const whole: Stage = { first: 0, last: 61, hasEmbedding: true, hasHead: true };
 

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { stagesOfPlan, v3OnH800, v3Plan } from '../../../tests/support/memoryPlans.ts';
+import { stagesOfPlan, v3OnH800 } from '../../../tests/support/memoryPlans.ts';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import type { GqaModelConfig } from '../../config/gqaModelConfig.ts';

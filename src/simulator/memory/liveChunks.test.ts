@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { v3Plan } from '../../../tests/support/memoryPlans.ts';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { at } from '../../base/assert.ts';
 import type { ScheduleName, TrainingPlan } from '../../config/parallelPlan.ts';
 import { liveChunks } from './liveChunks.ts';

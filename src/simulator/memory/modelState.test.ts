@@ -2,8 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { stagesOfPlan, v3Plan } from '../../../tests/support/memoryPlans.ts';
+import { stagesOfPlan } from '../../../tests/support/memoryPlans.ts';
 import { tinyV2, tinyV3 } from '../../../tests/support/tinyConfig.ts';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { at } from '../../base/assert.ts';
 import type { GqaModelConfig, PlannedModel } from '../../config/gqaModelConfig.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';

@@ -3,7 +3,8 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { evenStages, stagesOfPlan, v3Plan } from '../../../tests/support/memoryPlans.ts';
+import { evenStages, stagesOfPlan } from '../../../tests/support/memoryPlans.ts';
+import { v3Plan } from '../../../tests/support/v3Plan.ts';
 import { at } from '../../base/assert.ts';
 import type { GqaModelConfig } from '../../config/gqaModelConfig.ts';
 import type { ScheduleName, TrainingPlan } from '../../config/parallelPlan.ts';
