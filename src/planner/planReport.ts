@@ -5,6 +5,7 @@
 import type { TrainingPlan } from '../config/parallelPlan.ts';
 import type { Span } from '../program/span.ts';
 import type { Estimate, EstimateSource } from '../simulator/estimate.ts';
+import type { MemoryParts } from '../simulator/memory/estimateMemory.ts';
 
 /** Rows of DeepSeek's step-time table (ISCA 2025, table 4), in seconds of one rank. */
 export interface StepPhases {
@@ -17,16 +18,7 @@ export interface StepPhases {
 }
 
 /** What is alive on one rank at its fullest moment, in bytes. */
-export interface MemoryBreakdown {
-  readonly weights: number;
-  readonly masterWeights: number;
-  readonly gradients: number;
-  readonly moments: number;
-  readonly activations: number;
-  readonly communicationBuffers: number;
-  /** Kernels' workspace, the framework's own, fragmentation. */
-  readonly reserve: number;
-}
+export type MemoryBreakdown = MemoryParts;
 
 export interface RankReport {
   /** Its place in the pipeline. */

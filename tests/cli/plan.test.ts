@@ -314,3 +314,16 @@ Options:
   --json                 end with one line of JSON
   -h, --help             display help for command
 `;
+
+test('plan train: changes that nobody knows are refused before the search, not after', async () => {
+  for (const change of [
+    ['--idea', 'warp'],
+    ['--what-if', 'gpu.warp=3'],
+  ]) {
+    const args = ['plan', 'train', '--model', 'v3-small', '--cluster', 'h800x64', ...change];
+    const { code, stderr } = await moebius(...args);
+    assert.notEqual(code, 0);
+    assert.match(stderr, /warp/);
+    assert.doesNotMatch(stderr, /searching/);
+  }
+});

@@ -1,5 +1,6 @@
 /** `moebius plan train`: a model, a cluster, and what training one on the other comes to. */
 import { readFile } from 'node:fs/promises';
+import { applyWhatIf } from '../../config/clusters/whatIf.ts';
 import { parseLayout, type TrainingPlan } from '../../config/parallelPlan.ts';
 import { planHtml } from '../../planner/html/planHtml.ts';
 import { planCsv, rowOfCandidate, rowOfReport } from '../../planner/planCsv.ts';
@@ -10,7 +11,7 @@ import type { SearchResult } from '../../planner/search/searchRequest.ts';
 import { paretoSection, searchSection, worthShowing } from '../../planner/search/searchSections.ts';
 import { type TextSection, textReport } from '../../planner/textReport.ts';
 import { pairSpans, timelineSpans } from '../../planner/timeline.ts';
-import { ideaNames } from '../../planner/whatIf/ideas.ts';
+import { findIdea, ideaNames } from '../../planner/whatIf/ideas.ts';
 import { type ImbalanceStep, imbalanceSteps } from '../../planner/whatIf/imbalanceSteps.ts';
 import { whatIfTable } from '../../planner/whatIf/whatIfTable.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
@@ -48,6 +49,7 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
   const asked = await resolveSubject(options);
   const engine = options.export === undefined ? null : requireEngine(options.export);
   const calibration = await calibrationOf(options);
+  requireChanges(options, asked);
   const found = isSearch(options) ? searchSubject(asked, options, calibration) : null;
   const subject =
     found === null ? asked : { ...asked, cluster: resized(asked.cluster, found.best.numGpus) };
@@ -99,6 +101,12 @@ export async function planTrain(options: PlanTrainOptions): Promise<void> {
       ...(expertLoads.length > 0 ? { expertLoads } : {}),
     },
   });
+}
+
+/** What would be refused after a search is refused before it. */
+function requireChanges({ whatIf, idea = [] }: PlanTrainOptions, { cluster }: ResolvedPlan): void {
+  for (const name of idea) findIdea(name);
+  for (const setting of whatIf ?? []) applyWhatIf(cluster, [setting]);
 }
 
 /** The plan on changed hardware, row by row; none where nothing was asked. */

@@ -62,7 +62,7 @@ export type LayerRecompute = (place: {
   readonly layer: number;
 }) => RecomputeItems;
 
-/** The keys of the planner's `MemoryBreakdown`. */
+/** In bytes. */
 export interface MemoryParts {
   readonly weights: number;
   readonly masterWeights: number;
@@ -70,6 +70,7 @@ export interface MemoryParts {
   readonly moments: number;
   readonly activations: number;
   readonly communicationBuffers: number;
+  /** Kernels' workspace, the framework's own, fragmentation. */
   readonly reserve: number;
 }
 
