@@ -33,12 +33,7 @@ export interface LinkBlocks {
   readonly podDown: number;
 }
 
-export interface Topology {
-  readonly cluster: ClusterSpec;
-  readonly numGpus: number;
-  readonly domainSize: number;
-  readonly gpusPerNode: number;
-  readonly nicsPerNode: number;
+interface FabricShape {
   /** Networks that do not meet: the planes of a multi-plane tree, else 1, or 0 without any. */
   readonly numPlanes: number;
   /** Of one plane. */
@@ -51,6 +46,14 @@ export interface Topology {
   readonly coresPerSpine: number;
   /** NICs of one leaf. */
   readonly nicsPerLeaf: number;
+}
+
+export interface Topology extends FabricShape {
+  readonly cluster: ClusterSpec;
+  readonly numGpus: number;
+  readonly domainSize: number;
+  readonly gpusPerNode: number;
+  readonly nicsPerNode: number;
   readonly blocks: LinkBlocks;
   readonly numLinks: number;
   /** Bytes per second that large transfers reach. */
@@ -142,16 +145,6 @@ export function buildTopology(cluster: ClusterSpec): Topology {
     failedUplinks,
     hasFailures: scaleOut.failedPlanes.length > 0 || scaleOut.failedUplinks.length > 0,
   };
-}
-
-interface FabricShape {
-  readonly numPlanes: number;
-  readonly leavesPerPlane: number;
-  readonly spinesPerLeaf: number;
-  readonly leavesPerPod: number;
-  readonly podsPerPlane: number;
-  readonly coresPerSpine: number;
-  readonly nicsPerLeaf: number;
 }
 
 function fabricShape({ numGpus, gpusPerNode, scaleOut }: ClusterSpec): FabricShape {
