@@ -69,15 +69,15 @@ export interface ScaleOutSpec {
   readonly failedPlanes: readonly number[];
   /** Links that are down: leaf and spine of the uplink, by number. */
   readonly failedUplinks: readonly { readonly leaf: number; readonly spine: number }[];
-  /** Switches copy one message to many receivers (ISCA 2025, 6.5); absent: they do not. */
-  readonly inNetworkMulticast?: boolean;
-  /** Switches add up what many senders send to one receiver (ISCA 2025, 6.5); absent: no. */
-  readonly inNetworkReduce?: boolean;
+  /** Switches copy one message to many receivers (ISCA 2025, 6.5). */
+  readonly inNetworkMulticast: boolean;
+  /** Switches add up what many senders send to one receiver (ISCA 2025, 6.5). */
+  readonly inNetworkReduce: boolean;
   /**
    * One network inside and between nodes: hardware forwards, copies and adds up where kernels on
-   * SMs do so today (ISCA 2025, 4.4); absent: kernels do.
+   * SMs do so today (ISCA 2025, 4.4).
    */
-  readonly unifiedScaleUpOut?: boolean;
+  readonly unifiedScaleUpOut: boolean;
 }
 
 export interface PriceSpec {

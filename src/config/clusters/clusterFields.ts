@@ -12,7 +12,7 @@ type Share = 'gpu' | 'nic' | 'node';
 
 export type ClusterField =
   | { readonly kind: 'text' }
-  | { readonly kind: 'choice'; readonly of: readonly (string | number | null)[] }
+  | { readonly kind: 'choice'; readonly of: readonly (string | number | boolean | null)[] }
   | { readonly kind: 'count'; readonly least: number }
   /** A number without a unit. */
   | { readonly kind: 'factor'; readonly least: number; readonly most: number }
@@ -33,6 +33,7 @@ const time = { kind: 'quantity', dimension: 'seconds', mayBeZero: true } as cons
 const flops = { kind: 'quantity', dimension: 'flopsPerSecond' } as const;
 const memory = { kind: 'quantity', dimension: 'bytes' } as const;
 const share = { kind: 'factor', least: Number.MIN_VALUE, most: 1 } as const;
+const flag = { kind: 'choice', of: [true, false] } as const;
 
 export const clusterFields: Readonly<Record<string, ClusterField>> = {
   name: { kind: 'text' },
@@ -67,6 +68,9 @@ export const clusterFields: Readonly<Record<string, ClusterField>> = {
   'scaleOut.routing': { kind: 'choice', of: ['static', 'ecmp', 'adaptive'] },
   'scaleOut.failedPlanes': { kind: 'list' },
   'scaleOut.failedUplinks': { kind: 'list' },
+  'scaleOut.inNetworkMulticast': flag,
+  'scaleOut.inNetworkReduce': flag,
+  'scaleOut.unifiedScaleUpOut': flag,
   'host.memoryBytes': { ...memory, per: 'node' },
   'host.bytesPerSecond': { ...link, per: 'gpu', direction: 'said' },
   'price.dollarsPerGpuHour': {

@@ -133,6 +133,9 @@ const infiniband400: Fabric = {
     routing: 'adaptive',
     failedPlanes: [],
     failedUplinks: [],
+    inNetworkMulticast: false,
+    inNetworkReduce: false,
+    unifiedScaleUpOut: false,
   },
   sources: {
     'scaleOut.nicBytesPerSecond': { kind: 'datasheet', note: '400 Gb/s InfiniBand NDR' },
@@ -260,6 +263,9 @@ export const noFabric: Fabric = {
     routing: 'static',
     failedPlanes: [],
     failedUplinks: [],
+    inNetworkMulticast: false,
+    inNetworkReduce: false,
+    unifiedScaleUpOut: false,
   },
   sources: {},
 };

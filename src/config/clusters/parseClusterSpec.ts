@@ -28,7 +28,13 @@ const SOURCES: z.ZodType<ClusterSpec['sources']> = z.record(
 );
 
 /** What a file may leave out when it extends nothing. */
-const DEFAULTS: Tree = { 'scaleOut.failedPlanes': [], 'scaleOut.failedUplinks': [] };
+const DEFAULTS: Tree = {
+  'scaleOut.failedPlanes': [],
+  'scaleOut.failedUplinks': [],
+  'scaleOut.inNetworkMulticast': false,
+  'scaleOut.inNetworkReduce': false,
+  'scaleOut.unifiedScaleUpOut': false,
+};
 
 /** Read first: texts that say "per node" need them. */
 const COUNTS = ['numGpus', 'gpusPerNode', 'scaleOut.nicsPerNode'];

@@ -113,3 +113,12 @@ test('imbalanceSteps: the hotter an expert the longer the step; an even load is 
     if (index > 0) assert.ok(stepSeconds > at(steps, index - 1).stepSeconds);
   }
 });
+
+test('whatIfTable: all together is the same step in whatever order the ideas were named', () => {
+  const names = ['unified-network', 'stacked-dram', 'in-network-reduce', 'larger-nvlink-domain'];
+  const together = (order: readonly string[]): number | undefined =>
+    whatIfTable({ ...v3, ideas: order }).at(-1)?.stepSeconds;
+  const [forwards, backwards] = [together(names), together(names.toReversed())];
+  assert.ok(forwards !== undefined && backwards !== undefined);
+  assert.ok(Math.abs(forwards / backwards - 1) < 1e-9, `${forwards}, ${backwards}`);
+});

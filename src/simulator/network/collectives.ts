@@ -63,11 +63,11 @@ export function gatherSeconds(setting: CollectiveSetting, algorithm: CollectiveA
 }
 
 export function allGatherSeconds(setting: CollectiveSetting): number {
-  return fastest(setting, setting.cluster.scaleOut.inNetworkMulticast === true);
+  return fastest(setting, setting.cluster.scaleOut.inNetworkMulticast);
 }
 
 export function reduceScatterSeconds(setting: CollectiveSetting): number {
-  return fastest(setting, setting.cluster.scaleOut.inNetworkReduce === true);
+  return fastest(setting, setting.cluster.scaleOut.inNetworkReduce);
 }
 
 function fastest(setting: CollectiveSetting, bySwitches: boolean): number {
@@ -84,7 +84,7 @@ export function allReduceSeconds(setting: CollectiveSetting): number {
   const twice = reduceScatterSeconds(setting) + allGatherSeconds(setting);
   const { cluster, group, bytes, fabricSlowdown, messageSeconds } = setting;
   const { numDomains, ranksPerDomain } = domainsOf(group, cluster);
-  if (numDomains === 1 || cluster.scaleOut.inNetworkReduce !== true) return twice;
+  if (numDomains === 1 || !cluster.scaleOut.inNetworkReduce) return twice;
   const between = (bytes * fabricSlowdown) / ranksPerDomain / nicBytesPerSecond(cluster);
   const inside = (2 * bytes * (ranksPerDomain - 1)) / ranksPerDomain;
   const steps = 2 * (ranksPerDomain - 1) * cluster.scaleUp.latencySeconds + 2 * messageSeconds;

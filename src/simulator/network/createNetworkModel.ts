@@ -157,7 +157,7 @@ function confidence(
   kernels: ExchangeKernels,
 ): Pick<Estimate, 'source' | 'relativeError'> {
   const { scaleUp, scaleOut } = cluster;
-  if (scaleOut.unifiedScaleUpOut === true || (numSms === 0 && kernel !== 'lowLatency')) {
+  if (scaleOut.unifiedScaleUpOut || (numSms === 0 && kernel !== 'lowLatency')) {
     return { source: 'derived', relativeError: EXTRAPOLATED_ERROR };
   }
   const isV2 = kernels.version === 'deepep-v2';

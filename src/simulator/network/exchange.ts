@@ -57,7 +57,7 @@ export function exchangeParts(exchange: ExpertExchange, setting: ExchangeSetting
   const isLowLatency = exchange.kernel === 'lowLatency';
   const bytes = tokensPerRank * bytesPerToken;
   const hot = hotFactors({ exchange, ranksPerDomain, ranksOfToken: spread.ranks });
-  const isUnified = cluster.scaleOut.unifiedScaleUpOut === true;
+  const isUnified = cluster.scaleOut.unifiedScaleUpOut;
   const overNic = isLowLatency
     ? kernels.lowLatencyUsesScaleUp || cluster.scaleOut.kind === 'none'
       ? expertsPerToken * (1 - 1 / numDomains)
