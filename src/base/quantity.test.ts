@@ -57,6 +57,8 @@ test('parseQuantity: a unit of another kind, or none at all, is refused by name'
   assert.equal(refusal('fast', 'bytesPerSecond').code, 'quantity.number');
   assert.equal(refusal('', 'bytes').code, 'quantity.number');
   assert.equal(refusal('1e999 GB', 'bytes').code, 'quantity.number');
+  assert.equal(refusal('1e308 TB', 'bytes').code, 'quantity.number');
+  assert.equal(refusal('3 constructor', 'seconds').code, 'quantity.unit');
 });
 
 test('formatQuantity: parseQuantity reads back exactly the same number', () => {

@@ -69,7 +69,12 @@ export function parseQuantity(text: string, dimension: Dimension, name: string):
   if (written === '') throw withoutUnit(text, dimension, name);
   const found = parseUnit(written.trim());
   if (found?.dimension === dimension) {
-    return shifted(plain, found.exponent) * found.factor;
+    const scaled = shifted(plain, found.exponent) * found.factor;
+    if (Number.isFinite(scaled)) return scaled;
+    throw new MoebiusError('quantity.number', `${name} is ${JSON.stringify(text)}: too large`, {
+      values: { [name]: text },
+      hint: `Write a smaller number, as in ${example}.`,
+    });
   }
   const instead =
     found === undefined ? 'which is no unit here' : `which measures ${WORDS[found.dimension]}`;
@@ -105,8 +110,9 @@ function parseUnit(unit: string): Unit | undefined {
   if (/^\$\s*(\/|per )\s*(GPU-?)?h(our)?$/i.test(unit)) {
     return { exponent: 0, factor: 1, dimension: 'dollarsPerHour' };
   }
-  const seconds = SECONDS[unit];
-  if (seconds !== undefined) return { exponent: seconds, factor: 1, dimension: 'seconds' };
+  if (Object.hasOwn(SECONDS, unit)) {
+    return { exponent: SECONDS[unit] ?? 0, factor: 1, dimension: 'seconds' };
+  }
   const [, prefix = '', base = ''] = /^([kKMGTP]i?)?(.+)$/.exec(unit) ?? [];
   const scale = { exponent: DECIMAL[prefix] ?? 0, factor: BINARY[prefix] ?? 1 };
   switch (base) {

@@ -184,7 +184,7 @@ export function createProgram(): Command {
 
   const plan = program
     .command('plan')
-    .description('what training or serving a model on described hardware comes to');
+    .description('what training a model on described hardware comes to');
   plan
     .command('train')
     .description('plan and simulate training: seconds, memory, MFU, days, dollars')

@@ -209,3 +209,9 @@ test('findPlannedModel: presets of both kinds, and the nearest for a slip', () =
   });
   assert.throws(() => findPlannedModel('gpt-5'), /there is no model "gpt-5"/);
 });
+
+test('parsePlannedModel: a name that every object has is no architecture', () => {
+  assert.throws(() => parsePlannedModel({ model_type: 'constructor' }, 'c.json'), {
+    code: 'config.modelType',
+  });
+});

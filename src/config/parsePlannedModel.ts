@@ -111,7 +111,8 @@ export function parsePlannedModel(json: unknown, source: string): PlannedModel {
   const raw = requireConfigObject(json, source, 'Point to the config.json of the model.');
   const name = raw.model_type;
   if (typeof name === 'string' && V3_TYPES.includes(name)) return parseModelConfig(json, source);
-  const expertKeys = typeof name === 'string' ? MODEL_TYPES[name] : undefined;
+  const expertKeys =
+    typeof name === 'string' && Object.hasOwn(MODEL_TYPES, name) ? MODEL_TYPES[name] : undefined;
   if (expertKeys === undefined) throw unknownType(raw, source);
   return parseGqa(raw, expertKeys ?? [], source);
 }

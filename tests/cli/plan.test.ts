@@ -1,20 +1,14 @@
 /** `moebius plan train`: its JSON, tables, files, help and refusals. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { checkChromeTrace } from '../../src/program/checkChromeTrace.ts';
-import { assertRefused, moebius, moebiusJson } from '../support/commandLine.ts';
+import { assertRefused, type Json, moebius, moebiusJson } from '../support/commandLine.ts';
+import { temporaryFolder } from '../support/scripts.ts';
 
 const v3 = ['plan', 'train', '--model', 'deepseek-v3', '--cluster', 'h800x2048'];
 const own = [...v3, '--layout', 'pp16,ep64,zero1', '--schedule', 'dualpipe'];
-
-function temporaryFolder(context: TestContext): string {
-  const folder = mkdtempSync(join(tmpdir(), 'moebius-plan-'));
-  context.after(() => rmSync(folder, { recursive: true, force: true }));
-  return folder;
-}
 
 test('plan train --json: the stable keys, and numbers that agree with each other', async () => {
   const json = await moebiusJson(...own);
@@ -230,7 +224,7 @@ test('plan train --help: every option with what it is by default', async () => {
 
 const PLAN_HELP = `Usage: moebius plan [options] [command]
 
-what training or serving a model on described hardware comes to
+what training a model on described hardware comes to
 
 Options:
   -h, --help           display help for command
@@ -326,4 +320,38 @@ test('plan train: changes that nobody knows are refused before the search, not a
     assert.match(stderr, /warp/);
     assert.doesNotMatch(stderr, /searching/);
   }
+});
+
+test('plan train: a folder of a grouped-query model is read like its config.json', async (context) => {
+  const folder = temporaryFolder(context);
+  const config = {
+    ...{ model_type: 'llama', vocab_size: 32000, hidden_size: 1024, intermediate_size: 2816 },
+    ...{ num_hidden_layers: 8, num_attention_heads: 16, max_position_embeddings: 2048 },
+  };
+  writeFileSync(join(folder, 'config.json'), JSON.stringify(config));
+  const rest = ['--cluster', 'h800x64', '--layout', 'pp2', '--global-batch', '64'];
+  const of = (model: string): Promise<Json> =>
+    moebiusJson('plan', 'train', '--model', model, ...rest);
+  const [whole, file] = [await of(folder), await of(join(folder, 'config.json'))];
+  assert.equal(whole.stepSeconds, file.stepSeconds);
+});
+
+test('plan train --trace: files of many ranks carry the name that was asked for', async (context) => {
+  const folder = temporaryFolder(context);
+  const asked = [
+    '--layout',
+    'tp8,pp64',
+    '--global-batch',
+    '128',
+    '--trace',
+    join(folder, 's.json'),
+  ];
+  await moebius('plan', 'train', '--model', 'llama-3.1-405b', '--cluster', 'h100x1024', ...asked);
+  const names = readdirSync(folder).toSorted();
+  assert.deepEqual(names, ['s-ranks-0-to-31.json', 's-ranks-32-to-63.json']);
+});
+
+test('--what-if: a name that every object has is no path of a cluster', async () => {
+  const args = ['plan', 'train', '--model', 'v3-small', '--cluster', 'h800x64'];
+  assertRefused(await moebius(...args, '--what-if', 'toString=3'), 'config.unknownKey');
 });

@@ -2,8 +2,9 @@
  * From words on a command line to a plan: the model by name or file, the cluster by name or file,
  * and the step, of which the model's own published run gives what nobody said.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import { findCluster, withNumGpus } from '../../config/clusters/clusters.ts';
@@ -23,7 +24,7 @@ import {
 import { parsePlannedModel } from '../../config/parsePlannedModel.ts';
 import { findPlannedModel } from '../../config/presets/dense.ts';
 import { type TrainingRun, trainingRunOf } from '../../config/presets/trainingRuns.ts';
-import { readJson, readModelConfig } from '../../runtime/openModel.ts';
+import { readJson } from '../../runtime/openModel.ts';
 import { parseSettings } from '../parseSettings.ts';
 import { measureThisMachine } from './measureThisMachine.ts';
 
@@ -86,10 +87,8 @@ type NamedModel = Pick<ResolvedPlan, 'modelName' | 'model'>;
 /** A preset, by the name that published runs know, a config.json, or a checkpoint's folder. */
 async function readPlannedModel(target: string): Promise<NamedModel> {
   if (existsSync(target)) {
-    const model = target.endsWith('.json')
-      ? parsePlannedModel(await readJson(target), target)
-      : await readModelConfig(target);
-    return { modelName: target, model };
+    const file = statSync(target).isDirectory() ? join(target, 'config.json') : target;
+    return { modelName: target, model: parsePlannedModel(await readJson(file), file) };
   }
   if (!/[/\\]|\.json$/.test(target)) {
     return { modelName: target.trim().toLowerCase(), model: findPlannedModel(target) };

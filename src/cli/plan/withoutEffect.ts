@@ -5,7 +5,6 @@ import type { ResolvedPlan } from './resolvePlan.ts';
 import { isSearch, type SearchOptions } from './searchSubject.ts';
 
 type OtherOptions = SearchOptions & {
-  readonly calibration?: string;
   readonly expertLoads?: readonly number[];
   readonly export?: string;
   readonly out?: string;

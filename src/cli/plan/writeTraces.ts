@@ -1,6 +1,6 @@
 /** A simulated step as Chrome traces on disk, one file for each class of ranks, piece by piece. */
 import { createWriteStream } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, parse } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { PlannedTraining } from '../../planner/planTraining.ts';
@@ -10,7 +10,7 @@ import { makeFolder } from '../../runtime/makeFolder.ts';
 /** More ranks in one file than a viewer shows well. */
 const RANKS_OF_A_FILE = 32;
 
-/** @returns the files; beyond 32 pipeline ranks several, named after `path` */
+/** @returns the files; beyond 32 pipeline ranks several, as step-ranks-0-to-31.json for step.json */
 export async function writeTraces(
   path: string,
   { simulated, report }: PlannedTraining,
@@ -24,9 +24,10 @@ export async function writeTraces(
     classes.push({ name: `ranks-${own[0]}-to-${own.at(-1)}`, ranks: own, numAlike: dp * tp });
   }
   makeFolder(dirname(path));
+  const { dir, name, ext } = parse(path);
   const written: string[] = [];
-  for (const file of chromeTraceFiles({ spans, programs, classes })) {
-    const target = classes.length === 1 ? path : join(dirname(path), file.name);
+  for (const [i, file] of [...chromeTraceFiles({ spans, programs, classes })].entries()) {
+    const target = classes.length === 1 ? path : join(dir, `${name}-${classes[i]?.name}${ext}`);
     await pipeline(Readable.from(file.pieces()), createWriteStream(target));
     written.push(target);
   }

@@ -159,7 +159,7 @@ function readFactor(
 
 type Quantity = Extract<ClusterField, { kind: 'quantity' }>;
 
-const QUALIFIER = /[\s,]*\b(both ways|one way|per gpu|per nic|per node)\b/gi;
+const QUALIFIER = /[\s,]*\b(both ways|one way|per gpu|per nic|per node)\b(?!-)/gi;
 
 function readQuantity(path: string, given: unknown, field: Quantity, node: NodeCounts): unknown {
   if (field.mayBeNull && (given === null || given === 'none')) return null;

@@ -31,7 +31,8 @@ const whatIfPaths: readonly string[] = Object.keys(clusterFields);
 
 function applyOne(cluster: ClusterSpec, setting: string): ClusterSpec {
   const [, left = '', operator = '', right = ''] = /^([^=*/]+)([*/]?=)(.*)$/.exec(setting) ?? [];
-  const path = ALIASES[left.trim()] ?? left.trim();
+  const typed = left.trim();
+  const path = Object.hasOwn(ALIASES, typed) ? (ALIASES[typed] ?? typed) : typed;
   const text = right.trim();
   if (operator === '' || text === '') {
     throw new MoebiusError('cluster.whatIf', `--what-if ${setting} is not PATH=VALUE`, {
