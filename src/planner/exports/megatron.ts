@@ -100,6 +100,9 @@ const COMMON = {
   '--swiglu': true,
   '--disable-bias-linear': true,
   '--position-embedding-type': 'rope',
+  // The engine's own defaults are 0.1.
+  '--attention-dropout': 0,
+  '--hidden-dropout': 0,
 } as const;
 
 function latentGroup(model: ModelConfig, plan: TrainingPlan): Group {
@@ -132,6 +135,7 @@ function latentGroup(model: ModelConfig, plan: TrainingPlan): Group {
       '--rotary-base': model.ropeTheta,
       '--multi-latent-attention': true,
       '--q-lora-rank': model.qLoraRank,
+      '--qk-layernorm': true,
       '--kv-lora-rank': model.kvLoraRank,
       '--qk-head-dim': model.qkNopeHeadDim,
       '--qk-pos-emb-head-dim': model.qkRopeHeadDim,
@@ -156,6 +160,7 @@ function denseGroup(model: Extract<PlannedModel, { modelType: 'gqa' }>): Group {
       '--group-query-attention': true,
       '--num-query-groups': model.numKeyValueHeads,
       '--kv-channels': model.headDim,
+      '--qk-layernorm': model.qkNorm === true,
       '--padded-vocab-size': model.vocabSize,
       '--max-position-embeddings': model.maxPositionEmbeddings,
       ...COMMON,

@@ -33,6 +33,7 @@ const TRAINING = `
   exit-signal-handler tensorboard-dir no-masked-softmax-fusion no-bias-gelu-fusion
   no-bias-swiglu-fusion use-fused-weighted-squared-relu no-bias-dropout-fusion no-rope-fusion
   rope-type cross-entropy-loss-fusion cross-entropy-fusion-impl use-flash-attn disable-bias-linear
+  qk-layernorm attention-dropout hidden-dropout
   add-qkv-bias optimizer optimizer-cpu-offload optimizer-offload-fraction
   use-torch-optimizer-for-cpu-offload overlap-cpu-optimizer-d2h-h2d no-pin-cpu-grads
   no-pin-cpu-params dataloader-type no-persist-layer-norm sequence-parallel
