@@ -43,11 +43,11 @@ export class OperationSums {
     const sum = this.#sums.get(name);
     if (sum === undefined) {
       const numbers = { seconds, flops, bytes, limitSeconds, errorSeconds };
-      this.#sums.set(name, { ...numbers, bound, worstSource: source });
+      const byBound = { compute: 0, memory: 0, network: 0, [bound]: seconds };
+      this.#sums.set(name, { ...numbers, byBound, worstSource: source });
       return;
     }
-    // Of two bounds the one with more time names the class.
-    if (seconds > sum.seconds) sum.bound = bound;
+    sum.byBound[bound] += seconds;
     sum.seconds += seconds;
     sum.flops += flops;
     sum.bytes += bytes;
@@ -65,9 +65,18 @@ export class OperationSums {
       source: sum.worstSource,
       relativeError: sum.seconds > 0 ? sum.errorSeconds / sum.seconds : 0,
       shareOfLimit: sum.seconds > 0 ? sum.limitSeconds / sum.seconds : 0,
-      bound: sum.bound,
+      bound: largest(sum.byBound),
     }));
   }
+}
+
+type Bound = OperationSum['bound'];
+
+/** Of several bounds the one with most time names the class. */
+function largest(byBound: Readonly<Record<Bound, number>>): Bound {
+  const { compute, memory, network } = byBound;
+  if (compute >= memory && compute >= network) return 'compute';
+  return memory >= network ? 'memory' : 'network';
 }
 
 interface Mutable {
@@ -77,11 +86,13 @@ interface Mutable {
   /** What peak and bandwidth alone would take. */
   limitSeconds: number;
   errorSeconds: number;
-  bound: 'compute' | 'memory' | 'network';
+  /** Seconds. */
+  readonly byBound: Record<Bound, number>;
   worstSource: EstimateSource;
 }
 
-interface OperationEntry extends Readonly<Omit<Mutable, 'worstSource'>> {
+interface OperationEntry extends Readonly<Omit<Mutable, 'worstSource' | 'byBound'>> {
+  readonly bound: Bound;
   readonly source: EstimateSource;
 }
 
