@@ -1,61 +1,25 @@
 /**
- * Puts a calibration on prices: on sums by class, on the kernels of a cost model, on a network.
+ * Puts a calibration on prices: classes that it knows are scaled, and from then on are fitted, with
+ * the calibration's error where it has one.
  */
 import type { CalibratedClass, Calibration } from './calibrate.ts';
 import type { KernelFactors } from './cost/kernelTime.ts';
-import type { KernelClass } from './cost/stageWork.ts';
+import { kernelClasses } from './cost/stageWork.ts';
 import type { Estimate } from './estimate.ts';
 import type { NetworkModel } from './networkModel.ts';
 import { tracedClass } from './trace/costClasses.ts';
 
 type Classes = Pick<Calibration, 'classes'>;
 
-/** A price by class, as the cost model sums it. */
-export interface PricedClass extends Estimate {
-  readonly name: string;
-}
-
-/**
- * The same prices on the calibrated machine: classes that the calibration knows are scaled, and
- * from then on are fitted, with the calibration's error where it has one.
- */
-export function applyCalibration<Priced extends PricedClass>(
-  classes: readonly Priced[],
-  calibration: Classes,
-): readonly Priced[] {
-  return classes.map((priced) => ({ ...priced, ...calibrated(priced.name, priced, calibration) }));
-}
-
 /** What `createStageCosts` multiplies kernels by; BF16 products of all kinds have one factor. */
 export function kernelFactors(calibration: Classes): KernelFactors {
-  const factors: Partial<Record<KernelClass, number>> = {};
-  for (const name of KERNEL_CLASSES) {
+  const factors: { -readonly [Name in keyof KernelFactors]: KernelFactors[Name] } = {};
+  for (const name of kernelClasses) {
     const found = classOf(name, calibration);
-    if (found !== undefined) factors[name] = found.factor;
+    if (found !== undefined) factors[name] = found;
   }
   return factors;
 }
-
-const KERNEL_CLASSES: readonly KernelClass[] = [
-  'fp8Gemm',
-  'fp8GroupedGemm',
-  'fp8WeightGradient',
-  'bf16Gemm',
-  'bf16GroupedGemm',
-  'bf16WeightGradient',
-  'attentionForward',
-  'attentionBackward',
-  'cast',
-  'transposedCast',
-  'norm',
-  'rope',
-  'activation',
-  'permute',
-  'routing',
-  'elementwise',
-  'embedding',
-  'loss',
-];
 
 /** The same network with the transfers of the trace as long as they were there. */
 export function calibratedNetwork(network: NetworkModel, calibration: Classes): NetworkModel {

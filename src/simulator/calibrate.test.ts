@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { annotation, kernel, launch, traceOf } from '../../tests/support/traceFixture.ts';
 import { MoebiusError } from '../base/errors.ts';
-import { applyCalibration } from './applyCalibration.ts';
+import { kernelFactors } from './applyCalibration.ts';
 import {
   type CalibratedClass,
   type Calibration,
@@ -117,8 +117,10 @@ test('calibrate: BF16 products of all kinds are one class in a trace, and one fa
     calibration.classes.map(({ name, factor, shareOfLimit }) => [name, factor, shareOfLimit]),
     [['bf16Gemm', 1.5, 1 / 3]],
   );
-  const one = { name: 'bf16GroupedGemm', seconds: 2, source: 'fitted', relativeError: 0 } as const;
-  assert.equal(applyCalibration([one], calibration)[0]?.seconds, 3);
+  const factors = kernelFactors(calibration);
+  for (const name of ['bf16Gemm', 'bf16GroupedGemm', 'bf16WeightGradient'] as const) {
+    assert.equal(factors[name]?.factor, 1.5);
+  }
 });
 
 test('calibrate: one number alone has no error to tell', () => {
@@ -181,37 +183,6 @@ test('measureClasses: passes from annotations, layers from their repetition, sha
     [['norm', [60, 60]]],
   );
   assert.equal(Math.round(unpricedSeconds * 1e6), 7);
-});
-
-test('applyCalibration: known classes are scaled and fitted, others stay as they are', () => {
-  const known = (name: string, relativeError: number | null): CalibratedClass => ({
-    name,
-    factor: 1.5,
-    relativeError,
-    residual: null,
-    spread: null,
-    count: 1,
-    measuredSeconds: 3,
-    predictedSeconds: 2,
-    flopsPerSecond: 0,
-    bytesPerSecond: 0,
-    shareOfLimit: 0,
-  });
-  const classes = ['norm', 'rope', 'cast'].map((name) => ({
-    name,
-    seconds: 2,
-    source: 'derived' as const,
-    relativeError: 0.3,
-    kept: name.length,
-  }));
-  const calibration = {
-    classes: [known('norm', 0.04), known('cast', null)],
-  } as const;
-  assert.deepEqual(applyCalibration(classes, calibration), [
-    { name: 'norm', seconds: 3, source: 'fitted', relativeError: 0.04, kept: 4 },
-    classes[1],
-    { name: 'cast', seconds: 3, source: 'fitted', relativeError: 0.3, kept: 4 },
-  ]);
 });
 
 function example(): Calibration {

@@ -1,8 +1,9 @@
 /**
  * A calibration as a file: JSON, with its format and version first, read back without trust.
  */
-import { MoebiusError } from '../base/errors.ts';
+import { MoebiusError, nearestName } from '../base/errors.ts';
 import type { CalibratedClass, Calibration, CalibrationSource } from './calibrate.ts';
+import { costClasses } from './trace/costClasses.ts';
 
 export function serializeCalibration(calibration: Calibration): string {
   return `${JSON.stringify(calibration, null, 2)}\n`;
@@ -61,10 +62,15 @@ function readClass(value: unknown, place: string, refuse: Refuse): CalibratedCla
     return refuse(`${place}.${key} is no number of at least ${min}`, { [key]: given });
   };
   const perhaps = (key: string): number | null => (json[key] === null ? null : number(key, 0));
+  const name = textOf(json, 'name', refuse);
+  if (!costClasses.some((known) => known === name)) {
+    const nearest = nearestName(name, costClasses);
+    return refuse(`${place}.name "${name}" is no class of the cost model`, { name, nearest });
+  }
   const factor = number('factor', 0);
   if (factor === 0) return refuse(`${place}.factor is 0`, { factor });
   return {
-    name: textOf(json, 'name', refuse),
+    name,
     factor,
     relativeError: perhaps('relativeError'),
     residual: perhaps('residual'),

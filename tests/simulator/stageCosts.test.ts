@@ -121,7 +121,7 @@ test('StageCosts: an even load is the fastest, and the busiest rank’s transfer
 });
 
 test('StageCosts: measured factors move their class and no other', () => {
-  const [plain, slow] = [{}, { attentionBackward: 2 }].map(
+  const [plain, slow] = [{}, { attentionBackward: { factor: 2, relativeError: 0.1 } }].map(
     (factors) => passesOf(costsOf({}, { factors }), [3, 5]).backward,
   );
   assert.ok(plain && slow);

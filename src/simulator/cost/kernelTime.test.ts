@@ -94,9 +94,16 @@ test('kernelTime: memory taken by transfers and SMs taken from a copy make it sl
 test('kernelTime: a measured factor replaces the curve’s claim', () => {
   const kernel = productOf('fp8Gemm');
   const plain = kernelTime(kernel, machineOf(h800.gpu));
-  const measured = kernelTime(kernel, machineOf(h800.gpu, { factors: { fp8Gemm: 1.25 } }));
+  const of = (relativeError: number | null): ReturnType<typeof kernelTime> =>
+    kernelTime(
+      kernel,
+      machineOf(h800.gpu, { factors: { fp8Gemm: { factor: 1.25, relativeError } } }),
+    );
+  const measured = of(0.04);
   assert.equal(measured.seconds, plain.seconds * 1.25);
-  assert.equal(measured.source, 'measured');
+  assert.equal(measured.source, 'fitted');
+  assert.equal(measured.relativeError, 0.04);
+  assert.equal(of(null).relativeError, plain.relativeError);
 });
 
 test('kernelTime: FP8 on a chip without it is refused with the way out', () => {

@@ -23,8 +23,14 @@ import type { KernelClass, KernelWork } from './stageWork.ts';
  */
 export type KernelRelease = 'first' | 'later';
 
+/** Measured seconds over ours, and the error that is left; null: nobody could tell. */
+export interface KernelFactor {
+  readonly factor: number;
+  readonly relativeError: number | null;
+}
+
 /** By class of kernel. */
-export type KernelFactors = Readonly<Partial<Record<KernelClass, number>>>;
+export type KernelFactors = Readonly<Partial<Record<KernelClass, KernelFactor>>>;
 
 export interface KernelMachine {
   readonly gpu: GpuSpec;
@@ -68,7 +74,12 @@ export function kernelTime(kernel: KernelWork, machine: KernelMachine): KernelTi
   const seconds = time.seconds * (machine.pace ?? 1);
   return factor === undefined
     ? { ...time, seconds }
-    : { ...time, seconds: seconds * factor, source: 'measured' };
+    : {
+        ...time,
+        seconds: seconds * factor.factor,
+        source: 'fitted',
+        relativeError: factor.relativeError ?? time.relativeError,
+      };
 }
 
 function curveTime(kernel: KernelWork, machine: KernelMachine): KernelTime {

@@ -6,25 +6,28 @@
 import type { PartDone } from '../../model/block.ts';
 
 /** Kernels that share an efficiency curve; every row of the report's operations is one of these. */
-export type KernelClass =
-  | 'fp8Gemm'
-  | 'fp8GroupedGemm'
-  | 'fp8WeightGradient'
-  | 'bf16Gemm'
-  | 'bf16GroupedGemm'
-  | 'bf16WeightGradient'
-  | 'attentionForward'
-  | 'attentionBackward'
-  | 'cast'
-  | 'transposedCast'
-  | 'norm'
-  | 'rope'
-  | 'activation'
-  | 'permute'
-  | 'routing'
-  | 'elementwise'
-  | 'embedding'
-  | 'loss';
+export const kernelClasses = [
+  'fp8Gemm',
+  'fp8GroupedGemm',
+  'fp8WeightGradient',
+  'bf16Gemm',
+  'bf16GroupedGemm',
+  'bf16WeightGradient',
+  'attentionForward',
+  'attentionBackward',
+  'cast',
+  'transposedCast',
+  'norm',
+  'rope',
+  'activation',
+  'permute',
+  'routing',
+  'elementwise',
+  'embedding',
+  'loss',
+] as const;
+
+export type KernelClass = (typeof kernelClasses)[number];
 
 export interface KernelWork {
   readonly class: KernelClass;

@@ -4,20 +4,33 @@
  * The price list is by what bounds a kernel, so several kinds of kernels may be one class. Null:
  * no price is asked for it. Kernels that wait for other ranks measure their imbalance, not work.
  */
-import type { PassName, KernelClass as PricedKernel } from '../cost/stageWork.ts';
+import {
+  kernelClasses,
+  type PassName,
+  type KernelClass as PricedKernel,
+} from '../cost/stageWork.ts';
 import type { KernelClass } from './kernelClasses.ts';
 
-/** What has a price, but for kernels that a trace cannot tell from others (`tracedClass`). */
-export type CostClass =
-  | Exclude<PricedKernel, 'bf16GroupedGemm' | 'bf16WeightGradient'>
-  | 'optimizer'
-  | 'dispatch'
-  | 'combine'
-  | 'allReduce'
-  | 'allGather'
-  | 'reduceScatter'
-  | 'allToAll'
-  | 'sendReceive';
+/** Kernels that a trace cannot tell from BF16 products of other kinds (`tracedClass`). */
+const HIDDEN = ['bf16GroupedGemm', 'bf16WeightGradient'] as const;
+const OTHERS = [
+  'optimizer',
+  'dispatch',
+  'combine',
+  'allReduce',
+  'allGather',
+  'reduceScatter',
+  'allToAll',
+  'sendReceive',
+] as const;
+
+export type CostClass = Exclude<PricedKernel, (typeof HIDDEN)[number]> | (typeof OTHERS)[number];
+
+/** Every class that a trace can be measured in. */
+export const costClasses: readonly CostClass[] = [
+  ...kernelClasses.filter((name) => tracedClass(name) === name),
+  ...OTHERS,
+] as readonly CostClass[];
 
 export const costClassOf: Readonly<Record<KernelClass, CostClass | null>> = {
   'gemm-fp8-dense': 'fp8Gemm',
@@ -71,9 +84,7 @@ export const costClassOf: Readonly<Record<KernelClass, CostClass | null>> = {
  * they are for experts or weight gradients.
  */
 export function tracedClass(costClass: string): string {
-  return costClass === 'bf16GroupedGemm' || costClass === 'bf16WeightGradient'
-    ? 'bf16Gemm'
-    : costClass;
+  return HIDDEN.some((hidden) => hidden === costClass) ? 'bf16Gemm' : costClass;
 }
 
 /** Of `attn(F)` or `mlp(W)`, else null; a full backward counts as that of the input. */
