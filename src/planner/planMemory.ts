@@ -57,24 +57,32 @@ const MORE_WEIGHT: readonly MemoryWeight[] = [
  * @throws plan.memory with what is alive on the fullest rank, and three fixes; plan.hostMemory
  */
 export function planMemory({ plan, book }: PlanMemoryInput): PlanMemory {
-  const { model, cluster } = book;
-  const { gpu, host, gpusPerNode } = cluster;
-  const imbalance = book.imbalanceOf(plan);
-  const costs = slicesOf(book, plan);
-  const fitOf = (weight?: MemoryWeight): PlanMemory | null => {
-    const stages = planStages(model, plan, costs, weight);
-    const input = memoryInput({ model, plan, cluster, stages, imbalance });
-    const fitted = tryFit({ ...input, remadeCost: remadeCostOf(book, plan) }, gpu.memoryBytes);
-    return fitted === null ? null : { ...fitted, stages };
-  };
-  let found = fitOf();
-  for (const weight of MORE_WEIGHT) found ??= fitOf(weight);
-  found ??= refused({ plan, book });
+  const { host, gpusPerNode } = book.cluster;
+  const found = tryPlanMemory({ plan, book }) ?? refused({ plan, book });
   requireHostFit(found.ranks, {
     memoryBytes: host.memoryBytes,
     gpus: gpusPerNode,
     zeroStage: plan.layout.zeroStage,
   });
+  return found;
+}
+
+/** Null for a plan that does not fit on its GPUs however its layers are split. */
+export function tryPlanMemory({ plan, book }: PlanMemoryInput): PlanMemory | null {
+  const { model, cluster } = book;
+  const imbalance = book.imbalanceOf(plan);
+  const costs = slicesOf(book, plan);
+  const fitOf = (weight?: MemoryWeight): PlanMemory | null => {
+    const stages = planStages(model, plan, costs, weight);
+    const input = memoryInput({ model, plan, cluster, stages, imbalance });
+    const fitted = tryFit(
+      { ...input, remadeCost: remadeCostOf(book, plan) },
+      cluster.gpu.memoryBytes,
+    );
+    return fitted === null ? null : { ...fitted, stages };
+  };
+  let found = fitOf();
+  for (const weight of MORE_WEIGHT) found ??= fitOf(weight);
   return found;
 }
 

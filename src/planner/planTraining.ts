@@ -24,7 +24,7 @@ import { createNetworkModel } from '../simulator/network/createNetworkModel.ts';
 import type { NetworkModel } from '../simulator/networkModel.ts';
 import { imbalanceOf } from './expertImbalance.ts';
 import { requireSize } from './pipelinePlan.ts';
-import { peakMemoryBytes, planMemory } from './planMemory.ts';
+import { type PlanMemory, peakMemoryBytes, planMemory, tryPlanMemory } from './planMemory.ts';
 import type { OperationShare, PlanReport, RankReport, SourceNote } from './planReport.ts';
 import { PriceBook } from './priceBook.ts';
 import { type PriceUse, type SimulatedStep, simulatePlan } from './simulatePlan.ts';
@@ -69,10 +69,10 @@ export function planTraining(input: PlanningInput): PlannedTraining {
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
   const factors = calibration === undefined ? {} : { factors: kernelFactors(calibration) };
   const book = new PriceBook({ model, cluster, network, imbalance, ...factors });
-  const { ranks, stages, recompute } = planMemory({ plan, book });
-  const layers = recompute === undefined ? {} : { recompute };
-  const simulated = simulatePlan({ model, plan, cluster, book, stages, ...layers });
-  const other = otherPrecision(plan, book, layers);
+  const fitted = planMemory({ plan, book });
+  const { ranks, recompute } = fitted;
+  const simulated = simulatePlan({ model, plan, cluster, book, ...chosenBy(fitted) });
+  const other = otherPrecision(plan, book);
   return {
     report: { ...reportOf(input, simulated, ranks), otherPrecision: other },
     simulated,
@@ -81,26 +81,37 @@ export function planTraining(input: PlanningInput): PlannedTraining {
   };
 }
 
-/** FP8 beside BF16: the same layout and schedule, simulated once more. */
-function otherPrecision(
-  plan: TrainingPlan,
-  book: PriceBook,
-  layers: { readonly recompute?: LayerRecompute },
-): PlanReport['otherPrecision'] {
+/** FP8 beside BF16: the same layout and schedule, its memory and step found anew. */
+function otherPrecision(plan: TrainingPlan, book: PriceBook): PlanReport['otherPrecision'] {
   const { model, cluster } = book;
   if (cluster.gpu.peakFlops.fp8 === null) return null;
   const precision = plan.precision === 'fp8' ? 'bf16' : 'fp8';
   const changed = { ...plan, precision } as const;
-  const input = { model, plan: changed, cluster, ...layers };
-  const { step, stages } = simulatePlan({ ...input, book });
-  const peak = peakMemoryBytes({ ...input, stages, imbalance: book.imbalanceOf(plan) });
+  const fitted = tryPlanMemory({ plan: changed, book });
+  // Where nothing fits, the step of what needs least is shown beside what it would need.
+  const least = plan.recompute === 'auto' ? ({ ...changed, recompute: 'full' } as const) : changed;
+  const input = { model, plan: fitted === null ? least : changed, cluster };
+  const { step, stages } = simulatePlan({ ...input, ...chosenBy(fitted), book });
+  const peak =
+    fitted === null
+      ? peakMemoryBytes({ ...input, stages, imbalance: book.imbalanceOf(plan) })
+      : Math.max(...fitted.ranks.map((rank) => rank.peak.total));
   return {
     precision,
     stepSeconds: step.seconds,
     mfuCausal: useOf(changed, { model, cluster, stepSeconds: step.seconds }).mfuCausal,
     peakMemoryBytes: peak,
-    isFitting: peak <= cluster.gpu.memoryBytes,
+    isFitting: fitted !== null,
   };
+}
+
+/** Stages and recomputation as memory decided them; the fastest stages where nothing fits. */
+function chosenBy(fitted: PlanMemory | null): Partial<Pick<PlanMemory, 'stages'>> & {
+  readonly recompute?: LayerRecompute;
+} {
+  if (fitted === null) return {};
+  const { stages, recompute } = fitted;
+  return { stages, ...(recompute === undefined ? {} : { recompute }) };
 }
 
 function useOf(

@@ -355,3 +355,25 @@ test('--what-if: a name that every object has is no path of a cluster', async ()
   const args = ['plan', 'train', '--model', 'v3-small', '--cluster', 'h800x64'];
   assertRefused(await moebius(...args, '--what-if', 'toString=3'), 'config.unknownKey');
 });
+
+test('plan train: the row of the other precision is the plan that --precision gives', async () => {
+  for (const recompute of ['auto', 'full']) {
+    const asked = [...own, '--recompute', recompute];
+    const [fp8, bf16] = [
+      await moebiusJson(...asked),
+      await moebiusJson(...asked, '--precision', 'bf16'),
+    ];
+    const beside = fp8.otherPrecision as Json;
+    assert.equal(beside.stepSeconds, bf16.stepSeconds, recompute);
+    assert.equal(beside.peakMemoryBytes, bf16.peakMemoryBytes, recompute);
+  }
+});
+
+test('plan train --what-if: today’s row is the report’s step, however memory cut the layers', async () => {
+  const changes = ['--what-if', 'scaleOut.nicsPerNode=1', '--expert-loads', '1'];
+  const plan = await moebiusJson(...own, ...changes, '--imbalance', '1');
+  const [today] = plan.whatIfs as readonly Json[];
+  const [even] = plan.expertLoads as readonly Json[];
+  assert.equal(today?.stepSeconds, plan.stepSeconds);
+  assert.equal(even?.stepSeconds, plan.stepSeconds);
+});

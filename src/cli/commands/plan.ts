@@ -113,7 +113,7 @@ function requireChanges({ whatIf, idea = [] }: PlanTrainOptions, { cluster }: Re
 function whatIfsOf(
   { whatIf, idea, ideas }: PlanTrainOptions,
   { model, cluster, totalTokens, imbalance, calibration }: ResolvedPlan & CalibrationOption,
-  { report, recompute }: PlannedTraining,
+  { report, recompute, simulated: { stages } }: PlannedTraining,
 ): readonly WhatIf[] {
   const names = ideas === true ? ideaNames : (idea ?? []);
   if (names.length === 0 && whatIf === undefined) return [];
@@ -121,6 +121,7 @@ function whatIfsOf(
     ...{ model, cluster, totalTokens, plan: report.plan, ideas: names },
     ...(whatIf === undefined ? {} : { settings: whatIf }),
     ...(imbalance === undefined ? {} : { imbalance }),
+    stages,
     ...(recompute === undefined ? {} : { recompute }),
     ...(calibration === undefined ? {} : { calibration }),
   });
@@ -130,11 +131,11 @@ function whatIfsOf(
 function expertLoadsOf(
   { expertLoads: loads }: PlanTrainOptions,
   { model, cluster, calibration }: ResolvedPlan & CalibrationOption,
-  { report, recompute }: PlannedTraining,
+  { report, recompute, simulated: { stages } }: PlannedTraining,
 ): readonly ImbalanceStep[] {
   if (loads === undefined) return [];
   return imbalanceSteps({
-    ...{ model, cluster, plan: report.plan, loads: [...new Set([1, ...loads])] },
+    ...{ model, cluster, stages, plan: report.plan, loads: [...new Set([1, ...loads])] },
     ...(recompute === undefined ? {} : { recompute }),
     ...(calibration === undefined ? {} : { calibration }),
   });

@@ -5,7 +5,7 @@
  */
 import { formatBytes, formatPercent } from '../../base/units.ts';
 import { formatDays, formatDollars, formatStep } from '../quantities.ts';
-import { dominates } from './paretoFront.ts';
+import { dominates, timeOf } from './paretoFront.ts';
 import type { SearchedPlan, SearchRequest, StepShares } from './searchRequest.ts';
 
 export interface ReasonSetting {
@@ -67,11 +67,10 @@ function winning(plan: SearchedPlan, { request, numFitting }: ReasonSetting): st
 }
 
 function onTheFront(plan: SearchedPlan, best: SearchedPlan): string {
-  const isLater = (plan.days ?? plan.stepSeconds) > (best.days ?? best.stepSeconds);
-  const apart = Math.abs((plan.days ?? 0) - (best.days ?? 0));
+  const later = timeOf(plan) - timeOf(best);
   const money = formatDollars(Math.abs(plan.dollars - best.dollars));
-  const time = plan.days === null ? formatStep(plan.stepSeconds) : formatDays(apart);
-  return isLater
+  const time = (plan.days === null ? formatStep : formatDays)(Math.abs(later));
+  return later > 0
     ? `On the front: ${time} later than the best and ${money} cheaper.`
     : `On the front: ${time} sooner than the best and ${money} dearer.`;
 }

@@ -10,6 +10,7 @@ import type { TrainingPlan } from '../../config/parallelPlan.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import type { LayerRecompute } from '../../simulator/memory/estimateMemory.ts';
 import { createNetworkModel } from '../../simulator/network/createNetworkModel.ts';
+import type { PlannedStage } from '../pipelinePlan.ts';
 import { calibrated } from '../priceBook.ts';
 import { simulatePlan } from '../simulatePlan.ts';
 
@@ -31,17 +32,21 @@ export function imbalanceSteps(question: {
   readonly plan: TrainingPlan;
   readonly cluster: ClusterSpec;
   readonly loads?: readonly number[];
-  /** What `auto` came to. */
+  /** What `auto` came to, and where the layers were cut. */
   readonly recompute?: LayerRecompute;
+  readonly stages?: readonly PlannedStage[];
   readonly calibration?: Calibration;
 }): ImbalanceStep[] {
-  const { model, plan, cluster, loads = LOADS, recompute, calibration } = question;
+  const { model, plan, cluster, loads = LOADS, recompute, stages, calibration } = question;
   const { ep } = plan.layout;
   const prices =
     calibration === undefined
       ? { network: createNetworkModel(cluster) }
       : calibrated(cluster, calibration);
-  const again = recompute === undefined ? {} : { recompute };
+  const again = {
+    ...(recompute === undefined ? {} : { recompute }),
+    ...(stages === undefined ? {} : { stages }),
+  };
   const expertsPerRank = Math.max(1, model.nRoutedExperts / ep);
   const stepAt = (imbalance: number): number =>
     simulatePlan({ model, plan, cluster, imbalance, ...prices, ...again }).step.seconds;

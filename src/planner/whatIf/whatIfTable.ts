@@ -11,6 +11,7 @@ import { runCost, utilization } from '../../config/runCost.ts';
 import type { Calibration } from '../../simulator/calibrate.ts';
 import type { PassPrice } from '../../simulator/cost/stageCosts.ts';
 import type { LayerRecompute } from '../../simulator/memory/estimateMemory.ts';
+import type { PlannedStage } from '../pipelinePlan.ts';
 import type { WhatIf } from '../planExtras.ts';
 import type { StepPhases } from '../planReport.ts';
 import { calibrated, PriceBook } from '../priceBook.ts';
@@ -29,8 +30,9 @@ export interface WhatIfQuestion {
   /** Names of `ideas`. */
   readonly ideas?: readonly string[];
   readonly imbalance?: number;
-  /** What `auto` came to. */
+  /** What `auto` came to, and where the layers were cut. */
   readonly recompute?: LayerRecompute;
+  readonly stages?: readonly PlannedStage[];
   /** Measured factors, which changed hardware keeps. */
   readonly calibration?: Calibration;
 }
@@ -104,11 +106,14 @@ function outcomeOf(
   { plan, cluster, extraSeconds }: IdeaSubject,
   traces: PriceBook['traces'],
 ): Outcome {
-  const { model, imbalance, recompute, calibration } = question;
+  const { model, imbalance, recompute, stages, calibration } = question;
   const given = imbalance === undefined ? {} : { imbalance };
   const measured = calibration === undefined ? {} : calibrated(cluster, calibration);
   const book = new PriceBook({ model, cluster, traces, ...given, ...measured });
-  const layers = recompute === undefined ? {} : { recompute };
+  const layers = {
+    ...(recompute === undefined ? {} : { recompute }),
+    ...(stages === undefined ? {} : { stages }),
+  };
   const { step, phasesOfRank, pair } = simulatePlan({ model, plan, cluster, book, ...layers });
   return { seconds: step.seconds + extraSeconds, phases: at(phasesOfRank, 0), pair };
 }
