@@ -10,7 +10,7 @@ import { makeFolder } from '../../runtime/makeFolder.ts';
 /** More ranks in one file than a viewer shows well. */
 const RANKS_OF_A_FILE = 32;
 
-/** @returns the files; beyond 32 pipeline ranks several, as step-ranks-0-to-31.json for step.json */
+/** @returns the files; beyond 32 ranks several, as step-ranks-0-to-31.json for step.json */
 export async function writeTraces(
   path: string,
   { simulated, report }: PlannedTraining,
