@@ -15,15 +15,24 @@ import type { ParallelPlan } from '../config/parallelPlan.ts';
 const USED_SHARE: number = 1 - 0.186;
 
 /**
- * Load of the busiest rank of a group over the mean: what the caller says, or as published. It is 1
- * where there is nothing to be uneven (no experts, or all of them on every rank), and at most ep:
- * then one rank has all tokens.
+ * The most that the busiest rank can have over the mean: then each of its experts has every token,
+ * or as many of them as a token takes. ep where a rank holds top-k experts, fewer below.
+ */
+export function mostImbalance(model: PlannedModel, { ep }: ParallelPlan): number {
+  const { nRoutedExperts, numExpertsPerTok } = model;
+  if (nRoutedExperts === 0 || ep === 1) return 1;
+  return (ep * Math.min(numExpertsPerTok, nRoutedExperts / ep)) / numExpertsPerTok;
+}
+
+/**
+ * Load of the busiest rank of a group over the mean: what the caller says, or as published; never
+ * more than can be. It is 1 where there is nothing to be uneven: no experts, or all of them on every
+ * rank.
  */
 export function imbalanceOf(
   model: PlannedModel,
-  { ep }: ParallelPlan,
+  layout: ParallelPlan,
   given: number | null | undefined,
 ): number {
-  if (model.nRoutedExperts === 0 || ep === 1) return 1;
-  return Math.min(ep, given ?? 1 / USED_SHARE);
+  return Math.min(mostImbalance(model, layout), given ?? 1 / USED_SHARE);
 }

@@ -97,6 +97,7 @@ function refused({ plan, book }: PlanMemoryInput): PlanMemory {
     input: memoryInput({ model, plan, cluster, stages, imbalance }),
     capBytes: cluster.gpu.memoryBytes,
     stagesOf: (changed) => heldByRank(changed, stagesOf(changed)),
+    imbalanceOf: (changed) => book.imbalanceOf(changed),
     priceOf: pricing(book),
   });
   return { ...fitted, stages };

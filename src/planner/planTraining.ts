@@ -64,11 +64,14 @@ const SECONDS_PER_DAY = 24 * SECONDS_PER_HOUR;
 export function planTraining(input: PlanningInput): PlannedTraining {
   const { model, plan, cluster, calibration } = input;
   requireSize(model, plan);
-  const imbalance = imbalanceOf(model, plan.layout, input.imbalance);
   const described = input.network ?? createNetworkModel(cluster);
   const network = calibration === undefined ? described : calibratedNetwork(described, calibration);
-  const factors = calibration === undefined ? {} : { factors: kernelFactors(calibration) };
-  const book = new PriceBook({ model, cluster, network, imbalance, ...factors });
+  const book = new PriceBook({
+    ...{ model, cluster, network },
+    // Not resolved here: plans that are offered in its place have their own.
+    ...(input.imbalance === undefined ? {} : { imbalance: input.imbalance }),
+    ...(calibration === undefined ? {} : { factors: kernelFactors(calibration) }),
+  });
   const fitted = planMemory({ plan, book });
   const { ranks, recompute } = fitted;
   const simulated = simulatePlan({ model, plan, cluster, book, ...chosenBy(fitted) });

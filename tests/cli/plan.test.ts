@@ -187,6 +187,8 @@ test('plan train: what cannot be planned is refused with the value and the fix',
   await refused('plan.size', ...own, '--global-batch', '1280000000');
   await refused('plan.stages', ...own.slice(0, -1), 'interleaved-1f1b', '--chunks', '1000000000');
   await refused('plan.imbalance', ...v3, '--layout', 'pp16,ep8,zero1', '--imbalance', '9');
+  await refused('plan.imbalance', ...own, '--imbalance', '33');
+  await refused('plan.expertLoad', ...own, '--expert-loads', '2,40');
   await refused('plan.recompute', ...own, '--recompute', 'some');
   await refused('plan.export', ...own, '--export', 'deepspeed');
   await refused('config.unknownPreset', ...own, '--model', 'deepseek-v9');

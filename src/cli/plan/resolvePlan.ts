@@ -24,6 +24,7 @@ import {
 import { parsePlannedModel } from '../../config/parsePlannedModel.ts';
 import { findPlannedModel } from '../../config/presets/dense.ts';
 import { type TrainingRun, trainingRunOf } from '../../config/presets/trainingRuns.ts';
+import { mostImbalance } from '../../planner/expertImbalance.ts';
 import { readJson } from '../../runtime/openModel.ts';
 import { parseSettings } from '../parseSettings.ts';
 import { measureThisMachine } from './measureThisMachine.ts';
@@ -151,7 +152,7 @@ export function planOf(
     microBatchSize: options.microBatch ?? 1,
     sequenceLength: chosen.sequenceLength,
   };
-  requireImbalance(options.imbalance, layout);
+  requireImbalance(options.imbalance, model, layout);
   const perMicroBatch = layout.dp * sizes.microBatchSize;
   if (sizes.globalBatch % perMicroBatch !== 0) {
     const fitting = Math.max(1, Math.floor(sizes.globalBatch / perMicroBatch)) * perMicroBatch;
@@ -176,11 +177,17 @@ export function planOf(
   };
 }
 
-function requireImbalance(imbalance: number | undefined, { ep }: ParallelPlan): void {
-  if (imbalance === undefined || ep === 1 || imbalance <= ep) return;
+function requireImbalance(
+  imbalance: number | undefined,
+  model: PlannedModel,
+  layout: ParallelPlan,
+): void {
+  const { ep } = layout;
+  const most = mostImbalance(model, layout);
+  if (imbalance === undefined || ep === 1 || imbalance <= most) return;
   throw new MoebiusError('plan.imbalance', `an imbalance of ${imbalance} over ${ep} ranks`, {
-    values: { imbalance, ep },
-    hint: `Give at most ${ep}: then one rank has all tokens of its group.`,
+    values: { imbalance, ep, most },
+    hint: `Give at most ${most}: then the rank’s experts have every token that can come to them.`,
   });
 }
 

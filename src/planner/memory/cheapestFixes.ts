@@ -27,6 +27,8 @@ export interface FixInput {
   readonly capBytes: number;
   /** Stages of every rank under a changed plan. */
   readonly stagesOf: (plan: TrainingPlan) => readonly (readonly StageLayers[])[];
+  /** Load of the busiest rank under a changed plan; by default as under the plan itself. */
+  readonly imbalanceOf?: (plan: TrainingPlan) => number;
   /** What a changed plan costs, in any unit: GPU-seconds or dollars; infinite: it cannot be. */
   readonly priceOf: (
     change: Pick<PlanChange, 'plan' | 'offload'> & {
@@ -162,7 +164,7 @@ function peakBefore(input: MemoryInput): number {
 
 /** Null where `auto` finds nothing that fits. */
 function fullestOf(
-  { input, capBytes, stagesOf }: FixInput,
+  { input, capBytes, stagesOf, imbalanceOf }: FixInput,
   { plan, offload }: Pick<PlanChange, 'plan' | 'offload'>,
 ): RankMemory | null {
   const isChanged = plan !== input.plan;
@@ -173,7 +175,8 @@ function fullestOf(
     ? {}
     : { ...(liveChunks && { liveChunks }), ...(recompute && { recompute }) };
   const stages = isChanged ? stagesOf(plan) : input.stages;
-  const next: MemoryInput = { ...rest, ...own, recipe, plan, stages };
+  const busiest = isChanged && imbalanceOf ? { imbalance: imbalanceOf(plan) } : {};
+  const next: MemoryInput = { ...rest, ...own, ...busiest, recipe, plan, stages };
   if (plan.recompute !== 'auto' || next.recompute) return fullest(estimateMemory(next));
   const found = autoRecompute(next, capBytes);
   return found === null ? null : fullest(found.ranks);

@@ -4,6 +4,7 @@
  * A rank holds e experts, so one with x times the mean makes its rank (x + e − 1) / e times as busy
  * while the others have the mean; its rows arrive last, its products are longer, and all wait.
  */
+import { MoebiusError } from '../../base/errors.ts';
 import type { ClusterSpec } from '../../config/clusterSpec.ts';
 import type { PlannedModel } from '../../config/gqaModelConfig.ts';
 import type { TrainingPlan } from '../../config/parallelPlan.ts';
@@ -26,7 +27,16 @@ export interface ImbalanceStep {
 
 const LOADS: readonly number[] = [1, 1.25, 1.5, 2, 3, 4, 6, 8];
 
-/** @param loads of the hottest expert over the mean, at least 1 each */
+/** Those that the model's hottest expert can have. */
+function usualLoads({ nRoutedExperts, numExpertsPerTok }: PlannedModel): readonly number[] {
+  if (nRoutedExperts === 0) return LOADS;
+  return LOADS.filter((load) => load <= nRoutedExperts / numExpertsPerTok);
+}
+
+/**
+ * @param loads of the hottest expert over the mean, at least 1 each
+ * @throws plan.expertLoad past experts over top-k: then it has every token
+ */
 export function imbalanceSteps(question: {
   readonly model: PlannedModel;
   readonly plan: TrainingPlan;
@@ -37,8 +47,17 @@ export function imbalanceSteps(question: {
   readonly stages?: readonly PlannedStage[];
   readonly calibration?: Calibration;
 }): ImbalanceStep[] {
-  const { model, plan, cluster, loads = LOADS, recompute, stages, calibration } = question;
+  const {
+    model,
+    plan,
+    cluster,
+    loads = usualLoads(question.model),
+    recompute,
+    stages,
+    calibration,
+  } = question;
   const { ep } = plan.layout;
+  requireLoads(model, loads);
   const prices =
     calibration === undefined
       ? { network: createNetworkModel(cluster) }
@@ -56,5 +75,17 @@ export function imbalanceSteps(question: {
     const hottestRank = isSpread ? (hottestExpert + expertsPerRank - 1) / expertsPerRank : 1;
     const stepSeconds = hottestRank === 1 ? even : stepAt(hottestRank);
     return { hottestExpert, hottestRank, stepSeconds, slowdown: stepSeconds / even };
+  });
+}
+
+function requireLoads(model: PlannedModel, loads: readonly number[]): void {
+  const { nRoutedExperts, numExpertsPerTok } = model;
+  if (nRoutedExperts === 0) return;
+  const most = nRoutedExperts / numExpertsPerTok;
+  const tooMuch = loads.find((load) => load > most);
+  if (tooMuch === undefined) return;
+  throw new MoebiusError('plan.expertLoad', `no expert can have ${tooMuch} times the mean load`, {
+    values: { load: tooMuch, nRoutedExperts, numExpertsPerTok },
+    hint: `Give at most ${most}: then every token comes to it.`,
   });
 }
