@@ -26,8 +26,8 @@ export function mostImbalance(model: PlannedModel, { ep }: ParallelPlan): number
 
 /**
  * Load of the busiest rank of a group over the mean: what the caller says, or as published; never
- * more than can be. It is 1 where there is nothing to be uneven: no experts, or all of them on every
- * rank.
+ * more than can be. It is 1 where there is nothing to be uneven: no experts, or all of them on
+ * every rank.
  */
 export function imbalanceOf(
   model: PlannedModel,
