@@ -181,35 +181,96 @@ export interface SequenceTokens {
   readonly firstPosition: number;
   /** The sequence's cache blocks, in order of position; they cover all of its positions. */
   readonly blocks: readonly number[];
+  /**
+   * Of a sequence that begins behind blocks which another one filled: positions from 0 on for which
+   * the caches of the MTP modules hold their entries too. 0 when left out.
+   */
+  readonly draftedPositions?: number;
+}
+
+/**
+ * What a policy does to the logits of one position before a token is drawn: a grammar's mask,
+ * penalties, biases. As plain data, so that it crosses the seam.
+ */
+export interface LogitAdjustment {
+  /** Bit v mod 32 of word ⌊v / 32⌋ is set where token v may come; null: all may. */
+  readonly allowed: Uint32Array | null;
+  /** Tokens whose logits change: z becomes (z > 0 ? z / factor : z · factor) + addend. */
+  readonly ids: readonly number[];
+  readonly factors: readonly number[];
+  readonly addends: readonly number[];
+}
+
+export interface SampleRequest {
+  readonly sequenceId: number;
+  /** The last rows that were just run for the sequence; a token is drawn behind each. */
+  readonly positions: number;
+  readonly sampling: Sampling;
+  readonly numDrafts: number;
+  /** One per position, null where nothing changes; left out: nowhere. */
+  readonly adjustments?: readonly (LogitAdjustment | null)[];
+  /** The likeliest tokens to report of every position; left out: none. */
+  readonly numTop?: number;
+  /**
+   * Of which logits probabilities are reported: the model's own (the default), or those after
+   * adjustments and temperature.
+   */
+  readonly probabilitiesOf?: 'model' | 'sampler';
 }
 
 export type ServingInstruction =
-  /** Runs prompts (or chunks of them) and fills the cache. */
+  /**
+   * Runs prompts, or chunks of them, and fills the cache. A chunk attends to what the cache holds
+   * of the positions before it.
+   */
   | { readonly kind: 'prefill'; readonly sequences: readonly SequenceTokens[] }
   /** Runs each sequence's last token and the drafts that follow it. */
   | { readonly kind: 'decode'; readonly sequences: readonly SequenceTokens[] }
   /**
+   * For chunks just run whose next tokens are known and not sampled: fills the MTP modules' caches
+   * over them. Module k wants the token k places on, so `nextIds` has one per module.
+   */
+  | {
+      readonly kind: 'fillDrafts';
+      readonly sequences: readonly {
+        readonly sequenceId: number;
+        readonly nextIds: readonly number[];
+      }[];
+    }
+  /**
    * Samples at the last `positions` rows that were just run for each sequence (a draft is accepted
    * while it equals the sample before it) and drafts `numDrafts` tokens past the last accepted one.
    */
-  | {
-      readonly kind: 'sample';
-      readonly sequences: readonly {
-        readonly sequenceId: number;
-        readonly positions: number;
-        readonly sampling: Sampling;
-        readonly numDrafts: number;
-      }[];
-    };
+  | { readonly kind: 'sample'; readonly sequences: readonly SampleRequest[] }
+  /** Drops what the executor remembers of sequences; their blocks belong to others from now on. */
+  | { readonly kind: 'forget'; readonly sequenceIds: readonly number[] }
+  /** Reports how many rows chose each expert since the last reset; counted in the kernel. */
+  | { readonly kind: 'reportExperts'; readonly then: 'reset' | 'goOn' };
+
+export interface TopTokens {
+  readonly ids: readonly number[];
+  /** Natural logarithms, falling. */
+  readonly logProbabilities: readonly number[];
+}
 
 export interface TokensOutcome {
   readonly kind: 'tokens';
   readonly sequenceId: number;
   /** One per sampled position, in order. */
   readonly sampled: readonly number[];
-  /** Natural log of each sampled token's probability under the model, before sampling rules. */
+  /** Natural log of each sampled token's probability, by `probabilitiesOf`. */
   readonly logProbabilities: readonly number[];
   readonly drafts: readonly number[];
+  /** One per sampled position where `numTop` asked for them. */
+  readonly top?: readonly TopTokens[];
 }
 
-export type ServingOutcome = TokensOutcome;
+export interface ExpertLoadsOutcome {
+  readonly kind: 'expertLoads';
+  readonly layers: readonly {
+    readonly layer: number;
+    readonly tokensPerExpert: readonly number[];
+  }[];
+}
+
+export type ServingOutcome = TokensOutcome | ExpertLoadsOutcome;

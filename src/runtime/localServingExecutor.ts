@@ -16,7 +16,7 @@ import type { I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
 import type { StepContext } from '../model/context.ts';
 import { type DecodePass, DecodePasses, type WantedRows } from '../model/decodePasses.ts';
 import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
-import { createRoutingCounts, type Model } from '../model/model.ts';
+import { createRoutingCounts, type Model, zeroCounts } from '../model/model.ts';
 import { type SampledRows, sampleRows } from '../model/sampler.ts';
 import {
   createLatentCaches,
@@ -27,13 +27,16 @@ import {
 } from '../model/servingRows.ts';
 import { acceptDrafts } from '../policy/speculation/accept.ts';
 import type {
+  ExpertLoadsOutcome,
   Program,
+  SampleRequest,
   SequenceTokens,
   ServingInstruction,
-  TokensOutcome,
+  ServingOutcome,
 } from '../program/instruction.ts';
 import type { Span } from '../program/span.ts';
 import type { Arena, ArenaMark } from '../tensor/arena.ts';
+import { numColumns } from '../tensor/tensor.ts';
 import { onlyProgram } from './localExecutor.ts';
 
 export interface ServingRankOptions {
@@ -46,8 +49,6 @@ export interface ServingRankOptions {
   readonly maxPositions: number;
   readonly mtpHidden: StepContext['options']['mtpHidden'];
 }
-
-type SampleRequest = Extract<ServingInstruction, { kind: 'sample' }>['sequences'][number];
 
 /** The pass that was run last, until the next one. */
 interface LastPass {
@@ -105,25 +106,48 @@ export class LocalServingExecutor implements ServingExecutor {
     );
   }
 
-  async run(programs: readonly Program<ServingInstruction>[]): Promise<RunResult<TokensOutcome>> {
+  async run(programs: readonly Program<ServingInstruction>[]): Promise<RunResult<ServingOutcome>> {
     const { clock } = this.#options;
     const { instructions } = onlyProgram(programs);
     const spans: Span[] = [];
-    const outcomes: TokensOutcome[] = [];
+    const outcomes: ServingOutcome[] = [];
     for (let index = 0; index < instructions.length; index++) {
       const instruction = at(instructions, index);
       const start = clock.now();
-      if (instruction.kind === 'sample') await this.#sample(instruction.sequences, outcomes);
-      else this.#run(instruction.sequences);
+      await this.#do(instruction, outcomes);
       const end = clock.now();
       spans.push({ rank: 0, name: instruction.kind, instruction: index, start, end });
     }
     return { spans, outcomes };
   }
 
+  async #do(instruction: ServingInstruction, outcomes: ServingOutcome[]): Promise<void> {
+    switch (instruction.kind) {
+      case 'prefill':
+      case 'decode':
+        return this.#run(instruction.sequences);
+      case 'sample':
+        return this.#sample(instruction.sequences, outcomes);
+      case 'fillDrafts':
+        return this.#fillDrafts(instruction.sequences);
+      case 'forget':
+        for (const sequenceId of instruction.sequenceIds) this.#covered.delete(sequenceId);
+        return;
+      case 'reportExperts':
+        outcomes.push(await this.#expertLoads());
+        if (instruction.then === 'reset') {
+          zeroCounts(this.#options.kernels, this.#context.counts);
+        }
+        return;
+      default:
+        instruction satisfies never;
+    }
+  }
+
   #run(sequences: readonly SequenceTokens[]): void {
     this.#arena.release(this.#mark);
     this.#last = null;
+    for (let i = 0; i < sequences.length; i++) this.#begin(at(sequences, i));
     const decode = this.#decodePasses.run(sequences);
     if (decode !== null) {
       const { states, firstRows } = decode;
@@ -131,16 +155,59 @@ export class LocalServingExecutor implements ServingExecutor {
       return;
     }
     const { model } = this.#options;
-    for (const { sequenceId, firstPosition } of sequences) {
-      if (firstPosition === 0)
-        this.#covered.set(
-          sequenceId,
-          model.mtp.map(() => 0),
-        );
-    }
     const rows = this.#upload(sequences);
     const states = runRows(this.#context, model, { rows, caches: this.#caches });
     this.#last = { states, sequences, firstRows: rows.firstRows, decode };
+  }
+
+  /** A sequence begins at position 0, or behind blocks that another one filled. */
+  #begin({ sequenceId, firstPosition, draftedPositions = 0 }: SequenceTokens): void {
+    if (firstPosition > 0 && this.#covered.has(sequenceId)) return;
+    const drafted = Math.min(draftedPositions, firstPosition);
+    this.#covered.set(
+      sequenceId,
+      this.#options.model.mtp.map(() => drafted),
+    );
+  }
+
+  async #expertLoads(): Promise<ExpertLoadsOutcome> {
+    const { layers, all } = this.#context.counts;
+    const counts = all === null ? null : await this.#options.kernels.read(all);
+    const width = all === null ? 0 : numColumns(all);
+    return {
+      kind: 'expertLoads',
+      layers: layers.map((layer, i) => ({
+        layer,
+        tokensPerExpert: [...(counts?.subarray(i * width, (i + 1) * width) ?? [])],
+      })),
+    };
+  }
+
+  /** Module k continues the module before it, with the known tokens k places on. */
+  #fillDrafts(wanted: Extract<ServingInstruction, { kind: 'fillDrafts' }>['sequences']): void {
+    const last = this.#last;
+    assert(last !== null, 'drafts are filled after a pass');
+    let from = last.states;
+    let chunks = wanted.map(({ sequenceId, nextIds }) => {
+      const { firstRow, tokens } = placedOf(last, { sequenceId, positions: 1 });
+      const { ids, firstPosition, blocks } = tokens;
+      return { sequenceId, nextIds, all: ids, firstPosition, blocks, firstState: firstRow };
+    });
+    for (let depth = 1; depth <= this.#options.model.mtp.length; depth++) {
+      chunks = chunks.filter(({ sequenceId, firstPosition }) =>
+        this.#isCovered(sequenceId, { depth, tokens: { firstPosition } }),
+      );
+      if (chunks.length === 0) return;
+      const sequences = chunks
+        .map((chunk) => ({
+          ...chunk,
+          ids: [...chunk.all.slice(depth), ...chunk.nextIds.slice(0, depth)],
+        }))
+        .toSorted((a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition));
+      const pass = this.#runModule({ depth, sequences, states: from });
+      from = pass.states;
+      chunks = sequences.map((chunk, i) => ({ ...chunk, firstState: at(pass.rows.firstRows, i) }));
+    }
   }
 
   /**
@@ -148,7 +215,7 @@ export class LocalServingExecutor implements ServingExecutor {
    *
    * Plain loops: whatever is called between two tokens comes from memory.
    */
-  async #sample(requests: readonly SampleRequest[], outcomes: TokensOutcome[]): Promise<void> {
+  async #sample(requests: readonly SampleRequest[], outcomes: ServingOutcome[]): Promise<void> {
     const last = this.#last;
     assert(last !== null, 'a sample follows a pass');
     const chosen: number[] = [];
@@ -185,7 +252,15 @@ export class LocalServingExecutor implements ServingExecutor {
       const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
       const { firstPosition, blocks } = tokens;
       const ids = [...tokens.ids.slice(1, first + 1), ...accepted.tokens];
-      drafting.push({ request, drafts, ids, firstPosition, blocks, firstState: firstRow });
+      drafting.push({
+        request,
+        sequenceId,
+        drafts,
+        ids,
+        firstPosition,
+        blocks,
+        firstState: firstRow,
+      });
     }
     if (drafting.length > 0) await this.#draft(drafting, last.states);
   }
@@ -215,11 +290,11 @@ export class LocalServingExecutor implements ServingExecutor {
     return covered === tokens.firstPosition;
   }
 
-  #runModule(args: {
+  #runModule<S extends ModuleSequence>(args: {
     depth: number;
-    sequences: readonly DraftSequence[];
+    sequences: readonly S[];
     states: States;
-  }): DraftPass {
+  }): DraftPass<S> {
     const { depth, sequences } = args;
     const module = Math.min(depth, this.#options.model.mtp.length);
     const rows = this.#upload(sequences);
@@ -234,8 +309,8 @@ export class LocalServingExecutor implements ServingExecutor {
       caches: this.#caches,
     });
     if (module === depth) {
-      for (const { request, firstPosition, ids } of sequences) {
-        const covered = this.#covered.get(request.sequenceId);
+      for (const { sequenceId, firstPosition, ids } of sequences) {
+        const covered = this.#covered.get(sequenceId);
         if (covered !== undefined) covered[module - 1] = firstPosition + ids.length;
       }
     }
@@ -243,7 +318,8 @@ export class LocalServingExecutor implements ServingExecutor {
   }
 
   /** One token behind each sequence's last row. */
-  async #sampleLast({ module, rows, states, sequences }: DraftPass): Promise<Int32Array> {
+  async #sampleLast(pass: DraftPass<DraftSequence>): Promise<Int32Array> {
+    const { module, rows, states, sequences } = pass;
     const chosen = sequences.map(({ ids }, i) => at(rows.firstRows, i) + ids.length - 1);
     const rules = sequences.map(({ request }) => request.sampling);
     const positions = sequences.map(
@@ -254,7 +330,10 @@ export class LocalServingExecutor implements ServingExecutor {
   }
 
   /** The sequences that want another draft. */
-  #goOn({ depth, rows, sequences }: DraftPass, sampled: Int32Array): DraftSequence[] {
+  #goOn(
+    { depth, rows, sequences }: DraftPass<DraftSequence>,
+    sampled: Int32Array,
+  ): DraftSequence[] {
     const isLastModule = depth >= this.#options.model.mtp.length;
     const { blockSize, maxPositions } = this.#options;
     const next: DraftSequence[] = [];
@@ -298,27 +377,32 @@ export class LocalServingExecutor implements ServingExecutor {
 }
 
 /** A sequence that a module continues: the ids are its second inputs. */
-interface DraftSequence extends SequenceRows {
-  readonly request: SampleRequest;
-  /** Of its outcome. */
-  readonly drafts: number[];
+interface ModuleSequence extends SequenceRows {
+  readonly sequenceId: number;
   /** The row of the states before that its first id continues; the others follow it. */
   readonly firstState: number;
 }
 
-interface DraftPass {
+/** One that gets drafts. */
+interface DraftSequence extends ModuleSequence {
+  readonly request: SampleRequest;
+  /** Of its outcome. */
+  readonly drafts: number[];
+}
+
+interface DraftPass<S extends ModuleSequence> {
   /** How many drafts deep: 1 for the first. */
   readonly depth: number;
   /** The module that ran; the last one again where there are fewer than `depth`. */
   readonly module: number;
   readonly rows: ServingRows;
   readonly states: States;
-  readonly sequences: readonly DraftSequence[];
+  readonly sequences: readonly S[];
 }
 
 function placedOf(
   { sequences, firstRows }: LastPass,
-  { sequenceId, positions }: SampleRequest,
+  { sequenceId, positions }: Pick<SampleRequest, 'sequenceId' | 'positions'>,
 ): PlacedTokens {
   for (let i = 0; i < sequences.length; i++) {
     const tokens = at(sequences, i);

@@ -29,11 +29,12 @@ function markovExecutor(): ServingExecutor & { readonly passes: number } {
     run: async (programs) => {
       const outcomes: ServingOutcome[] = [];
       for (const instruction of programs[0]?.instructions ?? []) {
-        if (instruction.kind !== 'sample') {
+        if (instruction.kind === 'prefill' || instruction.kind === 'decode') {
           passes++;
           for (const sequence of instruction.sequences) rows.set(sequence.sequenceId, sequence);
           continue;
         }
+        assert.ok(instruction.kind === 'sample');
         for (const { sequenceId, positions, sampling, numDrafts } of instruction.sequences) {
           const run = rows.get(sequenceId);
           assert.ok(run !== undefined);

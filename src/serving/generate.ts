@@ -84,7 +84,7 @@ export async function* generateTokens(
         },
       ];
       const result = await executor.run([{ rank: 0, instructions: program }]);
-      const outcome = result.outcomes.find((each) => each.sequenceId === sequenceId);
+      const outcome = result.outcomes.find((each) => each.kind === 'tokens');
       const step = noted(outcome, drafts, sequenceId);
       if (position > 0) count.numPasses++;
       count.numDrafted += drafts.length;

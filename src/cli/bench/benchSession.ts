@@ -84,7 +84,10 @@ export class BenchSession {
       },
     ]);
     this.#position += this.#next[0]?.length ?? 0;
-    const sampled = new Map(outcomes.map((outcome) => [outcome.sequenceId, outcome.sampled]));
+    const sampled = new Map<number, readonly number[]>();
+    for (const outcome of outcomes) {
+      if (outcome.kind === 'tokens') sampled.set(outcome.sequenceId, outcome.sampled);
+    }
     this.#next = this.#next.map((_, sequenceId) => sampled.get(sequenceId) ?? []);
     return machineClock.now() - start;
   }
