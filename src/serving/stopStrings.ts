@@ -7,25 +7,30 @@
 export class StopStrings {
   readonly #stops: readonly string[];
   #held = '';
-  #isStopped = false;
+  #stop: string | null = null;
 
   constructor(stops: readonly string[]) {
     this.#stops = stops.filter((stop) => stop.length > 0);
   }
 
   get isStopped(): boolean {
-    return this.#isStopped;
+    return this.#stop !== null;
+  }
+
+  /** The one that ended the text. */
+  get stop(): string | null {
+    return this.#stop;
   }
 
   /** Takes new text and gives what may be shown now. */
   push(text: string): string {
-    if (this.#isStopped) return '';
+    if (this.#stop !== null) return '';
     const all = this.#held + text;
-    const cut = firstStop(all, this.#stops);
-    if (cut >= 0) {
-      this.#isStopped = true;
+    const first = firstStop(all, this.#stops);
+    if (first !== null) {
+      this.#stop = first;
       this.#held = '';
-      return all.slice(0, cut);
+      return all.slice(0, all.indexOf(first));
     }
     const keep = longestOpenPrefix(all, this.#stops);
     this.#held = all.slice(all.length - keep);
@@ -34,25 +39,27 @@ export class StopStrings {
 
   /** The end of the text: what was held back turned out to be no stop string. */
   end(): string {
-    const rest = this.#isStopped ? '' : this.#held;
+    const rest = this.isStopped ? '' : this.#held;
     this.#held = '';
     return rest;
   }
 }
 
 /**
- * Where the text ends: before the stop string that is complete first, for a stream stops there and
+ * Before which the text ends: the stop string that is complete first, for a stream stops there and
  * never learns whether a longer one was under way. Of two that end together the longer counts.
  */
-function firstStop(text: string, stops: readonly string[]): number {
-  let first = -1;
+function firstStop(text: string, stops: readonly string[]): string | null {
+  let first: string | null = null;
+  let firstIndex = -1;
   let firstEnd = Number.POSITIVE_INFINITY;
   for (const stop of stops) {
     const index = text.indexOf(stop);
     if (index < 0) continue;
     const end = index + stop.length;
-    if (end > firstEnd || (end === firstEnd && index > first)) continue;
-    first = index;
+    if (end > firstEnd || (end === firstEnd && index > firstIndex)) continue;
+    first = stop;
+    firstIndex = index;
     firstEnd = end;
   }
   return first;

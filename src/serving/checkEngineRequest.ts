@@ -1,0 +1,89 @@
+/** Requests that cannot be served are refused with the numbers that disagree; nothing is cut. */
+import { MoebiusError } from '../base/errors.ts';
+import type { EngineFailure, EngineInfo, EngineRequest } from './engineClient.ts';
+
+const MAX_TOP = 20;
+
+/**
+ * @throws generate.empty, generate.context, generate.maxTokens, generate.noMtp,
+ *   input.tokenOutOfRange, engine.request
+ */
+export function checkEngineRequest(request: EngineRequest, info: EngineInfo): void {
+  const { promptIds, maxTokens, numDrafts = 'auto' } = request;
+  const { maxContext, vocabSize, numMtpModules } = info;
+  if (promptIds.length === 0) {
+    throw new MoebiusError('generate.empty', 'the prompt has no tokens', {
+      hint: 'Give a prompt, or a tokenizer that starts sequences with a BOS token.',
+    });
+  }
+  if (promptIds.length >= maxContext) {
+    throw new MoebiusError('generate.context', 'the prompt fills the whole context', {
+      values: { promptTokens: promptIds.length, contextTokens: maxContext },
+      hint: `Shorten the prompt to at most ${maxContext - 1} tokens, or raise the context length.`,
+    });
+  }
+  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
+    throw new MoebiusError('generate.maxTokens', `maxTokens is ${maxTokens}`, {
+      values: { maxTokens },
+      hint: 'Ask for one token or more.',
+    });
+  }
+  const named = [
+    ...promptIds,
+    ...(request.stopIds ?? []),
+    ...(request.logitBias ?? []).map(({ id }) => id),
+    ...(request.thinking?.closeIds ?? []),
+  ];
+  const unknown = named.find((id) => !(id >= 0 && id < vocabSize));
+  if (unknown !== undefined) {
+    throw new MoebiusError('input.tokenOutOfRange', `${unknown} is no token of the model`, {
+      values: { id: unknown, vocabSize },
+      hint: `Use ids from 0 to ${vocabSize - 1}.`,
+    });
+  }
+  if (numDrafts !== 'auto' && numDrafts > 0 && numMtpModules === 0) {
+    throw new MoebiusError('generate.noMtp', 'the model has no MTP module to draft with', {
+      values: { numDrafts },
+      hint: 'Leave speculation off, or load a checkpoint that has its MTP layers.',
+    });
+  }
+  const isCount = numDrafts === 'auto' || (Number.isInteger(numDrafts) && numDrafts >= 0);
+  require('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= 8));
+  const { logProbabilities, minTokens = 0, thinking, penalties } = request;
+  require('minTokens', minTokens, Number.isInteger(minTokens) && minTokens >= 0);
+  if (minTokens > maxTokens) require('minTokens', minTokens, false);
+  const numTop = logProbabilities?.numTop ?? 0;
+  require('numTop', numTop, Number.isInteger(numTop) && numTop >= 0 && numTop <= MAX_TOP);
+  if (thinking !== undefined) {
+    const { budget, closeIds } = thinking;
+    require('thinking.budget', budget, Number.isInteger(budget) && budget >= 0);
+    require('thinking.closeIds', closeIds.length, closeIds.length > 0);
+  }
+  const numbers = [
+    penalties?.presence ?? 0,
+    penalties?.frequency ?? 0,
+    ...(request.logitBias ?? []).map(({ bias }) => bias),
+    request.priority ?? 0,
+  ];
+  for (const value of numbers) require('penalties, biases and priority', value, isNumber(value));
+  const repetition = penalties?.repetition ?? 1;
+  require('penalties.repetition', repetition, isNumber(repetition) && repetition > 0);
+}
+
+/** As it crosses threads. */
+export function failureOf(error: MoebiusError): EngineFailure {
+  const { code, message, hint, values } = error;
+  return { code, message, values, ...(hint === undefined ? {} : { hint }) };
+}
+
+function isNumber(value: number): boolean {
+  return Number.isFinite(value);
+}
+
+function require(name: string, value: unknown, isFit: boolean): void {
+  if (isFit) return;
+  throw new MoebiusError('engine.request', `${name} is ${String(value)}`, {
+    values: { [name]: value },
+    hint: 'Correct the request: counts are whole numbers from 0, other values finite numbers.',
+  });
+}
