@@ -48,16 +48,16 @@ export function checkEngineRequest(request: EngineRequest, info: EngineInfo): vo
     });
   }
   const isCount = numDrafts === 'auto' || (Number.isInteger(numDrafts) && numDrafts >= 0);
-  require('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= 8));
+  need('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= 8));
   const { logProbabilities, minTokens = 0, thinking, penalties } = request;
-  require('minTokens', minTokens, Number.isInteger(minTokens) && minTokens >= 0);
-  if (minTokens > maxTokens) require('minTokens', minTokens, false);
+  need('minTokens', minTokens, Number.isInteger(minTokens) && minTokens >= 0);
+  if (minTokens > maxTokens) need('minTokens', minTokens, false);
   const numTop = logProbabilities?.numTop ?? 0;
-  require('numTop', numTop, Number.isInteger(numTop) && numTop >= 0 && numTop <= MAX_TOP);
+  need('numTop', numTop, Number.isInteger(numTop) && numTop >= 0 && numTop <= MAX_TOP);
   if (thinking !== undefined) {
     const { budget, closeIds } = thinking;
-    require('thinking.budget', budget, Number.isInteger(budget) && budget >= 0);
-    require('thinking.closeIds', closeIds.length, closeIds.length > 0);
+    need('thinking.budget', budget, Number.isInteger(budget) && budget >= 0);
+    need('thinking.closeIds', closeIds.length, closeIds.length > 0);
   }
   const numbers = [
     penalties?.presence ?? 0,
@@ -65,9 +65,9 @@ export function checkEngineRequest(request: EngineRequest, info: EngineInfo): vo
     ...(request.logitBias ?? []).map(({ bias }) => bias),
     request.priority ?? 0,
   ];
-  for (const value of numbers) require('penalties, biases and priority', value, isNumber(value));
+  for (const value of numbers) need('penalties, biases and priority', value, isNumber(value));
   const repetition = penalties?.repetition ?? 1;
-  require('penalties.repetition', repetition, isNumber(repetition) && repetition > 0);
+  need('penalties.repetition', repetition, isNumber(repetition) && repetition > 0);
 }
 
 /** As it crosses threads. */
@@ -80,7 +80,7 @@ function isNumber(value: number): boolean {
   return Number.isFinite(value);
 }
 
-function require(name: string, value: unknown, isFit: boolean): void {
+function need(name: string, value: unknown, isFit: boolean): void {
   if (isFit) return;
   throw new MoebiusError('engine.request', `${name} is ${String(value)}`, {
     values: { [name]: value },

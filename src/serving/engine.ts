@@ -1,9 +1,9 @@
 /**
  * The engine: requests in, events out, one step after another.
  *
- *     decide  policy/batching/batchScheduler.ts      what runs
+ *     decide  policy/batching/batchScheduler.ts    what runs
  *     run     policy/batching/compileBatch.ts → the executor, real or simulated
- *     note    serving/sequence.ts                    what was decided, what may be shown, what ended
+ *     note    serving/sequence.ts                  what was decided, what may be shown, what ended
  *
  * A step never waits for anything but the executor, and nothing here knows a clock of its own, a
  * thread or a socket; whoever holds the engine calls `step` while it is not idle.
@@ -79,8 +79,9 @@ export class Engine {
     this.#drafts = new DraftPolicy({ maxDrafts: numMtpModules, mode: numDrafts });
   }
 
+  /** Nothing to run, to tell, or to forget. */
   get isIdle(): boolean {
-    return this.#sequences.size === 0 && this.#events.length === 0;
+    return this.#sequences.size + this.#events.length + this.#forgotten.length === 0;
   }
 
   get stats(): EngineStats {

@@ -3,8 +3,8 @@
  * another one began the same way.
  *
  * A full block is known by the block before it and its own tokens. The key spells both out, so two
- * different texts can never meet in one entry, whatever a caller sends; the first block's key begins
- * with the caller's salt, and requests of different salts never meet at all.
+ * different texts can never meet in one entry, whatever a caller sends; the first block's key
+ * begins with the caller's salt, and requests of different salts never meet at all.
  *
  *     salt ─► [t0 … t63] ─► [t64 … t127] ─► …          an entry is named by a number, never reused
  */
