@@ -29,8 +29,11 @@ export interface StepCost {
   readonly draftSeconds: number;
 }
 
-/** Averages over about so many steps. */
-const MEMORY = 24;
+/** Prices are averages over about so many steps, acceptance over more: it is 0 or 1 each time. */
+const PRICE_MEMORY = 24;
+const ACCEPTANCE_MEMORY = 256;
+/** What is known of all sequences weighs like so many drafts of the one. */
+const PRIOR_DRAFTS = 32;
 /** While drafts run, one step in so many is plain: less than a percent of a win that is lost. */
 const PLAIN_EVERY = 64;
 /** While they do not, one new sequence in so many tries them. */
@@ -39,12 +42,15 @@ const PROBE_EVERY = 24;
 const FIRST_STEPS = 3;
 /** Drafts of a sequence before its acceptance is believed. */
 const FIRST_DRAFTS = 16;
-/** Speculation has to win this much, so that noise does not switch it on. */
-const LEAST_GAIN = 1.02;
 
 class Average {
+  readonly #memory: number;
   #value = 0;
   #count = 0;
+
+  constructor(memory: number) {
+    this.#memory = memory;
+  }
 
   get isKnown(): boolean {
     return this.#count >= FIRST_STEPS;
@@ -60,7 +66,7 @@ class Average {
 
   add(value: number): void {
     this.#count++;
-    this.#value += (value - this.#value) / Math.min(this.#count, MEMORY);
+    this.#value += (value - this.#value) / Math.min(this.#count, this.#memory);
   }
 }
 
@@ -84,7 +90,7 @@ export class DraftPolicy {
   readonly #mode: 'auto' | number;
   readonly #prices = new Map<number, Prices>();
   readonly #sequences = new Map<number, SequenceDrafts>();
-  readonly #acceptance = new Average();
+  readonly #acceptance = new Average(ACCEPTANCE_MEMORY);
   #sinceProbe = 0;
 
   constructor({ maxDrafts, mode }: DraftPolicyOptions) {
@@ -98,11 +104,14 @@ export class DraftPolicy {
     const mode = this.#modeOf(wanted);
     if (mode === 0) return false;
     let isOn = true;
-    if (mode === 'auto' && this.#gain(numSequences, this.#acceptance) < LEAST_GAIN) {
+    if (mode === 'auto' && this.gainAt(numSequences) < 1) {
       isOn = ++this.#sinceProbe >= PROBE_EVERY;
       if (isOn) this.#sinceProbe = 0;
     }
-    this.#sequences.set(sequenceId, { acceptance: new Average(), isStopped: !isOn });
+    this.#sequences.set(sequenceId, {
+      acceptance: new Average(ACCEPTANCE_MEMORY),
+      isStopped: !isOn,
+    });
     return isOn;
   }
 
@@ -125,13 +134,12 @@ export class DraftPolicy {
     if (sequence === undefined || sequence.isStopped) return 0;
     const mode = this.#modeOf(wanted);
     if (mode !== 'auto') return mode;
-    const own = sequence.acceptance;
-    const known = own.count >= FIRST_DRAFTS ? own : this.#acceptance;
-    if (this.#gain(numSequences, known) < LEAST_GAIN && own.count >= FIRST_DRAFTS) {
-      sequence.isStopped = true;
-      return 0;
-    }
-    return 1;
+    const { count, value } = sequence.acceptance;
+    const own = Math.min(count, ACCEPTANCE_MEMORY);
+    const prior = PRIOR_DRAFTS * this.#acceptance.value;
+    const acceptance = (own * value + prior) / (own + PRIOR_DRAFTS);
+    sequence.isStopped = count >= FIRST_DRAFTS && this.#gain(numSequences, acceptance) < 1;
+    return sequence.isStopped ? 0 : 1;
   }
 
   /** @param numDrafted drafts of a sequence that were run, and how many of them stood */
@@ -162,17 +170,17 @@ export class DraftPolicy {
 
   /** Tokens a second with drafts over those without; infinite while a price is not known. */
   gainAt(numSequences: number): number {
-    return this.#gain(numSequences, this.#acceptance);
+    return this.#gain(numSequences, this.#acceptance.value);
   }
 
-  #gain(numSequences: number, acceptance: Average): number {
+  #gain(numSequences: number, acceptance: number): number {
     const { plainPass, verifyPass, sample, draft } = this.#pricesOf(numSequences);
-    if (!plainPass.isKnown || !verifyPass.isKnown || acceptance.count < FIRST_DRAFTS) {
+    if (!plainPass.isKnown || !verifyPass.isKnown || this.#acceptance.count < FIRST_DRAFTS) {
       return Number.POSITIVE_INFINITY;
     }
     const drafted = verifyPass.value + sample.value + draft.value;
-    if (drafted <= 0) return 1 + acceptance.value;
-    return ((1 + acceptance.value) * (plainPass.value + sample.value)) / drafted;
+    if (drafted <= 0) return 1 + acceptance;
+    return ((1 + acceptance) * (plainPass.value + sample.value)) / drafted;
   }
 
   #modeOf(wanted: 'auto' | number): 'auto' | number {
@@ -186,10 +194,10 @@ export class DraftPolicy {
     const known = this.#prices.get(range);
     if (known !== undefined) return known;
     const prices = {
-      plainPass: new Average(),
-      verifyPass: new Average(),
-      sample: new Average(),
-      draft: new Average(),
+      plainPass: new Average(PRICE_MEMORY),
+      verifyPass: new Average(PRICE_MEMORY),
+      sample: new Average(PRICE_MEMORY),
+      draft: new Average(PRICE_MEMORY),
       sincePlain: 0,
     };
     this.#prices.set(range, prices);
