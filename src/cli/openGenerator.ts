@@ -10,9 +10,8 @@ import { type OpenedModel, openModel } from '../runtime/openModel.ts';
 import { TextGenerator } from '../serving/textGenerator.ts';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/byteLevelBpe.ts';
 import { readTokenizerConfig, type TokenizerConfig } from '../tokenizer/tokenizerConfig.ts';
+import { BLOCK_SIZE, endIdsOf } from './openEngine.ts';
 import { type Machine, openMachine, servingExecutor } from './wiring.ts';
-
-const BLOCK_SIZE = 64;
 
 export interface OpenGeneratorOptions {
   readonly checkpoint: string;
@@ -63,7 +62,6 @@ export function createGenerator(args: {
   maxPositions: number;
 }): TextGenerator {
   const { kernels, model, tokenizer, tokenizerConfig, maxPositions } = args;
-  const { config } = model.shared;
   const numBlocks = Math.ceil(maxPositions / BLOCK_SIZE);
   const executor = servingExecutor({
     kernels,
@@ -74,16 +72,13 @@ export function createGenerator(args: {
     maxPositions,
     mtpHidden: 'postNorm',
   });
-  const { eosTokenId } = config;
-  const fromConfig = eosTokenId === null ? [] : [eosTokenId].flat();
-  const fromTokenizer = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId];
   // A tokenizer without its config says nothing; the models we know of were trained with BOS.
   const beginsWithBos = tokenizerConfig.addBosToken ?? tokenizer.bosTokenId !== undefined;
   return new TextGenerator({
     executor,
     cache: new BlockManager({ numBlocks, blockSize: BLOCK_SIZE }),
     tokenizer,
-    endIds: new Set([...fromConfig, ...fromTokenizer]),
+    endIds: endIdsOf(model.shared.config, tokenizer),
     maxContext: maxPositions,
     numMtpModules: model.mtp.length,
     beginning: beginsWithBos ? 'bos' : 'template',

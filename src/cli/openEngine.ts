@@ -1,0 +1,65 @@
+/**
+ * A model made ready to serve many requests at once: cache, executor and engine around weights that
+ * are there (`openGenerator.ts` has the one-text form).
+ */
+import type { ModelConfig } from '../config/modelConfig.ts';
+import type { CompiledGrammar, GrammarSpec, GrammarVocabulary } from '../grammar/grammar.ts';
+import { machineClock } from '../runtime/clock.ts';
+import type { OpenedModel } from '../runtime/openModel.ts';
+import { Engine } from '../serving/engine.ts';
+import { grammarVocabulary } from '../serving/grammarVocabulary.ts';
+import type { Tokenizer } from '../tokenizer/byteLevelBpe.ts';
+import { type Machine, servingExecutor } from './wiring.ts';
+
+export interface EngineSettings {
+  readonly maxContext: number;
+  /** Sequences that run at once. */
+  readonly maxSequences: number;
+  /** Rows of a step: decoded tokens, drafts, and chunks of prompts. */
+  readonly tokenBudget: number;
+  readonly numBlocks: number;
+  readonly blockSize: number;
+  readonly speculation: 'auto' | number;
+  readonly isDeterministic: boolean;
+}
+
+/** Positions of a block: a prompt's cached prefix is found in steps of this. */
+export const BLOCK_SIZE = 64;
+
+export function createEngine(args: {
+  machine: Machine;
+  opened: OpenedModel;
+  tokenizer: Tokenizer;
+  compileGrammar: (spec: GrammarSpec, vocabulary: GrammarVocabulary) => CompiledGrammar;
+  settings: EngineSettings;
+}): Engine {
+  const { machine, opened, tokenizer, compileGrammar, settings } = args;
+  const { config, model } = opened;
+  const { maxContext, maxSequences, numBlocks, blockSize, tokenBudget } = settings;
+  const executor = servingExecutor({
+    ...{ kernels: machine.kernels, model, clock: machineClock, numBlocks, blockSize },
+    ...{ maxPositions: opened.maxPositions, mtpHidden: 'postNorm' },
+  });
+  const endIds = endIdsOf(config, tokenizer);
+  const { vocabSize } = config;
+  const vocabulary = grammarVocabulary(tokenizer, { vocabSize, endIds });
+  return new Engine({
+    ...{ executor, clock: machineClock, tokenBytes: tokenizer, endIds, tokenBudget },
+    numDrafts: settings.speculation,
+    isDeterministic: settings.isDeterministic,
+    compileGrammar: (spec) => compileGrammar(spec, vocabulary),
+    info: {
+      ...{ maxContext, vocabSize, numBlocks, blockSize, maxSequences },
+      numMtpModules: model.mtp.length,
+      numRoutedExperts: config.nRoutedExperts,
+      description: machine.description,
+    },
+  });
+}
+
+/** What ends a text: the config's end tokens and the tokenizer's. */
+export function endIdsOf({ eosTokenId }: ModelConfig, tokenizer: Tokenizer): ReadonlySet<number> {
+  const fromConfig = eosTokenId === null ? [] : [eosTokenId].flat();
+  const fromTokenizer = tokenizer.eosTokenId === undefined ? [] : [tokenizer.eosTokenId];
+  return new Set([...fromConfig, ...fromTokenizer]);
+}
