@@ -253,6 +253,10 @@ export class Engine {
       if (outcome.kind === 'tokens') byId.set(outcome.sequenceId, outcome);
     }
     const isPlain = this.#drafts.isPlainStep(plan.decodes.length);
+    // Prices are of steps like those they are asked for.
+    const isPriced =
+      plan.chunks.length === 0 &&
+      plan.decodes.every(({ sequenceId }) => this.#sequenceOf(sequenceId).draftsBy === 'modules');
     for (const { sequenceId, first, count, isLast } of plan.chunks) {
       const sequence = this.#sequenceOf(sequenceId);
       if (isLast) this.#decide(sequence, { outcome: byId.get(sequenceId), ran: [], isPlain, now });
@@ -262,7 +266,7 @@ export class Engine {
       const outcome = byId.get(sequenceId);
       this.#decide(this.#sequenceOf(sequenceId), { outcome, ran: drafts, isPlain, now });
     }
-    if (plan.chunks.length === 0) this.#drafts.noteStep(this.#counts.costOf(plan, spans));
+    if (isPriced) this.#drafts.noteStep(this.#counts.costOf(plan, spans));
   }
 
   #completeChunk(sequence: Sequence, numComputed: number): void {
@@ -284,7 +288,11 @@ export class Engine {
     const { sequenceId } = sequence;
     const before = sequence.ids.length;
     const { numAccepted, tokens } = acceptDrafts(ran, outcome.sampled);
-    const decided = { outcome, tokens, numDrafted: ran.length, numAccepted };
+    const isForced = sequence.draftsBy === 'rules';
+    const decided = {
+      ...{ outcome, tokens, numDrafted: isForced ? 0 : ran.length },
+      numAccepted: isForced ? 0 : numAccepted,
+    };
     this.#drafts.noteDrafts(sequenceId, decided);
     const event = sequence.decide(decided, now);
     this.#counts.addDecided(decided, sequence.ids.length - before);
@@ -299,11 +307,13 @@ export class Engine {
 
   /** What the next step runs behind the last token: what is forced, else what was drafted. */
   #draftsBehind(
-    { rules, room }: Sequence,
+    sequence: Sequence,
     outcome: TokensOutcome,
     { isPlain }: { isPlain: boolean },
   ): readonly number[] {
+    const { rules, room } = sequence;
     const forced = rules.forced(Math.min(MAX_FORCED, room - 1));
+    sequence.draftsBy = forced.length > 0 ? 'rules' : 'modules';
     if (forced.length > 0) return forced;
     return isPlain ? [] : rules.possible(outcome.drafts.slice(0, Math.max(0, room - 1)));
   }

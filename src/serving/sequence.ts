@@ -22,6 +22,7 @@ export interface Decided {
   readonly outcome: TokensOutcome;
   /** New tokens: the drafts that stood, and the one behind them. */
   readonly tokens: readonly number[];
+  /** Of drafts by the MTP modules; what a grammar forced is none. */
   readonly numDrafted: number;
   readonly numAccepted: number;
 }
@@ -34,6 +35,8 @@ export interface SequenceOptions extends Omit<TokenRulesOptions, 'request'> {
   readonly wantsDrafts: boolean;
   readonly now: number;
 }
+
+type Ending = Omit<EngineEnd, 'usage'>;
 
 interface Times {
   readonly arrived: number;
@@ -52,6 +55,8 @@ export class Sequence {
   isDrafted: boolean;
   /** Drafts asked for in the step under way. */
   numDrafts = 0;
+  /** Who made those that the next step runs. */
+  draftsBy: 'modules' | 'rules' = 'modules';
   /** The last event is due, or gone. */
   isEnded = false;
   readonly #options: SequenceOptions;
@@ -122,7 +127,7 @@ export class Sequence {
     this.#times.first ??= now;
     this.#countDrafts(numDrafted, numAccepted);
     const shown: { text: string; tokens: EngineToken[] } = { text: '', tokens: [] };
-    let end: Pick<EngineEnd, 'reason' | 'stop'> | null = null;
+    let end: Ending | null = null;
     for (let i = 0; i < tokens.length && end === null; i++) {
       const id = at(tokens, i);
       this.#numDecided++;
@@ -141,34 +146,36 @@ export class Sequence {
       shown.text += piece.text;
       shown.tokens.push(...piece.tokens);
       if (this.#shown.stop !== null) end = { reason: 'stop', stop: this.#shown.stop };
-      else if (!isAccepted || this.rules.mustEnd) end = { reason: 'stop', stop: null };
+      else if (!isAccepted) end = { reason: 'error', stop: null, error: strayToken(id) };
+      else if (this.rules.mustEnd) end = { reason: 'stop', stop: null };
       else if (this.room <= 0) end = { reason: 'length', stop: null };
     }
     const { requestId } = this.request;
     if (end === null) return { requestId, ...shown };
     const rest = this.#shown.end();
+    const { stop } = this.#shown;
     return {
       requestId,
       text: shown.text + rest.text,
       tokens: [...shown.tokens, ...rest.tokens],
-      end: this.#end(this.#shown.stop === null ? end : { ...end, stop: this.#shown.stop }, now),
+      end: this.#end(stop === null ? end : { reason: 'stop', stop }, now),
     };
   }
 
   /** It ends before its time. */
   cut(reason: 'abort' | 'error', now: number, error?: EngineFailure): EngineEvent {
-    const end = this.#end({ reason, stop: null }, now);
     const { requestId } = this.request;
-    const nothing = { requestId, text: '', tokens: [] };
-    return { ...nothing, end: error === undefined ? end : { ...end, error } };
+    const ending = { reason, stop: null, ...(error === undefined ? {} : { error }) };
+    return { requestId, text: '', tokens: [], end: this.#end(ending, now) };
   }
 
-  #endBy(id: number): Pick<EngineEnd, 'reason' | 'stop'> | null {
+  #endBy(id: number): Ending | null {
     const { stopIds = [], ignoresEnd = false } = this.request;
     if (!this.rules.mayEnd) return null;
     if (stopIds.includes(id)) return { reason: 'stop', stop: id };
-    if (!ignoresEnd && this.#options.endIds.has(id)) return { reason: 'stop', stop: null };
-    return null;
+    // A grammar lets an end come only where the text is complete, and nothing can follow it.
+    const isHeeded = !ignoresEnd || this.rules.isFollowing;
+    return isHeeded && this.#options.endIds.has(id) ? { reason: 'stop', stop: null } : null;
   }
 
   #countDrafts(numDrafted: number, numAccepted: number): void {
@@ -178,7 +185,7 @@ export class Sequence {
     }
   }
 
-  #end(end: Pick<EngineEnd, 'reason' | 'stop'>, now: number): EngineEnd {
+  #end(end: Ending, now: number): EngineEnd {
     this.isEnded = true;
     return { ...end, usage: this.#usage(now) };
   }
@@ -199,6 +206,12 @@ export class Sequence {
       decodeSeconds: first === null ? 0 : now - first,
     };
   }
+}
+
+/** The mask let a token through that the grammar then had no place for: ours to mend. */
+function strayToken(id: number): EngineFailure {
+  const hint = 'Report this with the request: a mask and its grammar disagree.';
+  return { code: 'engine.grammar', message: `token ${id} left the grammar`, hint, values: { id } };
 }
 
 function sum(values: readonly number[]): number {

@@ -59,6 +59,11 @@ export class TokenRules {
     };
   }
 
+  /** Whether a grammar says what may come. */
+  get isFollowing(): boolean {
+    return this.#now.isFollowing;
+  }
+
   /** Whether the text is complete: nothing but its end may come. */
   get mustEnd(): boolean {
     return this.#now.isFollowing && this.#now.matcher?.mustEnd === true;
