@@ -16,6 +16,7 @@
 
 #include "arena.h"
 #include "kernels.h"
+#include "loader.h"
 #include "pool.h"
 #include "roofline.h"
 
@@ -191,6 +192,130 @@ napi_value address(napi_env env, napi_callback_info info) {
   return result;
 }
 
+void stopLoader(void* loader) { static_cast<Loader*>(loader)->stop(); }
+
+bool readPaths(napi_env env, napi_value array, std::vector<std::string>* paths) {
+  uint32_t count = 0;
+  if (napi_get_array_length(env, array, &count) != napi_ok) return false;
+  for (uint32_t i = 0; i < count; i++) {
+    napi_value value;
+    size_t length = 0;
+    if (napi_get_element(env, array, i, &value) != napi_ok ||
+        napi_get_value_string_utf8(env, value, nullptr, 0, &length) != napi_ok) {
+      return false;
+    }
+    std::string path(length, '\0');
+    napi_get_value_string_utf8(env, value, path.data(), length + 1, &length);
+    paths->push_back(std::move(path));
+  }
+  return true;
+}
+
+// createLoader(paths, copies, threads, drops): see loader.h. `copies` has five numbers for each
+// copy, in the order of groups: group, index of the path, offset, address, bytes.
+napi_value createLoader(napi_env env, napi_callback_info info) {
+  napi_value values[4];
+  std::vector<std::string> paths;
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  uint32_t threads = 0;
+  bool drops = false;
+  if (!readArguments(env, info, values, 4) || !readPaths(env, values[0], &paths) ||
+      napi_get_typedarray_info(env, values[1], &type, &length, &data, nullptr, nullptr) !=
+          napi_ok ||
+      type != napi_float64_array || length % 5 != 0 ||
+      napi_get_value_uint32(env, values[2], &threads) != napi_ok || threads < 1 || threads > 64 ||
+      napi_get_value_bool(env, values[3], &drops) != napi_ok) {
+    return fail(env, "createLoader: paths, copies, threads, whether to drop");
+  }
+  std::vector<FileCopy> copies;
+  uint32_t numGroups = 0;
+  for (const double* next = static_cast<double*>(data), *end = next + length; next < end;
+       next += 5) {
+    const uint32_t group = uint32_t(next[0]);
+    const bool isInOrder = group == numGroups || group + 1 == numGroups;
+    if (!isInOrder || next[1] >= double(paths.size())) return fail(env, "createLoader: a copy");
+    numGroups = group + 1;
+    copies.push_back({group, uint32_t(next[1]), uint64_t(next[2]),
+                      reinterpret_cast<char*>(uintptr_t(next[3])), uint64_t(next[4])});
+  }
+  const CachePolicy policy = drops ? CachePolicy::kDrop : CachePolicy::kKeep;
+  Loader* loader = new Loader(std::move(paths), copies, numGroups, int(threads), policy);
+  // Memory is given back when an environment ends, and nobody may write to it then.
+  napi_add_env_cleanup_hook(env, stopLoader, loader);
+  napi_value result;
+  napi_create_external(
+      env, loader,
+      [](napi_env env, void* data, void*) {
+        napi_remove_env_cleanup_hook(env, stopLoader, data);
+        delete static_cast<Loader*>(data);
+      },
+      nullptr, &result);
+  return result;
+}
+
+Loader* loaderOf(napi_env env, napi_value value) {
+  void* data = nullptr;
+  napi_valuetype type;
+  if (napi_typeof(env, value, &type) != napi_ok || type != napi_external) return nullptr;
+  napi_get_value_external(env, value, &data);
+  return static_cast<Loader*>(data);
+}
+
+// loaderNeed(loader, groups: Uint32Array): returns when they are there, or there is an error.
+napi_value loaderNeed(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  napi_typedarray_type type;
+  size_t length = 0;
+  void* data = nullptr;
+  Loader* loader = nullptr;
+  if (!readArguments(env, info, values, 2) ||
+      (loader = loaderOf(env, values[0])) == nullptr ||
+      napi_get_typedarray_info(env, values[1], &type, &length, &data, nullptr, nullptr) !=
+          napi_ok ||
+      type != napi_uint32_array) {
+    return fail(env, "loaderNeed: a loader and groups");
+  }
+  const uint32_t* groups = static_cast<uint32_t*>(data);
+  for (size_t i = 0; i < length; i++) {
+    if (groups[i] >= loader->numGroups()) return fail(env, "loaderNeed: no such group");
+  }
+  loader->need(groups, length);
+  return nullptr;
+}
+
+// loaderState(loader): { bytes, groups, error }.
+napi_value loaderState(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Loader* loader = nullptr;
+  if (!readArguments(env, info, &value, 1) || (loader = loaderOf(env, value)) == nullptr) {
+    return fail(env, "loaderState: a loader");
+  }
+  const LoaderProgress progress = loader->progress();
+  const std::string error = loader->error();
+  napi_value result, property;
+  napi_create_object(env, &result);
+  napi_create_double(env, double(progress.bytes), &property);
+  napi_set_named_property(env, result, "bytes", property);
+  napi_create_double(env, double(progress.groups), &property);
+  napi_set_named_property(env, result, "groups", property);
+  napi_create_string_utf8(env, error.data(), error.size(), &property);
+  napi_set_named_property(env, result, "error", property);
+  return result;
+}
+
+// loaderStop(loader): no byte is written once it returns.
+napi_value loaderStop(napi_env env, napi_callback_info info) {
+  napi_value value;
+  Loader* loader = nullptr;
+  if (!readArguments(env, info, &value, 1) || (loader = loaderOf(env, value)) == nullptr) {
+    return fail(env, "loaderStop: a loader");
+  }
+  loader->stop();
+  return nullptr;
+}
+
 // measureRoofline(isa, threads, seconds): see roofline.h.
 napi_value measureRooflineCall(napi_env env, napi_callback_info info) {
   napi_value values[3];
@@ -274,6 +399,10 @@ napi_value initialise(napi_env env, napi_value exports) {
                    {"allocate", allocate},
                    {"mapFile", mapFileCall},
                    {"address", address},
+                   {"createLoader", createLoader},
+                   {"loaderNeed", loaderNeed},
+                   {"loaderState", loaderState},
+                   {"loaderStop", loaderStop},
                    {"measureRoofline", measureRooflineCall}};
   for (const auto& entry : functions) {
     napi_value function;

@@ -16,10 +16,10 @@ import {
   tensorByteLength,
   writeSafetensors,
 } from './safetensors.ts';
+import { INDEX_FILE, shardIndexText } from './shardIndex.ts';
 import { parseStrictJson } from './strictJson.ts';
 
 const SINGLE = 'model.safetensors';
-const INDEX = 'model.safetensors.index.json';
 const MAX_INDEX_BYTES = 100_000_000;
 /** A plain name: no separator, no drive, no "..", nothing hidden. */
 const SHARD_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]*\.safetensors$/;
@@ -30,6 +30,15 @@ export interface Checkpoint {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
   /** The bytes of a tensor of this checkpoint: the file's own where it is mapped, or a copy. */
   bytes(name: string): Promise<Uint8Array>;
+  /** Where they lie, for those who read files in a way of their own. */
+  placeOf(name: string): TensorPlace;
+}
+
+export interface TensorPlace {
+  /** The name of its source: of a file, the path. */
+  readonly file: string;
+  readonly byteOffset: number;
+  readonly byteLength: number;
 }
 
 /**
@@ -40,12 +49,16 @@ export interface Checkpoint {
  */
 export async function openCheckpoint(folder: ByteFolder): Promise<Checkpoint> {
   const files = await folder.list();
-  const [hasSingle, hasIndex] = [files.includes(SINGLE), files.includes(INDEX)];
+  const [hasSingle, hasIndex] = [files.includes(SINGLE), files.includes(INDEX_FILE)];
   if (hasSingle && hasIndex) {
-    throw new MoebiusError('checkpoint.ambiguous', `${folder.name} has ${SINGLE} and ${INDEX}`, {
-      values: { files: [SINGLE, INDEX] },
-      hint: 'Remove the one that is not the model: a left-over of another save.',
-    });
+    throw new MoebiusError(
+      'checkpoint.ambiguous',
+      `${folder.name} has ${SINGLE} and ${INDEX_FILE}`,
+      {
+        values: { files: [SINGLE, INDEX_FILE] },
+        hint: 'Remove the one that is not the model: a left-over of another save.',
+      },
+    );
   }
   if (hasSingle) return asCheckpoint(folder.name, [await openFile(folder, SINGLE)]);
   if (!hasIndex) throw noCheckpoint(folder.name, files);
@@ -87,23 +100,16 @@ export async function writeCheckpoint(
 ): Promise<readonly string[]> {
   const shards = splitIntoShards(tensors, maxShardBytes);
   const files = shards.map((_, index) => shardName(index, shards.length));
-  const weightMap: [name: string, file: string][] = [];
   for (const [index, shard] of shards.entries()) {
-    const file = files[index] ?? SINGLE;
     // Transformers looks for this before it reads anything else.
-    await writeSafetensors(await create(file), shard, { format: 'pt' });
-    for (const tensor of shard) weightMap.push([tensor.name, file]);
+    await writeSafetensors(await create(files[index] ?? SINGLE), shard, { format: 'pt' });
   }
   if (shards.length === 1) return files;
-  const totalSize = tensors.reduce((total, tensor) => total + tensorByteLength(tensor), 0);
-  const index = {
-    metadata: { total_size: totalSize },
-    weight_map: Object.fromEntries(weightMap.sort(([a], [b]) => (a < b ? -1 : 1))),
-  };
-  const sink = await create(INDEX);
-  await sink.write(new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`));
+  const text = shardIndexText(new Map(shards.map((shard, i) => [files[i] ?? SINGLE, shard])));
+  const sink = await create(INDEX_FILE);
+  await sink.write(new TextEncoder().encode(text));
   await sink.close();
-  return [...files, INDEX];
+  return [...files, INDEX_FILE];
 }
 
 function shardName(index: number, count: number): string {
@@ -140,13 +146,22 @@ function asCheckpoint(name: string, files: readonly SafetensorsFile[]): Checkpoi
       [...file.tensors.values()].map((tensor) => [tensor.name, { file, tensor }]),
     ),
   );
+  const placed = (tensorName: string): { file: SafetensorsFile; tensor: StoredTensor } => {
+    const place = places.get(tensorName);
+    if (place !== undefined) return place;
+    throw noTensor(name, tensorName);
+  };
   return {
     name,
     tensors: new Map([...places].map(([tensorName, { tensor }]) => [tensorName, tensor])),
     bytes: async (tensorName) => {
-      const place = places.get(tensorName);
-      if (place !== undefined) return readTensorBytes(place.file.source, place.tensor);
-      throw noTensor(name, tensorName);
+      const { file, tensor } = placed(tensorName);
+      return readTensorBytes(file.source, tensor);
+    },
+    placeOf: (tensorName) => {
+      const { file, tensor } = placed(tensorName);
+      const { byteOffset, byteLength } = tensor;
+      return { file: file.source.name, byteOffset, byteLength };
     },
   };
 }
@@ -160,7 +175,7 @@ export function noTensor(checkpoint: string, name: string): MoebiusError {
 
 /** @returns which shard each tensor is in */
 async function readIndex(folder: ByteFolder): Promise<ReadonlyMap<string, string>> {
-  const source = await folder.open(INDEX);
+  const source = await folder.open(INDEX_FILE);
   if (source.byteLength > MAX_INDEX_BYTES) {
     throw new MoebiusError('checkpoint.index', `${source.name} has ${source.byteLength} bytes`, {
       values: { byteLength: source.byteLength, limit: MAX_INDEX_BYTES },
@@ -215,10 +230,10 @@ function compareWithIndex(
 
 function noCheckpoint(name: string, files: readonly string[]): MoebiusError {
   const others = files.filter((file) => /\.(safetensors|bin|pth?|gguf)$/.test(file));
-  return new MoebiusError('checkpoint.missing', `${name} has neither ${SINGLE} nor ${INDEX}`, {
+  return new MoebiusError('checkpoint.missing', `${name} has neither ${SINGLE} nor ${INDEX_FILE}`, {
     values: { files: others },
     hint: others.some((file) => file.endsWith('.safetensors'))
-      ? `Download ${INDEX} too: it says which shards there are.`
+      ? `Download ${INDEX_FILE} too: it says which shards there are.`
       : others.length > 0
         ? `Convert ${listSome(others)} to safetensors first.`
         : 'Give the folder that holds the weights.',

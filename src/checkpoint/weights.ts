@@ -18,7 +18,7 @@ import {
 } from './convert.ts';
 import { checkpointTensors, SCALE_SUFFIX, type WeightDType } from './parameterNames.ts';
 import type { StoredTensor, TensorToWrite } from './safetensors.ts';
-import { type Checkpoint, noTensor, openCheckpoint } from './shards.ts';
+import { type Checkpoint, noTensor, openCheckpoint, type TensorPlace } from './shards.ts';
 import { storedNames, tensorDType } from './storedDType.ts';
 import { type Verification, verifyCheckpoint } from './verify.ts';
 
@@ -34,6 +34,8 @@ export interface Weights extends Verification {
   readInto(name: string, out: Float32Array): Promise<void>;
   /** As stored, without a copy where the file is mapped. */
   rawTensor(name: string): Promise<RawTensor>;
+  /** Where a stored tensor lies, scales included. */
+  placeOf(name: string): TensorPlace;
 }
 
 export interface OpenOptions {
@@ -76,6 +78,7 @@ export async function openWeights(
     readTensor,
     readInto,
     rawTensor,
+    placeOf: (name) => checkpoint.placeOf(name),
   };
 }
 

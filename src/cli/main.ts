@@ -294,6 +294,30 @@ export function createProgram(): Command {
     );
 
   program
+    .command('quantize')
+    .description('turn a checkpoint’s projections and experts into FP8 blocks')
+    .argument('<in>', 'a checkpoint’s folder: BF16, F16 or F32 weights')
+    .argument('<out>', 'the folder to write')
+    .option('--kernels <name>', 'native, wasm or reference')
+    .option('--json', 'end with one line of JSON')
+    .action(async (from, to, options) =>
+      (await import('./commands/quantize.ts')).quantize(from, to, options),
+    );
+
+  program
+    .command('random-model')
+    .description('write a checkpoint of made-up weights in a model’s true shape')
+    .argument('<out>', 'the folder to write')
+    .requiredOption('--model <name|file>', 'a preset, a config.json, or a checkpoint’s folder')
+    .option('--dtype <name>', 'f8e4m3, bf16, f16 or f32 weights', 'f8e4m3')
+    .option('--seed <n>', 'seed of the weights', integerOption(0), 0)
+    .option('--shard-bytes <n>', 'bytes of a file at most; 5 GB', integerOption(1))
+    .option('--json', 'end with one line of JSON')
+    .action(async (out, options) =>
+      (await import('./commands/randomModel.ts')).randomModel(out, options),
+    );
+
+  program
     .command('doctor')
     .description('what this machine and this installation can do')
     .option('--json', 'end with one line of JSON')

@@ -39,6 +39,7 @@ export async function openGenerator(options: OpenGeneratorOptions): Promise<Open
     path: checkpoint,
     kernels: machine.kernels,
     maxPositions: options.maxContext ?? DEFAULT_CONTEXT,
+    addon: machine.addon,
     ...(machine.mapFile === undefined ? {} : { mapFile: machine.mapFile }),
   });
   for (const notice of opened.notices) note?.(notice);

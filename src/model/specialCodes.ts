@@ -9,7 +9,7 @@ import type { Kernels, SpecialCodes } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { numElements, numRows, type Tensor } from '../tensor/tensor.ts';
 import { EMBEDDING } from './parameterLayout.ts';
-import type { ParameterSet } from './parameters.ts';
+import type { Parameter, ParameterSet } from './parameters.ts';
 
 const CODES_PER_ENTRY = 256;
 /** A small matrix may have a few more. */
@@ -20,15 +20,23 @@ export function listSpecialCodes(
   set: ParameterSet,
   { kernels, arena }: { readonly kernels: Kernels; readonly arena: Arena },
 ): void {
-  for (const { name, weight } of set.parameters.values()) {
-    // Rows of the embedding are looked up, not multiplied.
-    if (weight.values.dtype !== 'f8e4m3' || name === EMBEDDING) continue;
-    const codes = weight.values as Tensor<'f8e4m3'>;
-    if (weight.specialCodes === undefined) {
-      weight.specialCodes = specialCodesOf(codes, { kernels, arena });
-    } else {
-      kernels.findSpecialCodes({ codes, ...weight.specialCodes });
-    }
+  for (const parameter of set.parameters.values()) {
+    listSpecialCodesOf(parameter, { kernels, arena });
+  }
+}
+
+/** The same of one parameter. */
+export function listSpecialCodesOf(
+  { name, weight }: Parameter,
+  { kernels, arena }: { readonly kernels: Kernels; readonly arena: Arena },
+): void {
+  // Rows of the embedding are looked up, not multiplied.
+  if (weight.values.dtype !== 'f8e4m3' || name === EMBEDDING) return;
+  const codes = weight.values as Tensor<'f8e4m3'>;
+  if (weight.specialCodes === undefined) {
+    weight.specialCodes = specialCodesOf(codes, { kernels, arena });
+  } else {
+    kernels.findSpecialCodes({ codes, ...weight.specialCodes });
   }
 }
 

@@ -4,16 +4,19 @@
  */
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
-import { openWeights } from '../checkpoint/weights.ts';
+import { openWeights, type Weights } from '../checkpoint/weights.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import { parseModelConfig } from '../config/parseModelConfig.ts';
 import type { Kernels } from '../kernels/kernels.ts';
+import { loadingKernels } from '../kernels/loadingKernels.ts';
+import type { NativeAddon } from '../kernels/native/addon.ts';
 import { createModel, type Model } from '../model/model.ts';
 import { wholeModel } from '../model/parameterLayout.ts';
 import { createParameters, type ParameterSet } from '../model/parameters.ts';
 import { loadParameters } from '../model/parameterTransfer.ts';
 import { listSpecialCodes } from '../model/specialCodes.ts';
 import { type MapFile, openFile, openFolder } from './files.ts';
+import { type LoadProgress, WeightLoader } from './weightLoader.ts';
 
 export interface OpenedModel {
   readonly config: ModelConfig;
@@ -24,6 +27,17 @@ export interface OpenedModel {
   readonly weightBytes: number;
   /** What a person should know about the checkpoint, in sentences. */
   readonly notices: readonly string[];
+  /** What runs the model: the kernels that were given, or those that fetch experts as well. */
+  readonly kernels: Kernels;
+  readonly loading: ModelLoading;
+}
+
+/** Weights on their way. */
+export interface ModelLoading {
+  /** null where they came without one. */
+  readonly progress: LoadProgress | null;
+  /** Settles when all weights are there; fails when they cannot be read. */
+  readonly whenComplete: Promise<void>;
 }
 
 export interface OpenModelOptions {
@@ -32,6 +46,16 @@ export interface OpenModelOptions {
   readonly mapFile?: MapFile;
   /** Positions a sequence may take at most; the config's own by default. */
   readonly maxPositions?: number;
+  /** Whose threads read the weights, where the kernels are the native ones. */
+  readonly addon?: NativeAddon | null;
+  /**
+   * When the model is given back: with all its weights, or when it can give a first token and
+   * fetches experts as they are chosen (native kernels only).
+   */
+  readonly until?: 'complete' | 'firstToken';
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /** Gives loading up. */
+  readonly signal?: AbortSignal;
   /** Allocates gradients and holds weights in f32; without it they keep their stored dtype. */
   readonly withGradients?: boolean;
 }
@@ -55,15 +79,58 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
     ...(withGradients ? {} : { dtypeOf: weights.dtypeOf }),
   });
   const weightBytes = arena.usedBytes;
+  const { addon = null } = options;
+  const loaded =
+    addon === null || kernels.name !== 'native' || withGradients
+      ? await loadAtOnce(options, { weights, parameters })
+      : await loadByThreads({ ...options, addon }, { weights, parameters });
+  const model = createModel({ kernels, arena, config, parameters, maxPositions });
+  const { notices } = weights;
+  return { config, model, parameters, maxPositions, weightBytes, notices, ...loaded };
+}
+
+type LoadedWeights = Pick<OpenedModel, 'kernels' | 'loading'>;
+type OpenedWeights = { readonly weights: Weights; readonly parameters: ParameterSet };
+
+/** What needs nothing but files that can be read. */
+async function loadAtOnce(
+  { kernels, signal }: OpenModelOptions,
+  { weights, parameters }: OpenedWeights,
+): Promise<LoadedWeights> {
   await loadParameters({
     kernels,
     arena: kernels.createArena('loading'),
     set: parameters,
-    read: weights.rawTensor,
+    read: (name) => {
+      signal?.throwIfAborted();
+      return weights.rawTensor(name);
+    },
   });
   listSpecialCodes(parameters, { kernels, arena: kernels.createArena('special codes') });
-  const model = createModel({ kernels, arena, config, parameters, maxPositions });
-  return { config, model, parameters, maxPositions, weightBytes, notices: weights.notices };
+  return { kernels, loading: { progress: null, whenComplete: Promise.resolve() } };
+}
+
+async function loadByThreads(
+  options: OpenModelOptions & { readonly addon: NativeAddon },
+  { weights, parameters }: OpenedWeights,
+): Promise<LoadedWeights> {
+  const { kernels, until = 'complete' } = options;
+  const loader = new WeightLoader({ ...options, set: parameters, weights });
+  await loader.loadFirst();
+  const whenComplete = loader.loadRest();
+  const loading = {
+    get progress() {
+      return loader.progress;
+    },
+    whenComplete,
+  };
+  if (until === 'complete') {
+    await whenComplete;
+    return { kernels, loading };
+  }
+  // Who waits for it sees the error; the next token that needs an expert throws it as well.
+  whenComplete.catch(() => {});
+  return { kernels: loadingKernels(kernels, loader, loader.arena), loading };
 }
 
 /** The `config.json` of a folder. */

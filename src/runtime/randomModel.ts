@@ -60,7 +60,8 @@ export function createRandomModel(options: RandomModelOptions): OpenedModel {
   }
   listSpecialCodes(parameters, { kernels, arena: kernels.createArena('special codes') });
   const model = createModel({ kernels, arena, config, parameters, maxPositions });
-  return { config, model, parameters, maxPositions, weightBytes, notices: [] };
+  const loading = { progress: null, whenComplete: Promise.resolve() };
+  return { config, model, parameters, maxPositions, weightBytes, notices: [], kernels, loading };
 }
 
 /** One block of normal numbers for each deviation, in the kernels' memory. */

@@ -16,6 +16,7 @@ import { OperationProfile } from '../../runtime/profileOperations.ts';
 import { createRandomModel } from '../../runtime/randomModel.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
+import { progressLine } from '../progressLine.ts';
 import { type Machine, openMachine } from '../wiring.ts';
 import { type BenchOptions, checkLength } from './benchOptions.ts';
 import { BenchSession } from './benchSession.ts';
@@ -155,7 +156,15 @@ async function openWeights(
   const { kernels, mapFile } = machine;
   if (model !== undefined) {
     const mapped = mapFile === undefined ? {} : { mapFile };
-    return openModel({ path: model, kernels, maxPositions, ...mapped });
+    const onProgress = progressLine('loading');
+    return openModel({
+      path: model,
+      kernels,
+      maxPositions,
+      addon: machine.addon,
+      onProgress,
+      ...mapped,
+    });
   }
   const started = machineClock.now();
   const opened = createRandomModel({ config: read, kernels, dtype: known, maxPositions, seed: 1 });

@@ -24,7 +24,36 @@ export interface NativeAddon {
   mapFile(path: string): ArrayBuffer;
   /** Where a typed array's first byte lies. */
   address(bytes: Uint8Array): number;
+  /**
+   * Reads files into memory by threads of its own (`csrc/loader.h`). `copies` has five numbers for
+   * each copy, in the order of groups: group, index of the path, offset, address, bytes. Memory at
+   * those addresses must stay until all is there or the loader was stopped.
+   */
+  createLoader(
+    paths: readonly string[],
+    copies: Float64Array,
+    threads: number,
+    dropsCache: boolean,
+  ): NativeLoader;
+  /** Returns once these groups are there, or there is an error. */
+  loaderNeed(loader: NativeLoader, groups: Uint32Array): void;
+  loaderState(loader: NativeLoader): LoaderState;
+  /** No byte is written once it returns. */
+  loaderStop(loader: NativeLoader): void;
   measureRoofline(isa: number, threads: number, seconds: number): Roofline;
+}
+
+/** A loader of the addon's; it ends when it is collected. */
+export interface NativeLoader {
+  readonly nativeLoader: unique symbol;
+}
+
+export interface LoaderState {
+  readonly bytes: number;
+  /** How many are there, counted from the first to the first that is not. */
+  readonly groups: number;
+  /** Empty while nothing is wrong. */
+  readonly error: string;
 }
 
 /** What the machine can do at most, measured on the given threads. */
