@@ -57,7 +57,12 @@ interface Cut {
 }
 
 /** The events of an output, as an engine that holds text back would give them. */
-function eventsOf(ids: Int32Array, cut: Cut, tokenizer = withTokens): EngineEvent[] {
+function eventsOf(
+  ids: Int32Array,
+  cut: Cut,
+  tokenizer = withTokens,
+  end: EngineEnd = END,
+): EngineEvent[] {
   const events: EngineEvent[] = [];
   const decoder = tokenizer.streamDecoder();
   const placed: { token: EngineToken; from: number }[] = [];
@@ -81,7 +86,7 @@ function eventsOf(ids: Int32Array, cut: Cut, tokenizer = withTokens): EngineEven
       requestId: 'a',
       text: text.slice(shown, until),
       tokens: now.map(({ token }) => token),
-      ...(isLast ? { end: END } : {}),
+      ...(isLast ? { end } : {}),
     });
     shown = until;
   }
@@ -97,6 +102,7 @@ interface Settings {
   readonly starts?: 'thinking' | 'content';
   readonly calls?: CallForm | 'none';
   readonly tokenizer?: typeof withTokens;
+  readonly end?: EngineEnd;
 }
 
 function parse(output: string, cut: Cut, settings: Settings = {}) {
@@ -113,7 +119,7 @@ function parse(output: string, cut: Cut, settings: Settings = {}) {
     },
   });
   const deltas: Delta[] = [];
-  for (const event of eventsOf(tokenizer.encode(output), cut, tokenizer)) {
+  for (const event of eventsOf(tokenizer.encode(output), cut, tokenizer, settings.end)) {
     deltas.push(...choice.push(event));
   }
   return { choice, deltas };
@@ -261,6 +267,8 @@ test('Choice: content tokens are exactly those of the content, half characters t
 
 test('Choice: a call that the length cut off keeps what there was of its arguments', () => {
   const whole = `${CALLS_BEGIN}${fenced('add', '{"a": "x  y"}')}`;
-  const { choice } = parse(whole.slice(0, whole.indexOf('x') + 3), WHOLE);
+  const { choice } = parse(whole.slice(0, whole.indexOf('x') + 3), WHOLE, {
+    end: { ...END, reason: 'length' },
+  });
   assert.equal(choice.calls[0]?.arguments, '{"a": "x  ');
 });

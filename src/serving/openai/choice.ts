@@ -90,7 +90,8 @@ export class Choice {
     const deltas: Delta[] = items.flatMap((item) => this.#item(item));
     if (event.end === undefined) return merged(deltas);
     for (const item of this.#aligned.end()) deltas.push(...this.#item(item));
-    for (const span of this.#parser?.end() ?? []) this.#span(span, deltas);
+    const how = event.end.reason === 'stop' ? 'stop' : 'cut';
+    for (const span of this.#parser?.end(how) ?? []) this.#span(span, deltas);
     this.#end = event.end;
     this.#cachedTokens = event.end.usage.cachedTokens;
     return merged(deltas);

@@ -74,10 +74,14 @@ export class OutputParser {
     return this.#taken();
   }
 
-  /** The end of the output: what was held back became nothing else. */
-  end(): readonly Span[] {
+  /**
+   * The end of the output: what was held back became nothing else.
+   *
+   * @param how `stop`: the model, or a stop string, ended it, and an open call with it
+   */
+  end(how: 'stop' | 'cut'): readonly Span[] {
     this.#flushOpen();
-    this.#leave('end');
+    this.#leave(how);
     return this.#taken();
   }
 
@@ -284,28 +288,28 @@ export class OutputParser {
   }
 
   /** Decides what is held when its state is over. */
-  #leave(why: 'marker' | 'end'): void {
+  #leave(why: 'marker' | 'stop' | 'cut'): void {
     const held = this.#release();
     switch (this.#state) {
       case 'start':
       case 'thinking':
-        if (why === 'end') this.#show(held);
-        else this.#hidden(held);
+        if (why === 'marker') this.#hidden(held);
+        else this.#show(held);
         return;
       case 'name':
-        if (why === 'end') return;
+        if (why === 'cut') return;
         this.#beginCall();
         this.#spans.push({ kind: 'callEnd', isWhole: true });
         return;
       case 'fence':
         this.#hidden(held);
-        this.#spans.push({ kind: 'callEnd', isWhole: why === 'marker' });
+        this.#spans.push({ kind: 'callEnd', isWhole: why !== 'cut' });
         return;
       case 'arguments':
         // Cut off inside the arguments: blank space may be part of a string.
-        if (why === 'end' && !held.includes('`')) this.#show(held);
+        if (why === 'cut' && !held.includes('`')) this.#show(held);
         else this.#hidden(held);
-        this.#spans.push({ kind: 'callEnd', isWhole: why === 'marker' });
+        this.#spans.push({ kind: 'callEnd', isWhole: why !== 'cut' });
         return;
       case 'content':
       case 'calls':

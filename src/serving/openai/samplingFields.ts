@@ -76,7 +76,6 @@ export interface SamplingFields {
 
 export interface StreamOptions {
   readonly include_usage?: Maybe<boolean>;
-  readonly continuous_usage_stats?: Maybe<boolean>;
   readonly include_obfuscation?: unknown;
 }
 
@@ -106,7 +105,7 @@ export const SAMPLING_FIELDS: FieldSchemas<SamplingFields> = {
   stream_options: z
     .strictObject({
       include_usage: flag,
-      continuous_usage_stats: flag,
+      continuous_usage_stats: z.literal(false, { error: 'usage comes once, at the end' }).nullish(),
       include_obfuscation: ignored,
     })
     .nullish(),
