@@ -14,6 +14,8 @@ import { type Distribution, distributionOf } from './distribution.ts';
 export interface RequestRecord {
   /** Why it failed in a word or two (`http 429`, `connection reset`); null where it did not. */
   readonly failure: string | null;
+  /** The same at length. */
+  readonly because?: string;
   /** Seconds on the client's clock: due by the arrivals, sent, and ended. */
   readonly dueAt: number;
   readonly sentAt: number;

@@ -1,9 +1,10 @@
 /**
  * When requests come, in an open loop: they do not wait for answers, as users do not.
  *
- * Gaps are gamma distributed with mean 1 / rate and shape `burstiness`: 1 is Poisson, below it comes
- * in bursts (variance 1 / (burstiness · rate²)), far above it at a steady beat. A seed gives the same
- * arrivals again, whatever the server does. A ramp moves the rate with the progress of the run.
+ * Gaps are gamma distributed with mean 1 / rate and shape `burstiness`: 1 is Poisson, below it
+ * comes in bursts (variance 1 / (burstiness · rate²)), far above it at a steady beat. A seed gives
+ * the same arrivals again, whatever the server does. A ramp moves the rate with the progress of the
+ * run.
  */
 import { MoebiusError } from '../../../base/errors.ts';
 import { Random } from '../../../base/random.ts';
