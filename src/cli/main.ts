@@ -74,8 +74,11 @@ export function createProgram(): Command {
 
   program
     .command('chat')
-    .description('talk with a checkpoint on the terminal')
-    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .description('talk with a checkpoint, or with a running server, on the terminal')
+    .option('--checkpoint <dir>', 'a checkpoint’s folder')
+    .option('--url <url>', 'a running server, in place of a checkpoint')
+    .option('--api-key <key>', 'the server’s key')
+    .option('--name <model>', 'the model’s name at the server; the first that is listed')
     .option('--system <text>', 'a system message')
     .option('--max-tokens <n>', 'tokens per answer at most', integerOption(1), 256)
     .option('--temperature <t>', '0 is greedy', numberOption(0, 100), 0.8)

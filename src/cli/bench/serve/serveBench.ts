@@ -8,7 +8,7 @@
 import { at } from '../../../base/assert.ts';
 import { MoebiusError } from '../../../base/errors.ts';
 import { formatPercent } from '../../../base/units.ts';
-import { getJson } from '../../client/completionStream.ts';
+import { servedModel, serverUrl } from '../../client/servedModel.ts';
 import { type Cell, formatTable, note, printResult } from '../../output.ts';
 import { type GoodputLimits, type ServeSummary, summarize } from './accounting.ts';
 import { type DecodeRate, decodeRate } from './decodeRate.ts';
@@ -106,7 +106,7 @@ export async function withServer<T>(
   use: (url: URL) => Promise<T>,
 ): Promise<T> {
   const args = serverArguments(options);
-  if (args === null) return use(new URL(options.url ?? ''));
+  if (args === null) return use(serverUrl(options.url ?? ''));
   const server = await startServer(args);
   note(`moebius serve ${args.join(' ')}: process ${server.processId}, ${server.url.origin}`);
   try {
@@ -128,7 +128,8 @@ interface Requests {
 async function requestsOf(options: ServeBenchOptions, server: URL): Promise<Requests> {
   const endpoint = endpointOf(options);
   const path = endpoint === 'chat' ? 'v1/chat/completions' : 'v1/completions';
-  const served = await servedModel(server, options);
+  const { apiKey, name } = options;
+  const served = await servedModel({ url: server, apiKey, name });
   const isTiny = options.tiny === true;
   const maxTokens = options.maxTokens ?? (isTiny ? 8 : 128);
   const { prompts, source, vocabSize } = promptsOf(options, served.vocabSize);
@@ -142,7 +143,7 @@ async function requestsOf(options: ServeBenchOptions, server: URL): Promise<Requ
     stream_options: { include_usage: true },
   };
   return {
-    url: new URL(path, folderOf(server)),
+    url: new URL(path, served.base),
     model: served.name,
     vocabSize,
     prompts,
@@ -193,31 +194,6 @@ async function warmUp(
     values: { url: common.url.href, because: record.because ?? record.failure },
     hint: 'Ask for less, or look at the server’s log.',
   });
-}
-
-interface ServedModel {
-  readonly name: string;
-  readonly vocabSize: number | null;
-}
-
-/** The first of `/v1/models`, or the one asked for. */
-async function servedModel(server: URL, options: ServeBenchOptions): Promise<ServedModel> {
-  const listed = await getJson(new URL('v1/models', folderOf(server)), options.apiKey);
-  const { data = [] } = listed as { data?: readonly Record<string, unknown>[] };
-  const model = data.find(({ id }) => options.name === undefined || id === options.name);
-  const name = options.name ?? (typeof model?.id === 'string' ? model.id : null);
-  if (name === null) {
-    throw new MoebiusError('bench.noModel', `${server.href} lists no model`, {
-      hint: 'Give its name with --name.',
-    });
-  }
-  const { vocab_size: vocabSize } = model ?? {};
-  return { name, vocabSize: typeof vocabSize === 'number' ? vocabSize : null };
-}
-
-/** `http://host/v1` and `http://host/` both mean the same server. */
-function folderOf(server: URL): string {
-  return server.href.replace(/\/+$/, '').replace(/\/v1$/, '').concat('/');
 }
 
 export function serveTable(figures: ServeFigures): string {
