@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { Random } from '../../../src/base/random.ts';
-import { getJson } from '../../../src/cli/client/completionStream.ts';
+import { type ServerState, settledState } from '../liveServer.ts';
 import { attack, attacksInTurns } from './attacks.ts';
 import { type Answer, anyBehaviour, oneUser } from './streams.ts';
 
@@ -30,20 +30,11 @@ export interface LoadReport {
   readonly afterBytes: number;
 }
 
-export interface ServerState {
-  readonly running: number;
-  readonly waiting: number;
-  readonly usedBlocks: number;
-  readonly cachedBlocks: number;
-  /** Sequences that the HTTP side counts as under way. */
-  readonly open: number;
-}
-
 /** @throws the first thing that went wrong, with what was done */
 export async function serverUnderLoad(options: LoadOptions): Promise<LoadReport> {
   const { url, seconds, numUsers, numAttackers, seed } = options;
   const port = Number(url.port);
-  const before = await settled(url);
+  const before = await settledState(url);
   const answers: Record<Answer, number> = { answered: 0, refused: 0, left: 0 };
   const end = performance.now() + seconds * 1e3;
   let failure: unknown = null;
@@ -76,31 +67,11 @@ export async function serverUnderLoad(options: LoadOptions): Promise<LoadReport>
   const warmBytes = residentBytes(options.processId);
   await Promise.all([...users, ...attackers]);
   if (failure !== null) throw failure;
-  const after = await settled(url);
+  const after = await settledState(url);
   // Freed memory goes back to the system a moment later.
   await setTimeout(500);
   const afterBytes = residentBytes(options.processId);
   return { answers, numAttacks, before, after, warmBytes, afterBytes };
-}
-
-/** Once nothing is under way any more, or as it is after ten seconds. */
-async function settled(url: URL): Promise<ServerState> {
-  const end = performance.now() + 10_000;
-  for (;;) {
-    const state = await serverState(url);
-    const isQuiet = state.running + state.waiting + state.open === 0;
-    if (isQuiet || performance.now() > end) return state;
-    await setTimeout(50);
-  }
-}
-
-export async function serverState(url: URL): Promise<ServerState> {
-  const { stats, load } = (await getJson(new URL('/server_info', url))) as {
-    stats: Omit<ServerState, 'open'>;
-    load: { requests: number };
-  };
-  const { running, waiting, usedBlocks, cachedBlocks } = stats;
-  return { running, waiting, usedBlocks, cachedBlocks, open: load.requests };
 }
 
 /** Pages of a process in memory, as Linux counts them. */
