@@ -30,3 +30,16 @@ test('decodeRate: a stall is in the mean and not in the median', () => {
   assert.equal(rate.tokensPerSecond, 1);
   assert.equal(rate.tokensPerSecondMean, 10 / 14);
 });
+
+test('decodeRate: tokens that come together count one by one', () => {
+  const pairs = stream(0, 2, 11);
+  const chunks = pairs.chunks.map((chunk) => ({ ...chunk, tokens: 2 }));
+  const rate = decodeRate([{ ...pairs, chunks }], 4);
+  assert.equal(rate.tokensPerSecond, 1);
+  assert.equal(rate.tokensPerSecondMean, 1);
+});
+
+test('decodeRate: streams that never run at once are refused', () => {
+  const records = [stream(0, 1, 5), stream(6, 1, 5)];
+  assert.throws(() => decodeRate(records, 1), { code: 'bench.decodeWindow' });
+});

@@ -9,7 +9,7 @@
  *
  * It opens when every stream has its first `numWarmUp` tokens and closes when the first one ends.
  */
-import { assert } from '../../../base/assert.ts';
+import { MoebiusError } from '../../../base/errors.ts';
 import { median } from '../../../base/median.ts';
 import type { RequestRecord } from './accounting.ts';
 
@@ -22,15 +22,21 @@ export interface DecodeRate {
   readonly windowTokens: number;
 }
 
-/** @param records of streams that began together, a token in every chunk */
+/** @param records of streams that began together, whose chunks say their tokens */
 export function decodeRate(records: readonly RequestRecord[], numWarmUp: number): DecodeRate {
-  const opens = Math.max(...records.map(({ chunks }) => chunks[numWarmUp]?.at ?? Number.NaN));
-  const closes = Math.min(...records.map(({ chunks }) => chunks.at(-1)?.at ?? Number.NaN));
-  assert(closes > opens, 'there is a time in which all streams decode');
+  const streams = records.map(tokenTimes);
+  const opens = Math.max(...streams.map((times) => times[numWarmUp] ?? Number.NaN));
+  const closes = Math.min(...streams.map((times) => times.at(-1) ?? Number.NaN));
+  if (!(closes > opens)) {
+    throw new MoebiusError('bench.decodeWindow', 'the streams did not decode at the same time', {
+      values: { streams: records.length, tokens: streams.map(({ length }) => length) },
+      hint: 'Let the server run as many sequences at once, and decode more --tokens.',
+    });
+  }
   const gaps: number[] = [];
-  for (const { chunks } of records) {
-    for (const [i, { at }] of chunks.entries()) {
-      if (at > opens && at <= closes) gaps.push(at - (chunks[i - 1]?.at ?? at));
+  for (const times of streams) {
+    for (const [i, time] of times.entries()) {
+      if (time > opens && time <= closes) gaps.push(time - (times[i - 1] ?? time));
     }
   }
   return {
@@ -39,4 +45,13 @@ export function decodeRate(records: readonly RequestRecord[], numWarmUp: number)
     windowSeconds: closes - opens,
     windowTokens: gaps.length,
   };
+}
+
+/** When each token came; those of one chunk are spread over the time since the chunk before. */
+function tokenTimes({ chunks }: RequestRecord): number[] {
+  return chunks.flatMap(({ at, tokens }, i) => {
+    const before = chunks[i - 1]?.at ?? at;
+    const count = tokens ?? 1;
+    return Array.from({ length: count }, (_, k) => before + ((at - before) * (k + 1)) / count);
+  });
 }

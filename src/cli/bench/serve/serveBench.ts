@@ -10,7 +10,12 @@ import { MoebiusError } from '../../../base/errors.ts';
 import { formatPercent } from '../../../base/units.ts';
 import { servedModel, serverUrl } from '../../client/servedModel.ts';
 import { type Cell, formatTable, note, printResult } from '../../output.ts';
-import { type GoodputLimits, type ServeSummary, summarize } from './accounting.ts';
+import {
+  type GoodputLimits,
+  type RequestRecord,
+  type ServeSummary,
+  summarize,
+} from './accounting.ts';
 import { type DecodeRate, decodeRate } from './decodeRate.ts';
 import type { Distribution } from './distribution.ts';
 import { generateLoad, type LoadOptions } from './generateLoad.ts';
@@ -86,8 +91,16 @@ async function benchAsDecode(options: ServeBenchOptions): Promise<DecodeFigures>
       pace: { kind: 'closed', concurrency: numSequences },
       numRequests: numSequences,
       seconds: Number.POSITIVE_INFINITY,
-      bodyOf: (i) => JSON.stringify({ ...JSON.parse(bodyOf(i)), prompt: at(prompts, i) }),
+      bodyOf: (i) =>
+        JSON.stringify({
+          ...(JSON.parse(bodyOf(i)) as object),
+          prompt: at(prompts, i),
+          // A token without a text of its own comes with the next one's chunk.
+          stream_options: { include_usage: true, continuous_usage_stats: true },
+        }),
     });
+    const failed = records.find(({ failure }) => failure !== null);
+    if (failed !== undefined) throw failedRequest(failed, url);
     return { ...decodeRate(records, numWarmUp), model, numSequences };
   });
   const rows: Cell[][] = [
@@ -190,8 +203,12 @@ async function warmUp(
     })
   ).filter(({ failure }) => failure !== null);
   if (record === undefined) return;
-  throw new MoebiusError('bench.warmUp', 'a request of the warm-up failed', {
-    values: { url: common.url.href, because: record.because ?? record.failure },
+  throw failedRequest(record, common.url);
+}
+
+function failedRequest({ because, failure }: RequestRecord, url: URL): MoebiusError {
+  return new MoebiusError('bench.request', 'a request failed before anything was measured', {
+    values: { url: url.href, because: because ?? failure },
     hint: 'Ask for less, or look at the server’s log.',
   });
 }
