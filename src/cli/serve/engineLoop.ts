@@ -8,6 +8,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { MoebiusError } from '../../base/errors.ts';
+import { failureOf } from '../../serving/checkEngineRequest.ts';
 import type {
   EngineEvent,
   EngineFailure,
@@ -84,12 +85,9 @@ async function obey(
   }
 }
 
-/** An error as data; of our own mistakes the stack is kept, for the log. */
-export function failureOf(error: unknown): EngineFailure {
-  if (error instanceof MoebiusError) {
-    const { code, message, hint, values } = error;
-    return { code, message, values, ...(hint === undefined ? {} : { hint }) };
-  }
+/** Why a thread ends; of our own mistakes the stack is kept, for the log. */
+export function crashFailure(error: unknown): EngineFailure {
+  if (error instanceof MoebiusError) return failureOf(error);
   const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
   return { code: 'engine.crashed', message: 'the engine crashed', values: { because: text } };
 }
