@@ -40,20 +40,56 @@ export interface EncodeChatOptions extends RenderOptions {
    * the assistant's, whose own history may hold tool markers; `match` makes them tokens everywhere.
    */
   readonly controlTokens?: 'text' | 'match';
+  /** What the open turn begins with, as the assistant's own words: its control tokens count. */
+  readonly continuation?: string;
 }
 
 /**
  * The template of models trained here, in DeepSeek-V3's form: system text first, then turns, each
- * answer closed by the end-of-sequence token.
+ * answer closed by the end-of-sequence token. Functions stand behind the system text, calls and
+ * their outputs between V3's own markers (its published template forgets the closing marker of a
+ * single call, and calls beside text; this one does not).
  */
 export const DEFAULT_CHAT_TEMPLATE: string =
-  '{{ bos_token }}{% for message in messages %}' +
+  '{{ bos_token }}{% set ns = namespace(tools_due=(tools is defined), is_output=false) %}' +
+  '{% for message in messages %}' +
+  "{% if message['role'] != 'system' and ns.tools_due %}" +
+  `{% set ns.tools_due = false %}${toolsText()}{% endif %}` +
   "{% if message['role'] == 'system' %}{{ message['content'] }}" +
-  `{% elif message['role'] == 'user' %}{{ '${USER_TOKEN}' + message['content'] }}` +
+  "{% elif message['role'] == 'user' %}{% set ns.is_output = false %}" +
+  `{{ '${USER_TOKEN}' + message['content'] }}` +
   "{% elif message['role'] == 'assistant' %}" +
-  `{{ '${ASSISTANT_TOKEN}' + message['content'] + eos_token }}` +
+  `{% if not ns.is_output %}{{ '${ASSISTANT_TOKEN}' }}{% endif %}{% set ns.is_output = false %}` +
+  "{% if message['content'] %}{{ message['content'] }}{% endif %}" +
+  `{% if message['tool_calls'] %}${callsText()}{% endif %}{{ eos_token }}` +
+  "{% elif message['role'] == 'tool' %}" +
+  "{{ '\n' if ns.is_output else '<｜tool▁outputs▁begin｜>' }}{% set ns.is_output = true %}" +
+  "{{ '<｜tool▁output▁begin｜>' + message['content'] + '<｜tool▁output▁end｜>' }}" +
+  "{% if loop.last or messages[loop.index0 + 1]['role'] != 'tool' %}" +
+  "{{ '<｜tool▁outputs▁end｜>' }}{% endif %}" +
   "{% else %}{{ raise_exception('unknown role ' + message['role']) }}{% endif %}{% endfor %}" +
-  `{% if add_generation_prompt %}{{ '${ASSISTANT_TOKEN}' }}{% endif %}`;
+  `{% if add_generation_prompt and not ns.is_output %}{{ '${ASSISTANT_TOKEN}' }}{% endif %}`;
+
+function toolsText(): string {
+  return (
+    "{{ '\n\n## Tools\n\nYou may call these functions.\n' }}{% for tool in tools %}" +
+    "{{ '\n### ' + tool['function']['name'] + '\n' }}" +
+    "{% if tool['function']['description'] %}" +
+    "{{ 'Description: ' + tool['function']['description'] + '\n' }}{% endif %}" +
+    "{% if tool['function']['parameters'] %}" +
+    "{{ 'Parameters: ' + (tool['function']['parameters'] | tojson) + '\n' }}{% endif %}" +
+    "{% endfor %}{{ '\n' }}"
+  );
+}
+
+function callsText(): string {
+  return (
+    "{{ '<｜tool▁calls▁begin｜>' }}{% for call in message['tool_calls'] %}" +
+    "{{ '' if loop.first else '\n' }}{{ '<｜tool▁call▁begin｜>function<｜tool▁sep｜>' +" +
+    " call['function']['name'] + '\n```json\n' + call['function']['arguments'] +" +
+    " '\n```<｜tool▁call▁end｜>' }}{% endfor %}{{ '<｜tool▁calls▁end｜>' }}"
+  );
+}
 
 export class ChatTemplate {
   readonly #template: Template;
@@ -111,24 +147,43 @@ export function encodeChat(
   options: EncodeChatOptions = {},
 ): Int32Array {
   const addSpecialTokens = template.addsBos ? 'bos' : 'none';
+  const { tools, continuation = '' } = options;
   if (options.controlTokens === 'match') {
-    return tokenizer.encode(template.render(messages, options), { addSpecialTokens });
+    const text = template.render(messages, options) + continuation;
+    return tokenizer.encode(text, { addSpecialTokens });
   }
-  const mark = unusedMark(messages);
-  const shielded = messages.map((message) =>
-    message.role === 'assistant' || typeof message.content !== 'string'
-      ? message
-      : { ...message, content: tokenizer.shield(message.content, mark) },
-  );
-  return tokenizer.encode(template.render(shielded, options), {
-    addSpecialTokens,
-    shieldMark: mark,
+  const mark = unusedMark([messages, tools, continuation]);
+  const shield = (value: unknown): unknown =>
+    shieldAll(value, (text) => tokenizer.shield(text, mark));
+  const shielded = messages.map((message): ChatMessage => {
+    const { role, content, ...others } = message;
+    const isOwn = role === 'assistant' || typeof content !== 'string';
+    return {
+      ...(shield(others) as object),
+      role,
+      content: isOwn ? content : tokenizer.shield(content, mark),
+    };
   });
+  const text = template.render(shielded, {
+    ...options,
+    ...(tools === undefined ? {} : { tools: shield(tools) as readonly unknown[] }),
+  });
+  return tokenizer.encode(text + continuation, { addSpecialTokens, shieldMark: mark });
+}
+
+/** Every string in a JSON value, its keys left as they are. */
+function shieldAll(value: unknown, shield: (text: string) => string): unknown {
+  if (typeof value === 'string') return shield(value);
+  if (Array.isArray(value)) return value.map((each) => shieldAll(each, shield));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, each]) => [key, shieldAll(each, shield)]),
+  );
 }
 
 /** A code point that Unicode reserves for uses like this one, and that no message has. */
-function unusedMark(messages: readonly ChatMessage[]): string {
-  const text = JSON.stringify(messages);
+function unusedMark(values: readonly unknown[]): string {
+  const text = JSON.stringify(values);
   for (let point = 0xfdd0; point <= 0xfdef; point++) {
     const mark = String.fromCharCode(point);
     if (!text.includes(mark)) return mark;

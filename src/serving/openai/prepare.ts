@@ -1,6 +1,16 @@
 /** The door of the protocol: which reader a request goes to. */
-import { MoebiusError } from '../../base/errors.ts';
+import { prepareChat } from './chatRequest.ts';
 import type { Caller, Endpoint, PreparedCall, ProtocolContext } from './protocol.ts';
+import { asProtocolError } from './protocolError.ts';
+
+type Reader = (body: unknown, context: ProtocolContext, caller: Caller) => PreparedCall;
+
+const READERS: Readonly<Record<Endpoint, Reader>> = {
+  chat: prepareChat,
+  completions: prepareChat,
+  responses: prepareChat,
+  messages: prepareChat,
+};
 
 /**
  * Reads a request.
@@ -14,7 +24,9 @@ export function prepare(
   context: ProtocolContext,
   caller: Caller,
 ): PreparedCall {
-  throw new MoebiusError('server.unfinished', 'not built yet', {
-    values: { endpoint, body, context, caller },
-  });
+  try {
+    return READERS[endpoint](body, context, caller);
+  } catch (error) {
+    throw asProtocolError(error);
+  }
 }

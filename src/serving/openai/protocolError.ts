@@ -40,16 +40,16 @@ export class ProtocolError extends MoebiusError {
   }
 }
 
-/** A 400 about one field. */
+/** A 400, or a 404, about one field. */
 export function invalid(
   param: string,
   message: string,
-  details: ErrorDetails & { readonly apiCode?: string } = {},
+  details: ErrorDetails & { readonly apiCode?: string; readonly status?: 400 | 404 } = {},
 ): ProtocolError {
   return new ProtocolError('request.invalid', message, {
-    ...details,
     status: 400,
     type: 'invalid_request_error',
+    ...details,
     ...(param === '' ? {} : { param }),
   });
 }
