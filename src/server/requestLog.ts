@@ -16,7 +16,7 @@ export interface RequestLog {
 }
 
 /** What a line of text goes to. */
-export type LineSink = (line: string) => void;
+export type LineSink = (line: string) => unknown;
 
 /** A JSON object in every line; `time` is in ISO 8601. */
 export function jsonLog(sink: LineSink, now: () => Date): RequestLog {
