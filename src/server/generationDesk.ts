@@ -23,6 +23,7 @@ export class GenerationDesk {
   readonly #heartbeat: Heartbeat;
   /** By the request's id; ids are the callers' own and may be given twice. */
   readonly #open = new Map<GenerationCall, string>();
+  readonly #taken = new WeakSet<FastifyRequest>();
   readonly #onIdle: (() => void)[] = [];
   #isDraining = false;
   #context: ProtocolContext | null = null;
@@ -85,6 +86,7 @@ export class GenerationDesk {
     }));
     const ticket = this.#admission.admit(caller.key, demands, context.info.maxSequences);
     reply.hijack();
+    this.#taken.add(request);
     const live = new GenerationCall({
       ...{ call, engine, ticket, arrivedAt, limits, clock, keepAliveSeconds },
       raw: reply.raw,
@@ -101,6 +103,11 @@ export class GenerationDesk {
     this.#open.set(live, request.id);
     live.start();
     return reply;
+  }
+
+  /** Whether the reply to it was taken over. */
+  hasTaken(request: FastifyRequest): boolean {
+    return this.#taken.has(request);
   }
 
   /** The closing line of a request. */

@@ -89,9 +89,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
     if (desk.isDraining) reply.header('connection', 'close');
   });
-  // Generating calls are hijacked, and tell the log themselves.
-  app.addHook('onResponse', async (request, reply) => {
-    const { statusCode } = reply;
+  const quiet = new Set<string>();
+  app.addHook('onResponse', async (request, { statusCode }) => {
+    // Generating calls tell the log themselves; who asks for health every second is not told of.
+    if (desk.hasTaken(request)) return;
+    if (statusCode < 400 && quiet.has(request.routeOptions.url ?? '')) return;
     desk.note({ request, status: statusCode, caller: callers.of(request), fields: {} });
   });
   const routes: readonly Route[] = [
@@ -99,7 +101,10 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     ...statusRoutes({ options, desk, set }),
     ...adminRoutes(options, desk),
   ];
-  for (const route of routes) addRoute(app, route, callers);
+  for (const route of routes) {
+    addRoute(app, route, callers);
+    if (route.access === 'public' || route.access === 'metrics') quiet.add(route.url);
+  }
   addWrongMethods(app, routes);
   return serverOf(app, desk);
 }

@@ -49,6 +49,8 @@ export function markovEngine(options: MarkovEngineOptions = {}): Engine {
 export class LocalEngineClient implements EngineClient {
   readonly #engine: Engine;
   readonly #listeners = new Map<string, (event: EngineEvent) => void>();
+  /** A step takes no notice of anything while it runs. */
+  readonly #betweenSteps: (() => void)[] = [];
   #isRunning = false;
   #isClosed = false;
   /** What tests set to see how a server bears it. */
@@ -68,12 +70,12 @@ export class LocalEngineClient implements EngineClient {
 
   submit(request: EngineRequest, onEvent: (event: EngineEvent) => void): void {
     this.#listeners.set(request.requestId, onEvent);
-    this.#engine.add(request);
+    this.#betweenSteps.push(() => this.#engine.add(request));
     void this.#run();
   }
 
   abort(requestId: string): void {
-    this.#engine.abort(requestId);
+    this.#betweenSteps.push(() => this.#engine.abort(requestId));
     void this.#run();
   }
 
@@ -93,7 +95,9 @@ export class LocalEngineClient implements EngineClient {
     if (this.#isRunning) return;
     this.#isRunning = true;
     await setImmediate();
-    while (!this.#engine.isIdle && !this.#isClosed) {
+    while (!this.#isClosed) {
+      for (const change of this.#betweenSteps.splice(0)) change();
+      if (this.#engine.isIdle) break;
       for (const event of await this.#engine.step()) {
         const listener = this.#listeners.get(event.requestId);
         if (event.end !== undefined) this.#listeners.delete(event.requestId);

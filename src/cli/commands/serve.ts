@@ -76,6 +76,7 @@ function startEngine(
   const givenUp = Promise.withResolvers<never>();
   // Both are looked at only while they matter.
   givenUp.promise.catch(() => {});
+  let isBack = false;
   const showProgress = progressLine('loading');
   const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
   const client = new ThreadEngineClient({
@@ -88,15 +89,19 @@ function startEngine(
     onNotice: note,
     onProgress: (bytes, totalBytes) => showProgress({ bytes, totalBytes }),
     onCrash: (error, { attempt, inSeconds, failedRequests }) => {
-      if (attempt === null) givenUp.reject(failureError(error));
-      const again = attempt === null ? 'not started again' : `started again in ${inSeconds} s`;
-      const message = `engine: ${error.message}; ${again}`;
+      if (attempt === null) {
+        // The command ends with it.
+        givenUp.reject(failureError(error));
+        return;
+      }
+      const message = `engine: ${error.message}; started again in ${inSeconds} s`;
       const { code, values } = error;
       log.write({ level: 'error', event: 'engine', message, code, failedRequests, ...values });
     },
     onReady: (info) => {
+      if (isBack) log.write({ level: 'info', event: 'engine', message: 'engine: ready again' });
+      isBack = true;
       ready.resolve(info);
-      log.write({ level: 'info', event: 'engine', message: 'engine: ready' });
     },
   });
   return { client, ready: ready.promise, givenUp: givenUp.promise };
