@@ -5,8 +5,8 @@
 //     out[t,h]     = Σ_s softmax(score)(s) · latent[s]
 //
 // T query rows, H heads, C latent rank, P rope dim, S cached positions a row sees.
-// FLOPs: T · S · H · 2(2C + P); bytes: 4 · S (C + P) per row, or per run of rows of one sequence,
-// which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about even, at 128
+// FLOPs: T · S · H · 2(2C + P); bytes: S tokens (latentCache.h) per row, or per run of rows of one
+// sequence, which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about even, at 128
 // heads FMAs bound it.
 //
 // Lanes are (row, head) pairs of one sequence, so that one row of 16 heads fills an AVX-512 vector.
@@ -14,6 +14,7 @@
 // the parts are put together in order. So a row's bits depend neither on the thread count nor on
 // what else is in the batch: a verified draft equals plain decoding to the last bit.
 #pragma once
+#include "latentCache.h"
 #include "mlaAttention.inl"
 
 namespace moebius {
@@ -32,22 +33,12 @@ struct CachedRun {
   i64 firstPartial;    // partial results are [part][lane of the run]
 };
 
-struct PagedCache {
-  Matrix<const float> slots;  // [blocks · blockSize, C + P]
-  Matrix<const i32> blockTable;
-  i64 blockSize;
-  const float* row(i64 sequence, i64 position) const {
-    return slots.row(blockTable.row(sequence)[position / blockSize] * blockSize +
-                     position % blockSize);
-  }
-};
-
 constexpr int kLaneTiles = 3;  // tiles that share the packed keys of a task
 constexpr int kLaneBlock = kLaneTiles * kQueries;
 
 struct CachedScratch {
   Floats take;
-  float *keys, *lanes, *sums, *maxima, *totals, *scores, *ones;
+  float *keys, *lanes, *sums, *maxima, *totals, *scores, *ones, *row;
   i32* limits;
   i64 floats;
 
@@ -60,6 +51,7 @@ struct CachedScratch {
         totals(take(kLaneBlock)),
         scores(take(kKeys * kQueries)),
         ones(take(kQueries)),
+        row(take(width)),
         limits(reinterpret_cast<i32*>(take(kLaneBlock))),
         floats(take.taken) {}
 };
@@ -107,7 +99,7 @@ void attendPart(const CachedQueries& in, const PagedCache& cache, i64 sequence, 
                 int lanes, int begin, int end, float* partial, i64 stride,
                 const CachedScratch& s) {
   const int latent = int(in.q.columns);
-  const int width = int(cache.slots.columns);
+  const int width = int(cache.cache.width());
   const int tiles = int(ceilDiv(lanes, kQueries));
   for (int tile = 0; tile < tiles; tile++) {
     withVectors(lanes, tile, [&](auto vectors) {
@@ -132,7 +124,8 @@ void attendPart(const CachedQueries& in, const PagedCache& cache, i64 sequence, 
   for (int key = begin; key < end; key += kKeys) {
     const int count = minOf(kKeys, end - key);
     for (int i = 0; i < count; i++) {
-      packPanels(s.keys + i * kPanel, 0, cache.row(sequence, key + i), 0, 1, width);
+      const float* row = latentFloats(cache.cache, cache.slot(sequence, key + i), s.row);
+      packPanels(s.keys + i * kPanel, 0, row, 0, 1, width);
     }
     for (int tile = 0; tile < tiles; tile++) {
       withVectors(lanes, tile, [&](auto vectors) {
@@ -187,7 +180,7 @@ void absorbedAttention(const Context& context, const double* raw) {
   const auto out = args.matrix();
   const auto q = args.matrix<const float>();
   const auto qPe = args.matrix<const float>();
-  const auto slots = args.matrix<const float>();
+  const LatentCache slots(args.any(), q.columns, qPe.columns);
   const auto blockTable = args.matrix<const i32>();
   const auto sequence = args.matrix<const i32>();
   const i32* lengths = args.vector<const i32>();
@@ -214,7 +207,7 @@ void absorbedAttention(const Context& context, const double* raw) {
   const i64 latent = q.columns;
   const i64 stride = (latent + 2 + 15) / 16 * 16;
   float* partials = scratch<float>(context, numPartials * stride);
-  const int width = int(slots.columns);
+  const int width = int(slots.width());
   const i64 floats = CachedScratch(nullptr, width, int(latent)).floats;
   float* memory = scratch<float>(context, floats * context.threads);
   const auto prepare = [&](int thread) {

@@ -1,12 +1,14 @@
-// Absorbed attention of some heads of one row over a paged cache, lanes along the latents, so that
-// cached vectors are read where they lie.
+// Absorbed attention of some heads of some rows over a paged cache, lanes along the latents, so that
+// cached vectors of floats are read where they lie; narrow ones are widened, a block of positions at
+// a time, for all heads and rows that see them.
 //
 //     score(h,s) = q[h] · [latent | kPe][s]       out[h] = Σ_s softmax(score)(h,s) · latent[s]
 //
 // Two positions at a time meet a group of kHeadGroup heads held in registers' worth of sums; scores
-// of a block of positions stay in the first cache, and sums are rescaled block by block. FLOPs:
-// 2 (2C + P) per head and position; bytes: C + P floats per position, once per group. Heads are
-// independent of each other, rows too: bits depend on neither threads nor batch.
+// of a block of positions stay in the first cache, the block in the second, and sums are rescaled
+// block by block. FLOPs: 2 (2C + P) per head and position; bytes: a cached token per position, once
+// per thread and run of rows of one sequence. Heads are independent of each other, rows too: bits
+// depend on neither threads nor batch.
 #pragma once
 #include "absorbedAttention.inl"
 #include "dotStreams.h"
@@ -19,141 +21,217 @@ constexpr int kPositions = 64;  // of a block
 constexpr int kSumVectors = 2;  // of latents per pass over a block
 constexpr i64 kPairsAhead = 3;  // asked for while a pair is scored
 
+// What a thread needs besides the sums of its heads.
 struct HeadScratch {
   float* scores;  // [kPositions / 2][2 · kHeadGroup], position within the pair, then head
-  float* sums;    // [kHeadGroup][latentPadded]
-  static i64 floats(i64 latent) { return kPositions * kHeadGroup + kHeadGroup * padded(latent); }
+  float* rows;    // [kPositions][width], widened
+  float* states;  // [rows of the run][groups][kState]
+  // Of a group: kLanes maxima, the last half of them unused, then kLanes totals.
+  static constexpr i64 kState = 2 * kLanes;
   static i64 padded(i64 latent) {
     return ceilDiv(latent, kSumVectors * kLanes) * kSumVectors * kLanes;
   }
-  HeadScratch(float* memory) : scores(memory), sums(memory + kPositions * kHeadGroup) {}
+  static i64 rowFloats(i64 width) { return (width + 15) / 16 * 16; }
+  static i64 floats(i64 width, i64 heads, i64 rows) {
+    return kPositions * kHeadGroup + kPositions * rowFloats(width) +
+           rows * ceilDiv(heads, kHeadGroup) * kState;
+  }
+  HeadScratch(float* memory, i64 width)
+      : scores(memory),
+        rows(memory + kPositions * kHeadGroup),
+        states(rows + kPositions * rowFloats(width)) {}
 };
 
-// q: rows of width floats, log2(e) and the scale multiplied in, `count` heads from q on; out: as
-// many rows of latents, outStride apart.
-MOEBIUS_NOINLINE void attendHeads(float* out, i64 outStride, const float* q, i64 width, i64 count,
-                                  const PagedCache& cache, i64 sequence, i64 length, i64 latent,
-                                  const HeadScratch& s) {
+// A group of heads of one row: queries are rows of width floats, log2(e) and the scale multiplied
+// in; sums as many rows, `sumStride` apart.
+struct HeadGroup {
+  const float* q;
+  i64 count;
+  float* sums;
+  i64 sumStride;
+  float* state;
+};
+
+// Positions that a block shows to a group. `ahead`: lines to ask for, where rows of pair p + 1 and
+// on are, or null.
+struct CachedBlock {
+  const float* const* rows;
+  i64 positions;
+  const u8* const* ahead;
+  i64 numAhead, bytesAhead;
+};
+
+MOEBIUS_NOINLINE void attendPositions(const HeadGroup& group, const CachedBlock& block, i64 width,
+                                      i64 latent, float* memory) {
   const float* heads[kHeadGroup];
-  for (i64 h = 0; h < kHeadGroup; h++) heads[h] = q + minOf(h, count - 1) * width;
-  const i64 padded = HeadScratch::padded(latent);
-  clearFloats(s.sums, kHeadGroup * padded);
-  float maxima[kHeadGroup];
-  float totals[kLanes] = {};
-  for (int h = 0; h < kHeadGroup; h++) maxima[h] = kMinusInfinity;
-  const float* rows[kPositions];
-  for (i64 begin = 0; begin < length; begin += kPositions) {
-    const i64 positions = minOf<i64>(kPositions, length - begin);
-    // Block by block of the cache, since a division costs more than a score.
-    for (i64 i = 0; i < positions;) {
-      const float* row = cache.row(sequence, begin + i);
-      const i64 inBlock = cache.blockSize - (begin + i) % cache.blockSize;
-      for (const i64 end = minOf(i + inBlock, positions); i < end; i++) {
-        rows[i] = row;
-        row += cache.slots.stride;
+  float* sumsOf[kHeadGroup];
+  for (i64 h = 0; h < kHeadGroup; h++) {
+    heads[h] = group.q + minOf(h, group.count - 1) * width;
+    sumsOf[h] = group.sums + minOf(h, group.count - 1) * group.sumStride;
+  }
+  const float* const* rows = block.rows;
+  const i64 positions = block.positions;
+  const i64 pairs = ceilDiv(positions, 2);
+  vf most = splat(kMinusInfinity);
+  for (i64 pair = 0; pair < pairs; pair++) {
+    vf sums[2 * kHeadGroup];
+    MOEBIUS_UNROLL
+    for (int i = 0; i < 2 * kHeadGroup; i++) sums[i] = zero();
+    const float* first = rows[2 * pair];
+    const float* second = rows[minOf(2 * pair + 1, positions - 1)];
+    if (kHasPrefetch) {
+      for (i64 i = 2 * pair; i < minOf(2 * pair + 2, block.numAhead); i++) {
+        const u8* line = block.ahead[i];
+        for (i64 byte = 0; byte < block.bytesAhead; byte += 64) prefetch(line + byte);
       }
     }
-    if (positions < kPositions) rows[positions] = rows[positions - 1];
-    const i64 pairs = ceilDiv(positions, 2);
-    vf most = splat(kMinusInfinity);
-    for (i64 pair = 0; pair < pairs; pair++) {
-      vf sums[2 * kHeadGroup];
+    i64 i = 0;
+    for (; i + kLanes <= width; i += kLanes) {
+      const vf a = load(first + i);
+      const vf b = load(second + i);
       MOEBIUS_UNROLL
-      for (int i = 0; i < 2 * kHeadGroup; i++) sums[i] = zero();
-      const float* first = rows[2 * pair];
-      const float* second = rows[2 * pair + 1];
-      const float* ahead = rows[2 * minOf(pair + kPairsAhead, pairs - 1)];
-      const float* behind = rows[2 * minOf(pair + kPairsAhead, pairs - 1) + 1];
-      i64 i = 0;
-      for (; i + kLanes <= width; i += kLanes) {
-        const vf a = load(first + i);
-        const vf b = load(second + i);
-        prefetch(ahead + i);
-        prefetch(behind + i);
-        MOEBIUS_UNROLL
-        for (int h = 0; h < kHeadGroup; h++) {
-          const vf query = load(heads[h] + i);
-          sums[h] = fma(query, a, sums[h]);
-          sums[kHeadGroup + h] = fma(query, b, sums[kHeadGroup + h]);
-        }
+      for (int h = 0; h < kHeadGroup; h++) {
+        const vf query = load(heads[h] + i);
+        sums[h] = fma(query, a, sums[h]);
+        sums[kHeadGroup + h] = fma(query, b, sums[kHeadGroup + h]);
       }
-      if (i < width) {
-        const vf a = loadPart(first + i, width - i);
-        const vf b = loadPart(second + i, width - i);
-        for (int h = 0; h < kHeadGroup; h++) {
-          const vf query = loadPart(heads[h] + i, width - i);
-          sums[h] = fma(query, a, sums[h]);
-          sums[kHeadGroup + h] = fma(query, b, sums[kHeadGroup + h]);
-        }
-      }
-      float* scores = s.scores + pair * kLanes;
-      store(scores, sumEach(sums));
-      if (2 * pair + 1 >= positions) {
-        for (int h = 0; h < kHeadGroup; h++) scores[kHeadGroup + h] = kMinusInfinity;
-      }
-      most = vmax(load(scores), most);
     }
-    float both[kLanes], base[kLanes], rescale[kLanes];
-    store(both, most);
+    if (i < width) {
+      const vf a = loadPart(first + i, width - i);
+      const vf b = loadPart(second + i, width - i);
+      for (int h = 0; h < kHeadGroup; h++) {
+        const vf query = loadPart(heads[h] + i, width - i);
+        sums[h] = fma(query, a, sums[h]);
+        sums[kHeadGroup + h] = fma(query, b, sums[kHeadGroup + h]);
+      }
+    }
+    float* scores = memory + pair * kLanes;
+    store(scores, sumEach(sums));
+    if (2 * pair + 1 >= positions) {
+      for (int h = 0; h < kHeadGroup; h++) scores[kHeadGroup + h] = kMinusInfinity;
+    }
+    most = vmax(load(scores), most);
+  }
+  float* maxima = group.state;
+  float* totals = group.state + kLanes;
+  float both[kLanes], base[kLanes], rescale[kLanes];
+  store(both, most);
+  for (int h = 0; h < kHeadGroup; h++) {
+    const float highest = maxOf(maxOf(both[h], both[kHeadGroup + h]), maxima[h]);
+    base[h] = base[kHeadGroup + h] = highest == kMinusInfinity ? 0.0f : highest;
+    rescale[h] = rescale[kHeadGroup + h] = maxima[h] - base[h];
+    maxima[h] = highest;
+  }
+  const vf shrink = exp2Negative(load(rescale));
+  store(rescale, shrink);
+  vf total = zero();
+  for (i64 pair = 0; pair < pairs; pair++) {
+    const vf p = exp2Negative(load(memory + pair * kLanes) - load(base));
+    total = total + p;
+    store(memory + pair * kLanes, p);
+  }
+  store(both, total);
+  for (int h = 0; h < kHeadGroup; h++) both[h] += both[kHeadGroup + h];
+  store(totals, fma(load(totals), shrink, load(both)));
+  for (i64 c = 0; c < latent; c += kSumVectors * kLanes) {
+    const bool isWhole = c + kSumVectors * kLanes <= latent;
+    vf sums[kHeadGroup][kSumVectors];
+    MOEBIUS_UNROLL
     for (int h = 0; h < kHeadGroup; h++) {
-      const float highest = maxOf(maxOf(both[h], both[kHeadGroup + h]), maxima[h]);
-      base[h] = base[kHeadGroup + h] = highest == kMinusInfinity ? 0.0f : highest;
-      rescale[h] = rescale[kHeadGroup + h] = maxima[h] - base[h];
-      maxima[h] = highest;
-    }
-    const vf shrink = exp2Negative(load(rescale));
-    store(rescale, shrink);
-    vf total = zero();
-    for (i64 pair = 0; pair < pairs; pair++) {
-      const vf p = exp2Negative(load(s.scores + pair * kLanes) - load(base));
-      total = total + p;
-      store(s.scores + pair * kLanes, p);
-    }
-    store(both, total);
-    for (int h = 0; h < kHeadGroup; h++) both[h] += both[kHeadGroup + h];
-    store(totals, fma(load(totals), shrink, load(both)));
-    for (i64 c = 0; c < latent; c += kSumVectors * kLanes) {
-      const bool isWhole = c + kSumVectors * kLanes <= latent;
-      vf sums[kHeadGroup][kSumVectors];
       MOEBIUS_UNROLL
-      for (int h = 0; h < kHeadGroup; h++) {
-        MOEBIUS_UNROLL
-        for (int v = 0; v < kSumVectors; v++) {
-          sums[h][v] = load(s.sums + h * padded + c + v * kLanes) * splat(rescale[h]);
-        }
+      for (int v = 0; v < kSumVectors; v++) {
+        sums[h][v] = load(sumsOf[h] + c + v * kLanes) * splat(rescale[h]);
       }
-      for (i64 i = 0; i < positions; i++) {
-        const float* p = s.scores + i * kHeadGroup;
-        vf values[kSumVectors];
-        MOEBIUS_UNROLL
-        for (int v = 0; v < kSumVectors; v++) {
-          const i64 left = latent - c - v * kLanes;
-          values[v] = isWhole || left >= kLanes
-                          ? load(rows[i] + c + v * kLanes)
-                          : loadPart(rows[i] + c + v * kLanes, maxOf<i64>(left, 0));
-        }
-        MOEBIUS_UNROLL
-        for (int h = 0; h < kHeadGroup; h++) {
-          MOEBIUS_UNROLL
-          for (int v = 0; v < kSumVectors; v++) {
-            sums[h][v] = fma(splat(p[h]), values[v], sums[h][v]);
-          }
-        }
+    }
+    for (i64 i = 0; i < positions; i++) {
+      const float* p = memory + i * kHeadGroup;
+      vf values[kSumVectors];
+      MOEBIUS_UNROLL
+      for (int v = 0; v < kSumVectors; v++) {
+        const i64 left = latent - c - v * kLanes;
+        values[v] = isWhole || left >= kLanes
+                        ? load(rows[i] + c + v * kLanes)
+                        : loadPart(rows[i] + c + v * kLanes, maxOf<i64>(left, 0));
       }
       MOEBIUS_UNROLL
       for (int h = 0; h < kHeadGroup; h++) {
         MOEBIUS_UNROLL
         for (int v = 0; v < kSumVectors; v++) {
-          store(s.sums + h * padded + c + v * kLanes, sums[h][v]);
+          sums[h][v] = fma(splat(p[h]), values[v], sums[h][v]);
         }
+      }
+    }
+    // Heads that repeat the last one have its sums.
+    MOEBIUS_UNROLL
+    for (int h = 0; h < kHeadGroup; h++) {
+      MOEBIUS_UNROLL
+      for (int v = 0; v < kSumVectors; v++) store(sumsOf[h] + c + v * kLanes, sums[h][v]);
+    }
+  }
+}
+
+// Rows first … end of queries, all of one sequence.
+struct DecodeRun {
+  i64 first, end, sequence;
+  const i32* lengths;
+};
+
+// Heads begin … end of a run. Queries are [row][heads][width]; out, likewise, [row][heads][padded]
+// latents.
+inline void attendRun(float* out, const float* queries, i64 heads, i64 begin, i64 end,
+                      const DecodeRun& run, const PagedCache& paged, const HeadScratch& s) {
+  const LatentCache& cache = paged.cache;
+  const i64 width = cache.width();
+  const i64 padded = HeadScratch::padded(cache.latent);
+  const i64 numGroups = ceilDiv(end - begin, kHeadGroup);
+  const auto groupOf = [&](i64 row, i64 group) -> HeadGroup {
+    const i64 head = row * heads + begin + group * kHeadGroup;
+    return {queries + head * width, minOf<i64>(kHeadGroup, end - begin - group * kHeadGroup),
+            out + head * padded, padded,
+            s.states + ((row - run.first) * numGroups + group) * HeadScratch::kState};
+  };
+  i64 longest = 0;
+  for (i64 row = run.first; row < run.end; row++) {
+    longest = maxOf<i64>(longest, run.lengths[row]);
+    clearFloats(out + (row * heads + begin) * padded, (end - begin) * padded);
+    for (i64 g = 0; g < numGroups; g++) {
+      float* state = groupOf(row, g).state;
+      for (i64 i = 0; i < kLanes; i++) state[i] = kMinusInfinity;
+      clearFloats(state + kLanes, kLanes);
+    }
+  }
+  const u8* slots[2 * kPositions];
+  const float* rows[kPositions];
+  // What is read in place is asked for a few pairs ahead, what is widened a block ahead.
+  const i64 apart = cache.isWide() ? 2 * kPairsAhead : kPositions;
+  for (i64 first = 0; first < longest; first += kPositions) {
+    const i64 known = minOf<i64>(2 * kPositions, longest - first);
+    paged.slots(slots, run.sequence, first, known);
+    const i64 positions = minOf<i64>(kPositions, known);
+    for (i64 i = 0; i < positions; i++) {
+      rows[i] = latentFloats(cache, slots[i], s.rows + i * HeadScratch::rowFloats(width));
+    }
+    i64 numAhead = maxOf<i64>(0, minOf<i64>(kPositions, known - apart));
+    for (i64 row = run.first; row < run.end; row++) {
+      const i64 seen = minOf(positions, run.lengths[row] - first);
+      if (seen <= 0) continue;
+      for (i64 g = 0; g < numGroups; g++) {
+        const CachedBlock block = {rows, seen, slots + apart, numAhead, cache.bytes()};
+        attendPositions(groupOf(row, g), block, width, cache.latent, s.scores);
+        numAhead = 0;
       }
     }
   }
-  for (i64 h = 0; h < count; h++) {
-    const vf share = splat(totals[h] == 0.0f ? 0.0f : 1.0f / totals[h]);
-    writeRow(out + h * outStride, latent, [&](i64 i, i64 lanes) {
-      return loadSome(s.sums + h * padded + i, lanes) * share;
-    });
+  for (i64 row = run.first; row < run.end; row++) {
+    for (i64 g = 0; g < numGroups; g++) {
+      const HeadGroup group = groupOf(row, g);
+      for (i64 h = 0; h < group.count; h++) {
+        const float total = group.state[kLanes + h];
+        const vf share = splat(total == 0.0f ? 0.0f : 1.0f / total);
+        float* sums = group.sums + h * padded;
+        for (i64 i = 0; i < padded; i += kLanes) store(sums + i, load(sums + i) * share);
+      }
+    }
   }
 }
 

@@ -17,6 +17,7 @@ namespace {
 constexpr i64 kFewGradientRows = 4;
 
 bool hasFewRows(const Product& p) {
+  if (p.order != Order::bySize) return p.order == Order::streamed;
   if (!p.a.alongK) return p.m <= kFewGradientRows && !p.b.alongK;
   return p.m <= kFewRows;
 }
@@ -238,7 +239,10 @@ void streamScaledRange(const Product& p, const Range& range, float* scratch) {
 void multiplyFewRows(const Product& p, const Range& range, float* scratch) {
   forRowType(p.b, [&]<class T>(const T*) {
     if (p.b.alongK) {
-      dotRange<T>(p, range, scratch);
+      for (i64 row = range.rowBegin; row < range.rowEnd; row += kFewRows) {
+        dotRange<T>(p, {row, minOf(row + kFewRows, range.rowEnd), range.columnBegin,
+                        range.columnEnd}, scratch);
+      }
     } else if constexpr (isScaled<T>) {
       streamScaledRange<T>(p, range, scratch);
     } else {

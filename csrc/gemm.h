@@ -39,6 +39,10 @@ struct SwigluEnd {
   i64 gateUpStride = 0;
 };
 
+// What a sum's order is chosen by: the number of rows, for speed; or it is given, and then a row's
+// bits do not depend on how many others there are.
+enum class Order : int { bySize = 0, streamed = 1, tiled = 2 };
+
 struct Product {
   float* out;
   i64 outStride;
@@ -47,6 +51,7 @@ struct Product {
   i64 m, n, k;
   bool accumulate;
   SwigluEnd end = {};
+  Order order = Order::bySize;
 };
 
 // Where columns may be cut.

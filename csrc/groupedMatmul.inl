@@ -11,7 +11,8 @@
 namespace moebius {
 namespace {
 
-// args: out, a, b (weights), offsets, layout, accumulate, swiglu, gateUp (as in matmul)
+// args: out, a, b (weights), offsets, layout, accumulate, swiglu, gateUp, order (as in
+// matmul)
 void groupedMatmul(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<float> out = args.matrix();
@@ -22,6 +23,7 @@ void groupedMatmul(const Context& context, const double* raw) {
   const bool accumulate = args.flag();
   const auto hidden = args.matrix();
   const auto gateUp = args.matrix<const float>();
+  const Order order = Order(args.integer());
   const i64 numExperts = offsets.columns - 1;
 
   // Stored rows of one expert.
@@ -42,7 +44,7 @@ void groupedMatmul(const Context& context, const double* raw) {
     const Source left = sourceOf(someRows(a, first, rows), true);
     const Source right = sourceOf(entryOf(b, expert, expertRows), layout == Layout::nt);
     return {out.row(first), out.stride, left, right, rows, right.count, left.depth, accumulate,
-            isAtEnd ? swigluEnd(hidden, gateUp, first) : SwigluEnd{}};
+            isAtEnd ? swigluEnd(hidden, gateUp, first) : SwigluEnd{}, order};
   });
   if (end.width == 0 || isAtEnd) return;
   swigluAfter(context, {out.data, out.stride, {}, {}, out.rows, 0, 0, false, end});

@@ -12,7 +12,7 @@
 namespace moebius {
 
 // Raised, with src/kernels/compiled/abi.ts, when the binding or an operation's arguments change.
-constexpr int kAbiVersion = 3;
+constexpr int kAbiVersion = 4;
 
 // What an operation may ask of its host. A host is the addon (threads, huge pages) or, for WASM,
 // a page of JavaScript; an operation itself touches no system.

@@ -30,7 +30,7 @@ SwigluEnd swigluEnd(const Matrix<float>& hidden, const Matrix<const float>& gate
   return {};
 }
 
-// args: out, a, b (weights), layout, accumulate, swiglu (may be left out), gateUp (as swiglu)
+// args: out, a, b (weights), layout, accumulate, swiglu (may be left out), gateUp (as swiglu), order
 void matmul(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<float> out = args.matrix();
@@ -42,11 +42,13 @@ void matmul(const Context& context, const double* raw) {
   const Source columns = sourceOf(b, layout == Layout::nt);
   const auto hidden = args.matrix();
   const auto gateUp = args.matrix<const float>();
+  const Order order = Order(args.integer());
   Product p = {out.data, out.stride, rows, columns, rows.count, columns.count, rows.depth,
                accumulate};
   const SwigluEnd end = swigluEnd(hidden, gateUp, 0);
   const bool isAtEnd = endsWithSwiglu(end.width, p.k);
   if (isAtEnd) p.end = end;
+  p.order = order;
   multiplyOverThreads(context, p);
   p.end = end;
   if (!isAtEnd && end.width > 0) swigluAfter(context, p);

@@ -10,6 +10,9 @@
 // At T = 512 that is 100 FLOPs a byte and more: bound by FMAs, the exponentials 15 % on top at
 // (N+P, V) = (48, 32).
 //
+// Queries may stand further on in a longer run of keys, or behind all of them; and results over other
+// keys may be added to: they are where the running softmax begins, with a sum of 1.
+//
 // A task is (sequence, head, block of queries): it walks its keys once, a block at a time, copied
 // into panels that all its query tiles share. Tasks are independent, so the result does not depend
 // on the number of threads.
@@ -19,10 +22,13 @@
 namespace moebius {
 namespace {
 
-// One head of one sequence: rows are positions, from the sequence's first.
+// One head of one sequence: rows of keys are positions, from the sequence's first; the first query
+// is at `before` of them.
 struct AttentionHead {
   Matrix<const float> q, kNope, kPe, v;  // strided views into q_THD, kv_THD, kPe_TP
   float scale;
+  int before = 0;
+  int numKeys() const { return int(kNope.rows); }
   int keyWidth() const { return int(q.columns); }
   int valueWidth() const { return int(v.columns); }
 };
@@ -69,22 +75,23 @@ struct TileRows {
       : lead(maxOf(-query, 0)), row(query + lead), count(minOf(query + kQueries, end) - row) {}
 };
 
-// Keys key … key + kKeys, none at or after `end`, as queries query … query + kQueries see them.
+// Keys key … key + kKeys, none at or after `end`, as queries at positions query … query + kQueries
+// see them.
 inline Visible<kScoreVectors> causal(int query, int end, int key) {
   Visible<kScoreVectors> visible;
   const int most = roundUp(maxOf(minOf(end - key, kKeys), 0), scoreRows<kScoreVectors>());
   for (int j = 0; j < kScoreVectors; j++) {
     const int ahead = maxOf(query + (j + 1) * kLanes - key, 0);  // of the vector's last query
     visible.end[j] = minOf(roundUp(ahead, scoreRows<kScoreVectors>()), most);
-    visible.whole[j] = minOf(maxOf(query + j * kLanes + 1 - key, 0), visible.end[j]);
+    visible.whole[j] = minOf(maxOf(minOf(query + j * kLanes + 1, end) - key, 0), visible.end[j]);
   }
   return visible;
 }
 
-inline void hideLaterKeys(float* scores, int query, int key,
+inline void hideLaterKeys(float* scores, int query, int end, int key,
                           const Visible<kScoreVectors>& visible) {
   i32 limits[kQueries];
-  for (int i = 0; i < kQueries; i++) limits[i] = query + i + 1;
+  for (int i = 0; i < kQueries; i++) limits[i] = minOf(query + i + 1, end);
   hideKeys(scores, key, limits, visible);
 }
 
@@ -116,15 +123,17 @@ struct ForwardScratch {
 struct ForwardBlock {
   AttentionHead head;
   int first, end;
-  Matrix<float> out, logSumExp;  // rows are positions
+  Matrix<float> out, logSumExp;  // rows are those of queries
+  bool adds;                     // to results over other keys
+  int numKeys() const { return minOf(head.before + end, head.numKeys()); }
 };
 
 // The first key block of a head, and queries of a block.
 inline void fetchBeginning(RowsAhead& ahead, const ForwardBlock& block) {
   const AttentionHead& head = block.head;
   ahead.add(head.q, maxOf(block.first, 0), block.end);
-  ahead.add(head.kNope, 0, minOf(kKeys, block.end));
-  ahead.add(head.v, 0, minOf(kKeys, block.end));
+  ahead.add(head.kNope, 0, minOf(kKeys, block.numKeys()));
+  ahead.add(head.v, 0, minOf(kKeys, block.numKeys()));
 }
 
 // `upcoming(body)` calls body with the block that is likely to be next, if any.
@@ -145,25 +154,34 @@ void attendBlock(const ForwardBlock& block, ForwardScratch& s, const Upcoming& u
     const TileRows rows(first + tile * kQueries, end);
     toLanes(s.lanes + tile * laneFloats + rows.lead, kQueries - rows.lead, head.q.row(rows.row),
             head.q.stride, rows.count, keyWidth, head.scale * kLog2E, kQueries);
+    if (!block.adds) continue;
+    toLanes(s.sums + tile * sumFloats + rows.lead, kQueries - rows.lead, block.out.row(rows.row),
+            block.out.stride, rows.count, valueWidth, 1.0f, kQueries);
+    for (int i = 0; i < rows.count; i++) {
+      s.maxima[tile * kQueries + rows.lead + i] = *block.logSumExp.row(rows.row + i) * kLog2E;
+      s.totals[tile * kQueries + rows.lead + i] = 1.0f;
+    }
   }
-  const int lastBlock = (end - 1) / kKeys * kKeys;
-  for (int key = 0; key < end; key += kKeys) {
-    packKeysAndValues(s.keys, s.values, head, key, minOf(kKeys, end - key));
+  const int numKeys = block.numKeys();
+  const int lastBlock = (numKeys - 1) / kKeys * kKeys;
+  for (int key = 0; key < numKeys; key += kKeys) {
+    packKeysAndValues(s.keys, s.values, head, key, minOf(kKeys, numKeys - key));
     if (key < lastBlock) {
-      s.ahead.add(head.kNope, key + kKeys, minOf(key + 2 * kKeys, end));
-      s.ahead.add(head.v, key + kKeys, minOf(key + 2 * kKeys, end));
+      s.ahead.add(head.kNope, key + kKeys, minOf(key + 2 * kKeys, numKeys));
+      s.ahead.add(head.v, key + kKeys, minOf(key + 2 * kKeys, numKeys));
     }
     if (key == maxOf(lastBlock - 2 * kKeys, 0)) {
       s.ahead.add(block.out, maxOf(first, 0), end);
       upcoming([&](const ForwardBlock& next) { fetchBeginning(s.ahead, next); });
     }
     for (int tile = 0; tile < tiles; tile++) {
-      const int query = first + tile * kQueries;
-      const auto visible = causal(query, minOf(query + kQueries, end), key);
+      const int query = head.before + first + tile * kQueries;
+      const int seen = minOf(query + kQueries, numKeys);
+      const auto visible = causal(query, seen, key);
       if (visible.end[kScoreVectors - 1] == 0) continue;
       vf rescale[kScoreVectors];
       productByRows(s.scores, s.keys, s.lanes + tile * laneFloats, keyWidth, visible, s.ahead);
-      hideLaterKeys(s.scores, query, key, visible);
+      hideLaterKeys(s.scores, query, seen, key, visible);
       softmaxBlock(s.scores, s.maxima + tile * kQueries, s.totals + tile * kQueries, rescale,
                    visible);
       productByColumns(s.sums + tile * sumFloats, rescale, s.values, s.scores, valueWidth, visible,
@@ -187,7 +205,10 @@ void attendBlock(const ForwardBlock& block, ForwardScratch& s, const Upcoming& u
   }
 }
 
-// args: out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, heads, scale
+// args: out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, numSequences, heads, adds, scale
+//
+// `sequences`: offsets of their queries, offsets of their keys, and the place of each one's first
+// query among its keys.
 void mlaAttention(const Context& context, const double* raw) {
   Args args(raw);
   const auto out = args.matrix();
@@ -196,10 +217,13 @@ void mlaAttention(const Context& context, const double* raw) {
   const auto kv = args.matrix<const float>();
   const auto kPe = args.matrix<const float>();
   const List sequences = args.list();
+  const i64 numSequences = args.integer();
   const i64 heads = args.integer();
+  const bool adds = args.flag();
   const float scale = args.real();
 
-  const i64 numSequences = sequences.length - 1;
+  const i64 keyOffsets = numSequences + 1;
+  const i64 places = 2 * keyOffsets;
   i64* firstTask = scratch<i64>(context, numSequences + 1);
   firstTask[0] = 0;
   for (i64 i = 0; i < numSequences; i++) {
@@ -209,12 +233,14 @@ void mlaAttention(const Context& context, const double* raw) {
   }
   const int keyWidth = int(q.columns);
   const int valueWidth = int(out.columns);
+  const i64 nope = keyWidth - kPe.columns;
   const i64 floats = ForwardScratch(nullptr, keyWidth, valueWidth).floats;
   float* memory = scratch<float>(context, floats * context.threads);
   const auto prepare = [&](int thread) {
     const ForwardScratch s(memory + thread * floats, keyWidth, valueWidth);
     clearFloats(s.keys, panelFloats(keyWidth));
     clearFloats(s.values, panelFloats(valueWidth));
+    clearFloats(s.lanes, i64(kBlockQueries) * keyWidth);
     return s;
   };
   const i64 tasks = firstTask[numSequences];
@@ -223,14 +249,22 @@ void mlaAttention(const Context& context, const double* raw) {
     while (task >= firstTask[i + 1]) i++;
     const i64 start = sequences[i];
     const int length = int(sequences[i + 1] - start);
+    const i64 firstKey = sequences[keyOffsets + i];
+    const i64 numKeys = sequences[keyOffsets + i + 1] - firstKey;
     const i64 blocks = ceilDiv(length - firstTile(length), kBlockQueries);
     const i64 head = (task - firstTask[i]) / blocks;
     const i64 block = blocks - 1 - (task - firstTask[i]) % blocks;  // the longest work first
     const int first = firstTile(length) + int(block) * kBlockQueries;
-    return {attentionHead(q, kv, kPe, heads, head, start, length, scale), first,
-            minOf(first + kBlockQueries, length),
+    const AttentionHead rows = {
+        headRows(q, heads, head, start, length, 0, keyWidth),
+        headRows(kv, heads, head, firstKey, numKeys, 0, nope),
+        {kPe.row(firstKey), numKeys, kPe.columns, kPe.stride},
+        headRows(kv, heads, head, firstKey, numKeys, nope, kv.columns - nope),
+        scale,
+        int(sequences[places + i])};
+    return {rows, first, minOf(first + kBlockQueries, length),
             headRows(out, heads, head, start, length, 0, valueWidth),
-            {logSumExp.row(start) + head, length, 1, logSumExp.stride}};
+            {logSumExp.row(start) + head, length, 1, logSumExp.stride}, adds};
   };
   forTasks(context, tasks, prepare, [&](i64 task, ForwardScratch& s, const auto& next) {
     attendBlock(blockOf(task), s, [&](const auto& body) {

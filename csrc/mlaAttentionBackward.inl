@@ -190,7 +190,7 @@ void attendSpanBackward(const BackwardHead& head, int start, BackwardScratch& s,
       const int block = (key - start) / kKeys;
       const float* keys = s.keys + block * keyFloats;
       productByRows(s.probabilities, keys, s.lanes, keyWidth, visible, s.ahead);
-      hideLaterKeys(s.probabilities, query, key, visible);
+      hideLaterKeys(s.probabilities, query, minOf(query + kQueries, end), key, visible);
       productByRows(s.dScores, s.values + block * valueFloats, s.dOutputLanes, valueWidth, visible,
                     s.ahead);
       gradientOfScores(s, visible);

@@ -23,7 +23,7 @@ void mlaDecode(const Context& context, const double* raw) {
   const auto x = args.matrix();
   const i32* positions = args.vector<const i32>();
   const i32* slots = args.vector<const i32>();
-  const auto cacheRows = args.matrix();
+  const AnyMatrix cacheRows = args.any();
   const auto blockTable = args.matrix<const i32>();
   const i32* sequences = args.vector<const i32>();
   const i32* lengths = args.vector<const i32>();
@@ -44,13 +44,13 @@ void mlaDecode(const Context& context, const double* raw) {
   const float latentEps = args.real();
   const float scale = args.real() * kLog2E;
 
-  const PagedCache cache = {{cacheRows.data, cacheRows.rows, cacheRows.columns, cacheRows.stride},
-                            blockTable, blockSize};
   const i64 T = x.rows;
   const i64 D = x.columns;
   const i64 C = kv.values.columns;
-  const i64 width = cacheRows.columns;
+  const i64 width = kvDown.values.rows;
   const i64 P = width - C;
+  const PagedCache cache = {LatentCache(cacheRows, C, P), blockTable, blockSize};
+  const i64 padded = HeadScratch::padded(C);
   const i64 Q = qDown.values.rows;  // 0 where the query is projected in one step
   const i64 queryDepth = qUp.values.columns;
   const auto turn = [&](float* row, i64 position) {
@@ -61,12 +61,13 @@ void mlaDecode(const Context& context, const double* raw) {
   float* kvLatents = scratch<float>(context, T * width);
   float* queries = scratch<float>(context, T * H * (N + P));
   float* absorbed = scratch<float>(context, T * H * width);
-  float* latents = scratch<float>(context, T * H * C);
+  float* latents = scratch<float>(context, T * H * padded);
   float* values = scratch<float>(context, T * H * V);
   const i64 normFloats = inputFloats(T, maxOf(D, queryDepth));
   const i64 inputs =
       maxOf(inputFloats(T, maxOf(maxOf(D, queryDepth), H * V)), inputFloats(maxOf(T, H), C));
-  const i64 perThread = normFloats + inputs + HeadScratch::floats(C) + kProductScratch;
+  const i64 attentionFloats = HeadScratch::floats(width, ceilDiv(H, context.threads), T);
+  const i64 perThread = normFloats + inputs + maxOf(attentionFloats, kProductScratch);
   float* memory = scratch<float>(context, context.threads * perThread);
   const auto normedOf = [&](int thread) { return memory + thread * perThread; };
   const auto inputOf = [&](int thread) { return normedOf(thread) + normFloats; };
@@ -92,10 +93,10 @@ void mlaDecode(const Context& context, const double* raw) {
   onEveryThread(context, [&](int thread) {
     if (thread == 0) {
       for (i64 t = 0; t < T; t++) {
-        float* slot = cacheRows.row(slots[t]);
-        normRow(slot, kvLatents + t * width, C, kvGain, latentEps);
-        copyBytes(slot + C, kvLatents + t * width + C, P * i64(sizeof(float)));
-        turn(slot + C, positions[t]);
+        float* latent = kvLatents + t * width;
+        normRow(latent, latent, C, kvGain, latentEps);
+        turn(latent + C, positions[t]);
+        writeLatent(cache.cache, cache.cache.slot(slots[t]), latent, latent + C);
       }
     }
     const Share heads(H, thread, context.threads);
@@ -109,7 +110,7 @@ void mlaDecode(const Context& context, const double* raw) {
     dotProducts({normed, queryDepth, T, queryDepth, sourceOf(qUp, true), inputOf(thread)},
                 heads.begin * (N + P), heads.end * (N + P),
                 {queries, stride, false, nullptr, nullptr});
-    float* products = inputOf(thread) + inputs + HeadScratch::floats(C);
+    float* products = inputOf(thread) + inputs;
     for (i64 h = heads.begin; h < heads.end; h++) {
       if (h + 1 < heads.end) prefetchRows(kv, (h + 1) * (N + V), (h + 1) * (N + V) + N);
       const Source source = sourceOfRows(kv, h * (N + V), N, false);
@@ -130,19 +131,17 @@ void mlaDecode(const Context& context, const double* raw) {
     const Share heads(H, thread, context.threads);
     const Share rows(D, thread, context.threads);
     prefetchStreams(sourceOf(o, true), rows.begin, rows.end);
-    const HeadScratch attention(inputOf(thread) + inputs);
-    for (i64 t = 0; t < T; t++) {
-      for (i64 h = heads.begin; h < heads.end; h += kHeadGroup) {
-        attendHeads(latents + (t * H + h) * C, C, absorbed + (t * H + h) * width, width,
-                    minOf<i64>(kHeadGroup, heads.end - h), cache, sequences[t], lengths[t], C,
-                    attention);
-      }
+    const HeadScratch attention(inputOf(thread) + inputs, width);
+    for (i64 t = 0, end; t < T && heads.begin < heads.end; t = end) {
+      for (end = t + 1; end < T && sequences[end] == sequences[t];) end++;
+      attendRun(latents, absorbed, H, heads.begin, heads.end, {t, end, sequences[t], lengths},
+                cache, attention);
     }
     if (T == 1) {
       forRowType(sourceOf(kv, true), [&]<class W>(const W*) {
         const DotArithmetic<W> arithmetic;
-        const DotInput in = prepareInput<W>(inputOf(thread), latents + heads.begin * C, C,
-                                            heads.end - heads.begin, C);
+        const DotInput in = prepareInput<W>(inputOf(thread), latents + heads.begin * padded,
+                                            padded, heads.end - heads.begin, C);
         dotEach<W>(in, sourceOf(kv, true), heads.begin * (N + V) + N, N + V,
                    heads.end - heads.begin, V, [&](i64 head, i64 row, float result) {
           values[(heads.begin + head) * V + row] = result;
@@ -151,7 +150,7 @@ void mlaDecode(const Context& context, const double* raw) {
       return;
     }
     for (i64 h = heads.begin; h < heads.end; h++) {
-      dotProducts({latents + h * C, H * C, T, C, sourceOf(kv, true), inputOf(thread)},
+      dotProducts({latents + h * padded, H * padded, T, C, sourceOf(kv, true), inputOf(thread)},
                   h * (N + V) + N, (h + 1) * (N + V),
                   {values + h * V - (h * (N + V) + N), H * V, false, nullptr, nullptr});
     }

@@ -11,18 +11,30 @@ import type {
   FeedForwardDecodeArgs,
   I32,
   Kernels,
+  LatentCache,
   MlaDecodeArgs,
   RoutingRule,
   Weight,
 } from '../src/kernels/kernels.ts';
+import { type CacheDType, cacheColumns, type LatentWidths } from '../src/kernels/latentCache.ts';
 import { createReferenceKernels } from '../src/kernels/reference.ts';
-import { elements, hostArray, numElements, numRows, slices } from '../src/tensor/tensor.ts';
+import {
+  elements,
+  hostArray,
+  numColumns,
+  numElements,
+  numRows,
+  reshape,
+  slices,
+} from '../src/tensor/tensor.ts';
 import { implementations } from './kernelContract/implementations.ts';
 
 type WeightDType = Weight['values']['dtype'];
 
 interface Shape {
   readonly dtype: WeightDType;
+  /** f32 when left out. */
+  readonly cache?: CacheDType;
   /** f8e4m3 with its special codes listed, many of them. */
   readonly isListed?: boolean;
   readonly hidden: number;
@@ -127,6 +139,38 @@ const shapes: readonly Shape[] = [
   },
   {
     ...WIDE,
+    cache: 'f8e4m3',
+    sequences: [
+      [130, 1],
+      [70, 3],
+    ],
+  },
+  {
+    ...WIDE,
+    cache: 'bf16',
+    sequences: [
+      [130, 1],
+      [70, 3],
+    ],
+  },
+  {
+    ...SMALL,
+    cache: 'f8e4m3',
+    sequences: [
+      [130, 1],
+      [5, 2],
+    ],
+  },
+  {
+    ...SMALL,
+    cache: 'bf16',
+    sequences: [
+      [130, 1],
+      [5, 2],
+    ],
+  },
+  {
+    ...WIDE,
     dtype: 'bf16',
     sequences: [
       [33, 1],
@@ -179,7 +223,7 @@ class Layer {
       x_TD,
       positions_T: this.#ints(rows.map(({ position }) => position)),
       slots_T: this.#ints(rows.map(({ slot }) => slot)),
-      cache: this.#floats([numBlocks, blockSize, latent + rope], 1),
+      cache: this.#cache(shape, [numBlocks, blockSize]),
       blockTable: this.#ints(table, [shape.sequences.length, perSequence]),
       sequence_T: this.#ints(rows.map(({ s }) => s)),
       length_T: this.#ints(rows.map(({ position }) => position + 1)),
@@ -239,17 +283,48 @@ class Layer {
   }
 
   async outputs(): Promise<{ x: Float32Array; cache: Float32Array; counts: Int32Array | null }> {
-    const { x_TD, cache } = this.attention;
+    const { x_TD, kv, kvDown } = this.attention;
     const { routed } = this.feedForward;
+    const latent = numColumns(kv.values);
+    const cached = this.#readCache({ latent, rope: numRows(kvDown.values) - latent });
     return {
       x: (await this.kernels.read(x_TD)).slice(),
-      cache: (await this.kernels.read(cache)).slice(),
+      cache: (await this.kernels.read(cached)).slice(),
       counts: routed === undefined ? null : (await this.kernels.read(routed.counts_E)).slice(),
     };
   }
 
   get numRows(): number {
     return at(this.attention.x_TD.shape, 0);
+  }
+
+  /** A cache of normal numbers, rounded to its type. */
+  #cache({ cache = 'f32', ...shape }: Shape, [blocks = 0, blockSize = 0]: number[]): LatentCache {
+    const widths = { latent: shape.latent, rope: shape.rope };
+    const columns = cacheColumns(cache, widths);
+    const tensor = this.#arena.allocate(cache, [blocks, blockSize, columns]);
+    const slots = blocks * blockSize;
+    this.kernels.appendCache({
+      cache: tensor,
+      latent_TC: this.#floats([slots, shape.latent], 1),
+      kPe_TP: this.#floats([slots, shape.rope], 1),
+      slots_T: this.#ints(Array.from({ length: slots }, (_, slot) => slot)),
+    });
+    return tensor;
+  }
+
+  /** What the cache holds: all latents, then all keys. */
+  #readCache({ latent, rope }: LatentWidths): F32 {
+    const { cache } = this.attention;
+    const slots = numRows(cache);
+    const all = this.#arena.allocate('f32', [slots * (latent + rope)]);
+    this.kernels.readCache({
+      latent_TC: reshape(elements(all, 0, slots * latent), [slots, latent]),
+      kPe_TP: reshape(elements(all, slots * latent, slots * (latent + rope)), [slots, rope]),
+      cache,
+      slots_T: this.#ints(Array.from({ length: slots }, (_, slot) => slot)),
+    });
+    return all;
   }
 
   #floats(shape: readonly number[], deviation: number): F32 {
@@ -319,8 +394,32 @@ const BOUNDS: Readonly<Record<WeightDType, { readonly x: number; readonly cache:
   f8e4m3: { x: 6e-6, cache: 2e-6 },
 };
 
-const sentence = ({ dtype, isListed, hidden, query, mlp, experts, sequences }: Shape): string =>
+/**
+ * A number that falls between two codes of a narrow cache may be rounded to either, by the last bit
+ * of its float32 sum: the cache then differs by a code's distance, 2⁻⁷ of a bf16 and 2⁻³ of an f8,
+ * and a row by the little that one of some hundred cached numbers has in it.
+ */
+const NARROW_BOUNDS: Readonly<Record<'bf16' | 'f8e4m3', { x: number; cache: number }>> = {
+  bf16: { x: 1e-4, cache: 2 ** -7 },
+  f8e4m3: { x: 1e-3, cache: 2 ** -3 },
+};
+
+function boundsOf({ dtype, cache = 'f32' }: Shape): { readonly x: number; readonly cache: number } {
+  return cache === 'f32' ? BOUNDS[dtype] : NARROW_BOUNDS[cache];
+}
+
+const sentence = ({
+  dtype,
+  cache,
+  isListed,
+  hidden,
+  query,
+  mlp,
+  experts,
+  sequences,
+}: Shape): string =>
   `${dtype}${isListed ? ', special codes listed' : ''}, ${hidden} wide, ` +
+  `${cache === undefined ? '' : `a ${cache} cache, `}` +
   `${query === null ? 'no query latent' : `query ${query}`}, ` +
   `mlp ${mlp}, ${experts} experts, ${sequences.map((each) => each.join('+')).join(' ')}`;
 
@@ -337,7 +436,7 @@ for (const shape of shapes) {
       const layer = new Layer(makeKernels(), shape);
       layer.run(0, layer.numRows);
       const got = await layer.outputs();
-      const bounds = BOUNDS[shape.dtype];
+      const bounds = boundsOf(shape);
       near(got.x, x, bounds.x);
       near(got.cache, cache, bounds.cache);
       assert.deepEqual(got.counts, counts);

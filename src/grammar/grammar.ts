@@ -13,7 +13,13 @@ export type GrammarSpec =
   /** The whole text matches. */
   | { readonly kind: 'regex'; readonly pattern: string }
   /** Rules `name ::= …`; the text is one `root`. `<[text]>` stands for a control token. */
-  | { readonly kind: 'ebnf'; readonly text: string; readonly root?: string }
+  | {
+      readonly kind: 'ebnf';
+      readonly text: string;
+      readonly root?: string;
+      /** Rules that are grammars of other kinds, by the name that the text calls them by. */
+      readonly parts?: Readonly<Record<string, GrammarSpec>>;
+    }
   | { readonly kind: 'choice'; readonly choices: readonly string[] }
   /** One after another: a JSON schema between control tokens, as in a tool call. */
   | { readonly kind: 'sequence'; readonly parts: readonly GrammarSpec[] }
@@ -42,7 +48,12 @@ export interface GrammarMatcher {
   readonly mustEnd: boolean;
   /** Sets bit v mod 32 of word ⌊v / 32⌋ exactly for tokens that may come now. */
   fillMask(mask: Uint32Array): void;
-  /** Goes on with a token; false, and nothing changed, where it may not come. */
+  /**
+   * Goes on with a token; false, and nothing changed, where it may not come. After an end token
+   * only end tokens may come.
+   *
+   * @throws grammar.tooAmbiguous
+   */
   accept(id: number): boolean;
   /** The only token that may come now, or null: a draft that always stands. */
   forcedToken(): number | null;

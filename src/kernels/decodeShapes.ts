@@ -3,7 +3,14 @@ import { assert, at } from '../base/assert.ts';
 import { numColumns, numRows, type Tensor } from '../tensor/tensor.ts';
 import { type FeedForwardDecodeArgs, MAX_DECODE_ROWS, type MlaDecodeArgs } from './kernels.ts';
 import { SameParts } from './sameParts.ts';
-import { isOverlapping, needApart, needRule, needShape, needWeight } from './shapeRules.ts';
+import {
+  isOverlapping,
+  needApart,
+  needCache,
+  needRule,
+  needShape,
+  needWeight,
+} from './shapeRules.ts';
 
 /** The sizes of a call, as its tensors give them. */
 export interface MlaDecodeSizes {
@@ -16,9 +23,16 @@ export interface MlaDecodeSizes {
   readonly latent: number;
 }
 
-export function mlaDecodeSizes({ x_TD, cache, kv, q, o, numHeads }: MlaDecodeArgs): MlaDecodeSizes {
+export function mlaDecodeSizes({
+  x_TD,
+  kvDown,
+  kv,
+  q,
+  o,
+  numHeads,
+}: MlaDecodeArgs): MlaDecodeSizes {
   const latent = numColumns(kv.values);
-  const rope = numColumns(cache) - latent;
+  const rope = numRows(kvDown.values) - latent;
   return {
     tokens: numRows(x_TD),
     hidden: numColumns(x_TD),
@@ -40,7 +54,8 @@ export function needMlaDecode(args: MlaDecodeArgs): void {
   needRows('mlaDecode', tokens);
   const [hidden, width] = [numColumns(x_TD), numColumns(cache)];
   const weights = [table, gain, qLatent?.down, qLatent?.gain, q, kvDown, kvGain, kv, o];
-  soundAttention.of(o, [...weights, numHeads, hidden, width], () => needAttentionWeights(args));
+  const parts = [...weights, numHeads, hidden, width, cache.dtype];
+  soundAttention.of(o, parts, () => needAttentionWeights(args));
   const [blocks = -1, blockSize = -1] = cache.shape;
   needShape('mlaDecode: cache', cache, [blocks, blockSize, width]);
   const [sequences = -1, blocksEach = -1] = blockTable.shape;
@@ -63,6 +78,8 @@ function needAttentionWeights(args: MlaDecodeArgs): true {
   const { hidden, heads, nope, rope, value, latent } = sizes;
   const isSound = rope > 0 && rope % 2 === 0 && isCount(nope) && isCount(value);
   assert(isSound, isSound ? '' : `mlaDecode: sizes ${JSON.stringify(sizes)}`);
+  const { cache } = args;
+  needCache('mlaDecode', cache, sizes);
   needShape('mlaDecode: rotations', table, [at(table.shape, 0), rope / 2, 2]);
   needShape('mlaDecode: gain', gain, [hidden]);
   needShape('mlaDecode: kvGain', kvGain, [latent]);

@@ -42,6 +42,12 @@ export interface SpecialCodes {
 }
 
 /**
+ * `[blocks, blockSize, a token's columns]`: C latents and P rotated key columns of each, as
+ * `latentCache.ts` lays them out for the type.
+ */
+export type LatentCache = Tensor<'f32' | 'bf16' | 'f8e4m3'>;
+
+/**
  * How a product reads its inputs, BLAS-like; weights are stored `[out, in]`.
  * - `nt`: out[m,n] = Σ a[m,k] · b[n,k]   (a linear layer forward)
  * - `nn`: out[m,n] = Σ a[m,k] · b[k,n]   (its input gradient)
@@ -84,6 +90,11 @@ export interface MatmulArgs {
   readonly swiglu_TF?: F32;
   /** `nn`, nothing added: out, `[T, 2F]`, is `swigluBackward` here of the F-wide product. */
   readonly gateUp_T2F?: F32;
+  /**
+   * The order of sums, which is chosen by the number of rows where left out. Given, a row's bits do
+   * not depend on the others: `streamed` (`nt`) reads b for every 16 rows, `tiled` packs it once.
+   */
+  readonly order?: 'streamed' | 'tiled';
 }
 
 export interface Kernels {
@@ -172,6 +183,8 @@ export interface Kernels {
    * @param kPe_TP rotated, shared by heads    @param out_THV `[T, H, V]`
    * @param logSumExp_TH of the scaled scores, kept for backward
    * @param sequences row offsets, first 0, last T: rows see only their own sequence
+   * @param keys where keys are rows of their own; a row sees those up to its place
+   * @param accumulate out and logSumExp hold results over other keys, which these are *added* to
    */
   mlaAttention(args: {
     out_THV: F32;
@@ -180,6 +193,8 @@ export interface Kernels {
     kv_THD: F32;
     kPe_TP: F32;
     sequences: readonly number[];
+    keys?: AttentionKeys;
+    accumulate?: boolean;
     scale: number;
   }): void;
   /** Gradients of the three inputs (dKPe summed over heads); probabilities are computed again. */
@@ -196,12 +211,13 @@ export interface Kernels {
     sequences: readonly number[];
     scale: number;
   }): void;
-  /** Writes each row's latent and rotated key into its slot of a paged cache. */
-  appendCache(args: { cache: F32; latent_TC: F32; kPe_TP: F32; slots_T: I32 }): void;
+  /** Writes each row's latent and rotated key, rounded, into its slot of a paged cache. */
+  appendCache(args: { cache: LatentCache; latent_TC: F32; kPe_TP: F32; slots_T: I32 }): void;
+  /** Slots of a paged cache as attention sees them. */
+  readCache(args: { latent_TC: F32; kPe_TP: F32; cache: LatentCache; slots_T: I32 }): void;
   /**
    * Decode in the absorbed form: multi-query attention over the cached latents (C) and keys (P).
    * @param q_THC queries with the key up-projection absorbed    @param qPe_THP rotated
-   * @param cache `[blocks, blockSize, C+P]`
    * @param blockTable `[sequences, maxBlocks]` block ids in order of position
    * @param sequence_T which row of the block table a query row belongs to
    * @param length_T cached positions the row sees: 0 … length − 1
@@ -211,7 +227,7 @@ export interface Kernels {
     out_THC: F32;
     q_THC: F32;
     qPe_THP: F32;
-    cache: F32;
+    cache: LatentCache;
     blockTable: I32;
     sequence_T: I32;
     length_T: I32;
@@ -389,6 +405,14 @@ export interface Kernels {
   }): void;
 }
 
+/** Keys and values of sequences whose queries are only some of their positions. */
+export interface AttentionKeys {
+  /** Row offsets in kv_THD and kPe_TP. */
+  readonly sequences: readonly number[];
+  /** How many keys lie before each sequence's first query; may be more than there are. */
+  readonly before: readonly number[];
+}
+
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
 export const MAX_DECODE_ROWS = 16;
 
@@ -399,7 +423,7 @@ export interface MlaDecodeArgs {
   /** Where each row goes in the cache: block · blockSize + place. */
   readonly slots_T: I32;
   /** As in `absorbedAttention`, lengths counting the new rows. */
-  readonly cache: F32;
+  readonly cache: LatentCache;
   readonly blockTable: I32;
   readonly sequence_T: I32;
   readonly length_T: I32;

@@ -18,7 +18,7 @@ import { at } from '../base/assert.ts';
 import { bytesPerElement } from '../tensor/dtype.ts';
 import { numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
 import { mlaDecodeSizes } from './decodeShapes.ts';
-import type { Operation, OperationArgs, Weight } from './kernels.ts';
+import type { AttentionKeys, LatentCache, Operation, OperationArgs, Weight } from './kernels.ts';
 
 export interface OperationCost {
   readonly kind: 'compute' | 'memory' | 'communication';
@@ -123,12 +123,15 @@ const costs: Costs = {
   swigluBackward: ({ dGateUp_T2F, dOut_TF, gateUp_T2F }) =>
     moves({ read: [dOut_TF, gateUp_T2F], written: [dGateUp_T2F], flops: 12 * count(dOut_TF) }),
 
-  mlaAttention: ({ out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences }) => {
-    const sizes = attentionSizes(q_THD, out_THV, sequences);
+  mlaAttention: (args) => {
+    const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, keys, accumulate } = args;
+    const sizes = attentionSizes(q_THD, out_THV, sequences, keys);
     const { pairs, heads, qk, v } = sizes;
     return computes({
       flops: 2 * pairs * heads * (qk + v),
-      bytesRead: bytes(q_THD) + bytes(kv_THD) + bytes(kPe_TP),
+      bytesRead:
+        totalBytes([q_THD, kv_THD, kPe_TP]) +
+        (accumulate ? totalBytes([out_THV, logSumExp_TH]) : 0),
       bytesWritten: bytes(out_THV) + bytes(logSumExp_TH),
       sizes,
     });
@@ -148,10 +151,14 @@ const costs: Costs = {
       sizes,
     });
   },
-  appendCache: ({ latent_TC, kPe_TP, slots_T }) => {
+  appendCache: ({ cache, latent_TC, kPe_TP, slots_T }) => {
     const read = [latent_TC, kPe_TP, slots_T];
-    const moreBytesWritten = bytes(latent_TC) + bytes(kPe_TP);
+    const moreBytesWritten = count(slots_T) * tokenBytes(cache);
     return moves({ read, written: [], flops: 0, moreBytesWritten });
+  },
+  readCache: ({ latent_TC, kPe_TP, cache, slots_T }) => {
+    const moreBytesRead = count(slots_T) * tokenBytes(cache);
+    return moves({ read: [slots_T], written: [latent_TC, kPe_TP], flops: 0, moreBytesRead });
   },
   absorbedAttention: (args, known) => {
     const { out_THC, q_THC, qPe_THP, cache, blockTable, sequence_T, length_T } = args;
@@ -167,7 +174,7 @@ const costs: Costs = {
       flops: 2 * pairs * heads * (2 * latent + rope),
       bytesRead:
         totalBytes([q_THC, qPe_THP, blockTable, sequence_T, length_T]) +
-        cachedRows * (latent + rope) * 4,
+        cachedRows * tokenBytes(cache),
       bytesWritten: bytes(out_THC),
       sizes: { tokens, heads, latent, rope, pairs, cachedRows },
     });
@@ -189,8 +196,8 @@ const costs: Costs = {
       bytesRead:
         bytes(x_TD) +
         weights.reduce((sum, weight) => sum + weightBytes(weight), 0) +
-        cachedRows * (latent + rope) * 4,
-      bytesWritten: bytes(x_TD) + tokens * (latent + rope) * 4,
+        cachedRows * tokenBytes(cache),
+      bytesWritten: bytes(x_TD) + tokens * tokenBytes(cache),
       sizes: { tokens, heads, latent, rope, nope, value, pairs, cachedRows },
     });
   },
@@ -348,6 +355,11 @@ function totalBytes(tensors: readonly Tensor[]): number {
   return total;
 }
 
+/** Of a token in one layer's cache. */
+function tokenBytes(cache: LatentCache): number {
+  return numColumns(cache) * bytesPerElement(cache.dtype);
+}
+
 function weightBytes({ values, scales }: Weight): number {
   return bytes(values) + (scales ? bytes(scales) : 0);
 }
@@ -384,11 +396,16 @@ function attentionSizes(
   q_THD: Tensor,
   out_THV: Tensor,
   sequences: readonly number[],
+  keys?: AttentionKeys,
 ): { tokens: number; heads: number; qk: number; v: number; pairs: number } {
   let pairs = 0;
   for (let i = 1; i < sequences.length; i++) {
     const length = at(sequences, i) - at(sequences, i - 1);
-    pairs += (length * (length + 1)) / 2;
+    const before = keys === undefined ? 0 : at(keys.before, i - 1);
+    const numKeys = keys === undefined ? length : at(keys.sequences, i) - at(keys.sequences, i - 1);
+    // Some see keys up to their own place, the others all.
+    const some = Math.max(0, Math.min(length, numKeys - before));
+    pairs += some * before + (some * (some + 1)) / 2 + (length - some) * numKeys;
   }
   const [tokens, heads] = [at(q_THD.shape, 0), at(q_THD.shape, 1)];
   return { tokens, heads, qk: numColumns(q_THD), v: numColumns(out_THV), pairs };

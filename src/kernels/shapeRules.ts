@@ -6,7 +6,15 @@ import { assert, at } from '../base/assert.ts';
 import { bytesPerElement } from '../tensor/dtype.ts';
 import { FP8_BLOCK } from '../tensor/fp8.ts';
 import { columns, numColumns, numElements, numRows, type Tensor } from '../tensor/tensor.ts';
-import type { F32, MatmulArgs, RoutingRule, SamplingRule, Weight } from './kernels.ts';
+import type {
+  AttentionKeys,
+  F32,
+  MatmulArgs,
+  RoutingRule,
+  SamplingRule,
+  Weight,
+} from './kernels.ts';
+import { cacheColumns, type LatentWidths } from './latentCache.ts';
 
 type Named = Readonly<Record<string, Tensor>>;
 
@@ -132,6 +140,43 @@ export function needSampling(args: {
   }
 }
 
+/** Blocks of tokens as `latentCache.ts` lays them out. */
+export function needCache(operation: string, cache: Tensor, widths: LatentWidths): void {
+  const { dtype } = cache;
+  const isLaidOut = dtype === 'f32' || dtype === 'bf16' || dtype === 'f8e4m3';
+  assert(isLaidOut, isLaidOut ? '' : `${operation}: a cache of ${dtype}`);
+  const [blocks = -1, blockSize = -1] = cache.shape;
+  needShape(`${operation}: cache`, cache, [blocks, blockSize, cacheColumns(dtype, widths)]);
+}
+
+/** Rows of keys for every sequence that has queries, each of which sees one or more. */
+export function needKeys(
+  operation: string,
+  queries: readonly number[],
+  { sequences, before }: AttentionKeys,
+  rows: number,
+): void {
+  needSequences(`${operation}, keys`, sequences, rows);
+  const count = queries.length - 1;
+  assert(
+    sequences.length === queries.length && before.length === count,
+    `${operation}: ${count} sequences, keys of ${sequences.length - 1}, ${before.length} places`,
+  );
+  for (let i = 0; i < count; i++) {
+    const hasQueries = at(queries, i + 1) > at(queries, i);
+    const hasKeys = at(sequences, i + 1) > at(sequences, i);
+    const place = at(before, i);
+    const fits = Number.isInteger(place) && place >= 0 && (hasKeys || !hasQueries);
+    assert(fits, fits ? '' : `${operation}: sequence ${i} at ${place} sees no key`);
+  }
+}
+
+/** A given order of sums, where the layout has it. */
+export function needOrder(operation: string, { order, layout, accumulate }: MatmulArgs): void {
+  const fits = order !== 'streamed' || (layout === 'nt' && accumulate !== true);
+  assert(fits, fits ? '' : `${operation} ${layout}: no order ${order}`);
+}
+
 /** What attention and its backward share: N, P and V follow from the three inputs. */
 export function needAttention(
   operation: string,
@@ -142,15 +187,17 @@ export function needAttention(
     readonly kv_THD: Tensor;
     readonly kPe_TP: Tensor;
   },
+  numKeys?: number,
 ): void {
   const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP } = tensors;
   const [tokens = -1, heads = -1] = q_THD.shape;
+  const keys = numKeys ?? tokens;
   const nope = numColumns(q_THD) - numColumns(kPe_TP);
   const value = numColumns(kv_THD) - nope;
   assert(nope >= 0 && value >= 1, `${operation}: q [${q_THD.shape}], kv [${kv_THD.shape}]`);
   needShape(`${operation}: q`, q_THD, [tokens, heads, numColumns(q_THD)]);
-  needShape(`${operation}: kv`, kv_THD, [tokens, heads, numColumns(kv_THD)]);
-  needShape(`${operation}: kPe`, kPe_TP, [tokens, numColumns(kPe_TP)]);
+  needShape(`${operation}: kv`, kv_THD, [keys, heads, numColumns(kv_THD)]);
+  needShape(`${operation}: kPe`, kPe_TP, [keys, numColumns(kPe_TP)]);
   needShape(`${operation}: out`, out_THV, [tokens, heads, value]);
   needShape(`${operation}: logSumExp`, logSumExp_TH, [tokens, heads]);
 }

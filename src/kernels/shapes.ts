@@ -18,7 +18,10 @@ import {
   isSameView,
   needApart,
   needAttention,
+  needCache,
+  needKeys,
   needMatrix,
+  needOrder,
   needRule,
   needSameShape,
   needSampling,
@@ -61,6 +64,7 @@ export const checks: Operations = {
 
   matmul: (args) => {
     const { a, b, layout } = args;
+    needOrder('matmul', args);
     const out = needSwigluEnd('matmul', args);
     needWeight('matmul: b', b);
     const [m, k] = layout === 'tn' ? [numColumns(a), numRows(a)] : [numRows(a), numColumns(a)];
@@ -72,6 +76,7 @@ export const checks: Operations = {
   },
   groupedMatmul: (args) => {
     const { a, b, offsets, layout } = args;
+    needOrder('groupedMatmul', args);
     const out = needSwigluEnd('groupedMatmul', args);
     needWeight('groupedMatmul: b', b);
     const numExperts = offsets.shape.length === 1 ? numElements(offsets.shape) - 1 : -1;
@@ -145,9 +150,10 @@ export const checks: Operations = {
   },
 
   mlaAttention: (args) => {
-    const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences } = args;
-    needAttention('mlaAttention', args);
+    const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, keys } = args;
+    needAttention('mlaAttention', args, keys && at(kv_THD.shape, 0));
     needSequences('mlaAttention', sequences, at(q_THD.shape, 0));
+    if (keys !== undefined) needKeys('mlaAttention', sequences, keys, at(kv_THD.shape, 0));
     needApart('mlaAttention', { out_THV, logSumExp_TH }, { q_THD, kv_THD, kPe_TP });
     needApart('mlaAttention', { out_THV }, { logSumExp_TH });
   },
@@ -170,9 +176,17 @@ export const checks: Operations = {
     needShape('appendCache: latent', latent_TC, [tokens, latent]);
     needShape('appendCache: kPe', kPe_TP, [tokens, numColumns(kPe_TP)]);
     needShape('appendCache: slots', slots_T, [tokens]);
-    const [blocks = -1, blockSize = -1] = cache.shape;
-    needShape('appendCache: cache', cache, [blocks, blockSize, latent + numColumns(kPe_TP)]);
+    needCache('appendCache', cache, { latent, rope: numColumns(kPe_TP) });
     needApart('appendCache', { cache }, { latent_TC, kPe_TP, slots_T });
+  },
+  readCache: ({ latent_TC, kPe_TP, cache, slots_T }) => {
+    const [tokens = -1, latent = -1] = latent_TC.shape;
+    needShape('readCache: latent', latent_TC, [tokens, latent]);
+    needShape('readCache: kPe', kPe_TP, [tokens, numColumns(kPe_TP)]);
+    needShape('readCache: slots', slots_T, [tokens]);
+    needCache('readCache', cache, { latent, rope: numColumns(kPe_TP) });
+    needApart('readCache', { latent_TC, kPe_TP }, { cache, slots_T });
+    needApart('readCache', { latent_TC }, { kPe_TP });
   },
   absorbedAttention: (args) => {
     const { out_THC, q_THC, qPe_THP, cache, blockTable, sequence_T, length_T } = args;
@@ -181,8 +195,7 @@ export const checks: Operations = {
     needShape('absorbedAttention: out', out_THC, [tokens, heads, latent]);
     const rope = numColumns(qPe_THP);
     needShape('absorbedAttention: qPe', qPe_THP, [tokens, heads, rope]);
-    const [blocks = -1, blockSize = -1] = cache.shape;
-    needShape('absorbedAttention: cache', cache, [blocks, blockSize, latent + rope]);
+    needCache('absorbedAttention', cache, { latent, rope });
     assert(blockTable.shape.length === 2, `absorbedAttention: table [${blockTable.shape}]`);
     needShape('absorbedAttention: sequence', sequence_T, [tokens]);
     needShape('absorbedAttention: length', length_T, [tokens]);

@@ -7,6 +7,7 @@
  * blocks are checked and written each time.
  */
 import { assert, at } from '../base/assert.ts';
+import type { ModelConfig } from '../config/modelConfig.ts';
 import { type I32, MAX_DECODE_ROWS, type SamplingRule } from '../kernels/kernels.ts';
 import { type Recording, record } from '../kernels/recording.ts';
 import type { ArenaMark } from '../tensor/arena.ts';
@@ -50,16 +51,20 @@ export class DecodePasses {
   }
 
   /**
-   * Runs sequences, unless some of them has nothing in the cache or there are too many rows.
+   * Runs sequences of at most `MAX_DECODE_ROWS` rows together.
    *
    * @throws input.tokenOutOfRange, input.tooLong
    */
-  run(sequences: readonly SequenceRows[]): DecodePass | null {
+  run(sequences: readonly SequenceRows[]): DecodePass {
     const shape = FewRows.shapeOf(sequences);
-    if (shape === null || shape.numRows > MAX_DECODE_ROWS) return null;
+    assert(shape.numRows <= MAX_DECODE_ROWS, `${shape.numRows} rows in a pass over few`);
     const pass = this.#passOf(shape);
     pass.run(sequences);
     return pass;
+  }
+
+  get config(): ModelConfig {
+    return this.#model.shared.config;
   }
 
   #passOf(shape: FewRowsShape): DecodePass {

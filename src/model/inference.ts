@@ -1,8 +1,8 @@
 /**
  * Serving passes: no gradients, and attention over paged caches of latents.
  *
- * Prompts attend the plain way, with keys and values projected up for every position. Cached rows
- * use the absorbed form (DeepSeek-V2 report, 2.1.2): the up-projections move to the query and to
+ * Prompts attend the plain way, with keys and values projected up from the cache for every position,
+ * a piece at a time. Other rows use the absorbed form (DeepSeek-V2 report, 2.1.2): the up-projections move to the query and to
  * the output, so a step reads C + P numbers per cached token instead of H · (N + V).
  *
  *     qa = UKᵀ q_nope     score = qa · c + q_pe · k_pe     o = UV · Σ p c     [UK; UV] = Wkvb
@@ -10,7 +10,7 @@
  * Legend: T rows, H heads, N nope dim, P rope dim, V value dim, C latent rank.
  */
 import { assert, at } from '../base/assert.ts';
-import { type F32, type I32, MAX_DECODE_ROWS } from '../kernels/kernels.ts';
+import { type F32, type I32, type LatentCache, MAX_DECODE_ROWS } from '../kernels/kernels.ts';
 import { columns, numRows, reshape, slices } from '../tensor/tensor.ts';
 import type { BlockWeights } from './block.ts';
 import { allocateF32, countsOfLayer, type Rows, type Shared, type StepContext } from './context.ts';
@@ -76,7 +76,10 @@ export function draftRows(
   return { postNorm, preNorm };
 }
 
-/** Logits of chosen rows, `[n, vocabulary]`; the head is shared by the model and its modules. */
+/**
+ * Logits of chosen rows, `[n, vocabulary]`, each to the bit what it would be alone; the head is
+ * shared by the model and its modules.
+ */
 export function logitsOfRows(
   context: StepContext,
   model: Model,
@@ -84,7 +87,10 @@ export function logitsOfRows(
 ): F32 {
   assert(model.end !== null, 'serving runs the whole model');
   const chosen = gatherRows(context, args.states.postNorm, args.rows);
-  return linearForward(context, model.end.head, chosen);
+  const { weight, shape } = model.end.head;
+  const out = allocateF32(context, numRows(chosen), at(shape, 0));
+  context.kernels.matmul({ out, a: chosen, b: weight, layout: 'nt', order: 'streamed' });
+  return out;
 }
 
 /** States of chosen rows, as an MTP module continues them. */
@@ -103,7 +109,12 @@ function decodeBlock(
   context: StepContext,
   shared: Shared,
   { attention, feedForward }: BlockWeights,
-  args: { x: F32; rows: ServingRows; cached: NonNullable<ServingRows['cached']>; cache: F32 },
+  args: {
+    x: F32;
+    rows: ServingRows;
+    cached: NonNullable<ServingRows['cached']>;
+    cache: LatentCache;
+  },
 ): void {
   const { x, rows, cached, cache } = args;
   const { config } = shared;
@@ -184,7 +195,7 @@ function attendRows(
   context: StepContext,
   shared: Shared,
   weights: MlaWeights,
-  args: { x: F32; rows: ServingRows; cache: F32 },
+  args: { x: F32; rows: ServingRows; cache: LatentCache },
 ): F32 {
   const { x, rows, cache } = args;
   const { kernels } = context;
@@ -196,7 +207,7 @@ function attendRows(
   const heads = allocateF32(context, rows.count, H, V);
   const numPromptRows = at(rows.prompts, rows.prompts.length - 1);
   if (numPromptRows > 0) {
-    attendPrompts(context, shared, weights, { projected, rows, heads });
+    attendPrompts(context, shared, weights, { q_THD: projected.q_THD, rows, cache, heads });
   }
   if (rows.cached !== null) {
     const part = { projected, cached: rows.cached, first: numPromptRows, cache, heads };
@@ -210,21 +221,34 @@ function attendPrompts(
   context: StepContext,
   shared: Shared,
   weights: MlaWeights,
-  args: { projected: Projected; rows: ServingRows; heads: F32 },
+  args: { q_THD: F32; rows: ServingRows; cache: LatentCache; heads: F32 },
 ): void {
-  const { projected, rows, heads } = args;
-  const { numAttentionHeads: H, qkNopeHeadDim: N, vHeadDim: V } = shared.config;
+  const { q_THD, rows, cache, heads } = args;
+  const { kernels, arena } = context;
+  const { config } = shared;
+  const { numAttentionHeads: H, qkNopeHeadDim: N, vHeadDim: V } = config;
   const T = at(rows.prompts, rows.prompts.length - 1);
-  const kv = linearForward(context, weights.kv, slices(projected.latent.out, 0, T));
-  context.kernels.mlaAttention({
-    out_THV: slices(heads, 0, T),
-    logSumExp_TH: allocateF32(context, T, H),
-    q_THD: slices(projected.q_THD, 0, T),
-    kv_THD: reshape(kv, [T, H, N + V]),
-    kPe_TP: slices(projected.kPe_TP, 0, T),
-    sequences: rows.prompts,
-    scale: shared.softmaxScale,
-  });
+  const logSumExp_TH = allocateF32(context, T, H);
+  for (const { slots, firstRow, endRow, sequences, keys, isFirst } of rows.pieces) {
+    const mark = arena.mark();
+    const S = at(slots.shape, 0);
+    const latent_TC = allocateF32(context, S, config.kvLoraRank);
+    const kPe_TP = allocateF32(context, S, config.qkRopeHeadDim);
+    kernels.readCache({ latent_TC, kPe_TP, cache, slots_T: slots });
+    const kv = linearForward(context, weights.kv, latent_TC);
+    kernels.mlaAttention({
+      out_THV: slices(heads, firstRow, endRow),
+      logSumExp_TH: slices(logSumExp_TH, firstRow, endRow),
+      q_THD: slices(q_THD, firstRow, endRow),
+      kv_THD: reshape(kv, [S, H, N + V]),
+      kPe_TP,
+      sequences,
+      keys,
+      accumulate: !isFirst,
+      scale: shared.softmaxScale,
+    });
+    arena.release(mark);
+  }
 }
 
 function attendCached(
@@ -235,7 +259,7 @@ function attendCached(
     projected: Projected;
     cached: NonNullable<ServingRows['cached']>;
     first: number;
-    cache: F32;
+    cache: LatentCache;
     heads: F32;
   },
 ): void {

@@ -4,18 +4,20 @@
  * A cache block holds `blockSize` positions of one sequence; a sequence's blocks are listed in
  * order of position, so position p lies in slot blocks[p / blockSize] · blockSize + p mod
  * blockSize. Each layer keeps the latent and the rotated rope key of a token, C + P numbers (V3:
- * 576).
+ * 576), in floats or narrower (`kernels/latentCache.ts`).
  *
- * Prompts that begin at position 0 come first, since they need no cache to attend to; every other
- * row (the rest of a long prompt, a decoded token, a draft) attends to what is cached.
+ * Sequences that attend the plain way come first (`promptPieces.ts` says which and how); every other
+ * row, a decoded token or a draft, attends to what is cached in the absorbed form.
  */
 import { assert, at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
-import type { F32, I32, Kernels } from '../kernels/kernels.ts';
+import type { I32, Kernels, LatentCache } from '../kernels/kernels.ts';
+import { type CacheDType, cacheColumns } from '../kernels/latentCache.ts';
 import type { Arena } from '../tensor/arena.ts';
 import { elements, hostArray, reshape } from '../tensor/tensor.ts';
 import { checkIds } from './microBatch.ts';
+import { isPlainCheaper, type PromptPiece, promptPieces } from './promptPieces.ts';
 
 /** Tokens of one sequence at consecutive positions, in the shape of `program/instruction.ts`. */
 export interface SequenceRows {
@@ -30,8 +32,10 @@ export interface ServingRows {
   readonly ids: I32;
   readonly positions: I32;
   readonly slots: I32;
-  /** Row offsets of the prompts, first 0; the rows after the last one attend to the cache. */
+  /** Row offsets of the prompts, first 0; the rows after the last one attend in absorbed form. */
   readonly prompts: readonly number[];
+  /** What prompts attend to, in this order. */
+  readonly pieces: readonly PromptPiece[];
   /** null when all rows are prompts. */
   readonly cached: {
     readonly blockTable: I32;
@@ -44,10 +48,15 @@ export interface ServingRows {
 
 /** By layer index; MTP depth k has the layer `numHiddenLayers + k − 1`. */
 export interface LatentCaches {
+  readonly config: ModelConfig;
+  readonly dtype: CacheDType;
   readonly blockSize: number;
   readonly numBlocks: number;
-  readonly layers: ReadonlyMap<number, F32>;
+  readonly layers: ReadonlyMap<number, LatentCache>;
 }
+
+/** How rows attend: by keys and values of every head, in absorbed form, or by fewer operations. */
+export type AttentionForm = 'plain' | 'absorbed' | 'cheaper';
 
 export function createLatentCaches(args: {
   arena: Arena;
@@ -55,11 +64,14 @@ export function createLatentCaches(args: {
   layers: readonly number[];
   numBlocks: number;
   blockSize: number;
+  /** f32 when left out. */
+  dtype?: CacheDType;
 }): LatentCaches {
-  const { arena, config, layers, numBlocks, blockSize } = args;
-  const shape = [numBlocks, blockSize, config.kvLoraRank + config.qkRopeHeadDim];
-  const caches = new Map(layers.map((layer) => [layer, arena.allocate('f32', shape)]));
-  return { blockSize, numBlocks, layers: caches };
+  const { arena, config, layers, numBlocks, blockSize, dtype = 'f32' } = args;
+  const widths = { latent: config.kvLoraRank, rope: config.qkRopeHeadDim };
+  const shape = [numBlocks, blockSize, cacheColumns(dtype, widths)];
+  const caches = new Map(layers.map((layer) => [layer, arena.allocate(dtype, shape)]));
+  return { config, dtype, blockSize, numBlocks, layers: caches };
 }
 
 /**
@@ -73,27 +85,32 @@ export function uploadServingRows(args: {
   caches: LatentCaches;
   vocabSize: number;
   maxPositions: number;
+  /** `cheaper` when left out. */
+  form?: AttentionForm;
 }): ServingRows {
-  const { kernels, arena, sequences, caches, maxPositions } = args;
+  const { kernels, arena, sequences, caches, maxPositions, form = 'cheaper' } = args;
   for (const sequence of sequences) checkSequence(sequence, { caches, maxPositions });
   const upload = (values: Int32Array, shape = [values.length]): I32 => {
     const tensor = arena.allocate('i32', shape);
     kernels.write(tensor, values);
     return tensor;
   };
+  const isPrompt = sequences.map((sequence) => isPlain(sequence, caches.config, form));
   // Prompts first.
   const firstRows = new Array<number>(sequences.length).fill(0);
+  const plain: SequenceRows[] = [];
   const prompts = [0];
   const others: SequenceRows[] = [];
   let count = 0;
-  for (const [i, { ids, firstPosition }] of sequences.entries()) {
-    if (firstPosition > 0) continue;
+  for (const [i, sequence] of sequences.entries()) {
+    if (!at(isPrompt, i)) continue;
     firstRows[i] = count;
-    count += ids.length;
+    count += sequence.ids.length;
     prompts.push(count);
+    plain.push(sequence);
   }
   for (const [i, sequence] of sequences.entries()) {
-    if (sequence.firstPosition === 0) continue;
+    if (at(isPrompt, i)) continue;
     firstRows[i] = count;
     count += sequence.ids.length;
     others.push(sequence);
@@ -113,9 +130,19 @@ export function uploadServingRows(args: {
     positions: upload(numbers.positions),
     slots: upload(numbers.slots),
     prompts,
+    pieces: promptPieces(plain, caches.blockSize, upload),
     cached: others.length === 0 ? null : uploadCached(others, upload),
     firstRows,
   };
+}
+
+function isPlain(
+  { ids, firstPosition }: SequenceRows,
+  config: ModelConfig,
+  form: AttentionForm,
+): boolean {
+  if (form !== 'cheaper') return form === 'plain';
+  return isPlainCheaper(config, { rows: ids.length, before: firstPosition });
 }
 
 function uploadCached(
@@ -239,6 +266,7 @@ export class FewRows {
       positions: part(1),
       slots: part(2),
       prompts: [0],
+      pieces: [],
       cached: {
         blockTable: reshape(elements(this.#all, 5 * each, total), [numSequences, width]),
         sequence_T: part(3),
@@ -248,12 +276,10 @@ export class FewRows {
     };
   }
 
-  /** The shape of sequences that all have something in the cache, else null. */
-  static shapeOf(sequences: readonly SequenceRows[]): FewRowsShape | null {
+  static shapeOf(sequences: readonly SequenceRows[]): FewRowsShape {
     let [numRows, width] = [0, 0];
     for (let i = 0; i < sequences.length; i++) {
-      const { ids, firstPosition, blocks } = at(sequences, i);
-      if (firstPosition === 0) return null;
+      const { ids, blocks } = at(sequences, i);
       numRows += ids.length;
       width = Math.max(width, blocks.length);
     }

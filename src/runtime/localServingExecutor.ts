@@ -12,13 +12,16 @@ import { AssertionError, assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { RunResult, ServingExecutor } from '../executor/executor.ts';
 import { oneRank } from '../kernels/collectives.ts';
-import type { I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
+import { type I32, type Kernels, MAX_DECODE_ROWS, type SamplingRule } from '../kernels/kernels.ts';
+import type { CacheDType } from '../kernels/latentCache.ts';
 import type { StepContext } from '../model/context.ts';
+import { decodeGroups, numRowsOf, runDecodeGroups, tiledKernels } from '../model/decodeGroups.ts';
 import { type DecodePass, DecodePasses, type WantedRows } from '../model/decodePasses.ts';
 import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
 import { createRoutingCounts, type Model, zeroCounts } from '../model/model.ts';
 import { type SampledRows, sampleRows } from '../model/sampler.ts';
 import {
+  type AttentionForm,
   createLatentCaches,
   type LatentCaches,
   type SequenceRows,
@@ -48,6 +51,13 @@ export interface ServingRankOptions {
   /** Positions a sequence may take. */
   readonly maxPositions: number;
   readonly mtpHidden: StepContext['options']['mtpHidden'];
+  /** What latents are kept in; f32 when left out. */
+  readonly cacheDtype?: CacheDType;
+  /**
+   * A row's bits depend on nothing but its own prefix, and on which of it was prompt: not on how a
+   * prompt is cut, what it finds cached, or what else runs. Short prompts take longer.
+   */
+  readonly deterministic?: boolean;
 }
 
 /** The pass that was run last, until the next one. */
@@ -82,7 +92,14 @@ export class LocalServingExecutor implements ServingExecutor {
     const { config } = model.shared;
     const cacheArena = kernels.createArena('caches');
     const layers = [...model.blocks, ...model.mtp.map(({ block }) => block)].map((b) => b.layer);
-    this.#caches = createLatentCaches({ arena: cacheArena, config, layers, numBlocks, blockSize });
+    this.#caches = createLatentCaches({
+      arena: cacheArena,
+      config,
+      layers,
+      numBlocks,
+      blockSize,
+      dtype: options.cacheDtype ?? 'f32',
+    });
     const { stage } = model;
     const counts = createRoutingCounts({ kernels, arena: cacheArena, config, stage });
     this.#arena = kernels.createArena('serving');
@@ -124,8 +141,9 @@ export class LocalServingExecutor implements ServingExecutor {
   async #do(instruction: ServingInstruction, outcomes: ServingOutcome[]): Promise<void> {
     switch (instruction.kind) {
       case 'prefill':
+        return this.#prefill(instruction.sequences);
       case 'decode':
-        return this.#run(instruction.sequences);
+        return this.#decode(instruction.sequences);
       case 'sample':
         return this.#sample(instruction.sequences, outcomes);
       case 'fillDrafts':
@@ -144,20 +162,43 @@ export class LocalServingExecutor implements ServingExecutor {
     }
   }
 
-  #run(sequences: readonly SequenceTokens[]): void {
-    this.#arena.release(this.#mark);
-    this.#last = null;
-    for (let i = 0; i < sequences.length; i++) this.#begin(at(sequences, i));
-    const decode = this.#decodePasses.run(sequences);
-    if (decode !== null) {
+  #prefill(sequences: readonly SequenceTokens[]): void {
+    const { model, deterministic = false } = this.#options;
+    const isDecoding = numRowsOf(sequences) <= MAX_DECODE_ROWS && sequences.every(isContinued);
+    if (isDecoding && !deterministic) {
+      this.#decode(sequences);
+      return;
+    }
+    this.#beginPass(sequences);
+    const kernels = deterministic ? tiledKernels(this.#context.kernels) : this.#context.kernels;
+    const rows = this.#upload(sequences, deterministic ? 'plain' : 'cheaper');
+    const states = runRows({ ...this.#context, kernels }, model, { rows, caches: this.#caches });
+    this.#last = { states, sequences, firstRows: rows.firstRows, decode: null };
+  }
+
+  #decode(sequences: readonly SequenceTokens[]): void {
+    this.#beginPass(sequences);
+    if (numRowsOf(sequences) <= MAX_DECODE_ROWS) {
+      const decode = this.#decodePasses.run(sequences);
       const { states, firstRows } = decode;
       this.#last = { states, sequences, firstRows, decode };
       return;
     }
-    const { model } = this.#options;
-    const rows = this.#upload(sequences);
-    const states = runRows(this.#context, model, { rows, caches: this.#caches });
-    this.#last = { states, sequences, firstRows: rows.firstRows, decode };
+    const groups = decodeGroups(sequences, MAX_DECODE_ROWS);
+    const states = runDecodeGroups(this.#context, this.#decodePasses, groups);
+    const firstRows: number[] = [];
+    let row = 0;
+    for (const { ids } of sequences) {
+      firstRows.push(row);
+      row += ids.length;
+    }
+    this.#last = { states, sequences, firstRows, decode: null };
+  }
+
+  #beginPass(sequences: readonly SequenceTokens[]): void {
+    this.#arena.release(this.#mark);
+    this.#last = null;
+    for (let i = 0; i < sequences.length; i++) this.#begin(at(sequences, i));
   }
 
   /** A sequence begins at position 0, or behind blocks that another one filled. */
@@ -298,9 +339,10 @@ export class LocalServingExecutor implements ServingExecutor {
     const { depth, sequences } = args;
     const module = Math.min(depth, this.#options.model.mtp.length);
     const rows = this.#upload(sequences);
-    const continued: number[] = [];
-    for (const { ids, firstState } of sequences) {
-      for (let i = 0; i < ids.length; i++) continued.push(firstState + i);
+    const continued = new Array<number>(rows.count).fill(0);
+    for (const [s, { ids, firstState }] of sequences.entries()) {
+      const first = at(rows.firstRows, s);
+      for (let i = 0; i < ids.length; i++) continued[first + i] = firstState + i;
     }
     const states = draftRows(this.#context, this.#options.model, {
       depth: module,
@@ -361,12 +403,11 @@ export class LocalServingExecutor implements ServingExecutor {
     return sampleRows(this.#context, { logits, rules, positions });
   }
 
-  #upload(sequences: readonly SequenceRows[]): ServingRows {
+  #upload(sequences: readonly SequenceRows[], form: AttentionForm = 'cheaper'): ServingRows {
     const { kernels, model, maxPositions } = this.#options;
     const { vocabSize } = model.shared.config;
-    const arena = this.#arena;
-    const caches = this.#caches;
-    return uploadServingRows({ kernels, arena, sequences, caches, vocabSize, maxPositions });
+    const [arena, caches] = [this.#arena, this.#caches];
+    return uploadServingRows({ kernels, arena, sequences, caches, vocabSize, maxPositions, form });
   }
 
   #integers(values: readonly number[]): I32 {
@@ -398,6 +439,10 @@ interface DraftPass<S extends ModuleSequence> {
   readonly rows: ServingRows;
   readonly states: States;
   readonly sequences: readonly S[];
+}
+
+function isContinued({ firstPosition }: SequenceTokens): boolean {
+  return firstPosition > 0;
 }
 
 function placedOf(

@@ -1,11 +1,12 @@
-/** The contract of attention, over whole sequences and over a cache. */
+/** The contract of attention over whole sequences, and over longer keys a piece at a time. */
 import fc from 'fast-check';
 import { at } from '../../src/base/assert.ts';
 import type { F32, OperationArgs } from '../../src/kernels/kernels.ts';
 import { createReferenceKernels } from '../../src/kernels/reference.ts';
 import { packRows } from '../../src/tensor/hostRows.ts';
-import { type KernelCase, kernelCase, sequenceOffsets, size, sizeOrNone } from './kernelCase.ts';
-import { type Expectation, exactly, gradient, TINY, UNIT, withinLargest } from './oracle.ts';
+import { slices } from '../../src/tensor/tensor.ts';
+import { type KernelCase, kernelCase, sequenceOffsets, size } from './kernelCase.ts';
+import { type Expectation, gradient, TINY, UNIT, withinLargest } from './oracle.ts';
 import type { Operand, Workbench } from './workbench.ts';
 
 interface AttentionShape {
@@ -33,6 +34,31 @@ const LARGE: readonly AttentionShape[] = [
   { sequences: [0, 150, 151, 280], heads: 2, nope: 16, rope: 8, value: 12, sharpness: 1 },
   { sequences: [0, 70], heads: 1, nope: 128, rope: 64, value: 128, sharpness: 1 },
 ];
+
+interface PiecesShape {
+  /** Positions before the rows, rows, and how sharp scores are: of each sequence. */
+  readonly sequences: readonly (readonly [before: number, rows: number, sharpness: number])[];
+  /** Keys at a time. */
+  readonly piece: number;
+  readonly heads: number;
+  readonly nope: number;
+  readonly rope: number;
+  readonly value: number;
+}
+
+const WIDTHS = { heads: 2, nope: 16, rope: 8, value: 12 } as const;
+
+const piecesShapes: fc.Arbitrary<PiecesShape> = fc.record({
+  sequences: fc.array(
+    fc.tuple(fc.integer({ min: 0, max: 40 }), size(30), fc.constantFrom(1, 1, 200)),
+    { minLength: 1, maxLength: 3 },
+  ),
+  piece: size(40),
+  heads: size(3),
+  nope: size(20),
+  rope: fc.integer({ min: 1, max: 5 }).map((pairs) => 2 * pairs),
+  value: size(20),
+});
 
 export const attentionCases: readonly KernelCase[] = [
   kernelCase({
@@ -104,57 +130,114 @@ export const attentionCases: readonly KernelCase[] = [
     },
   }),
   kernelCase({
-    name: 'appendCache: each row in its slot, [latent | kPe], other slots untouched',
-    shapes: fc.record({
-      tokens: sizeOrNone(9),
-      blocks: size(5),
-      blockSize: fc.integer({ min: 3, max: 16 }),
-      latent: size(70),
-      rope: size(20),
-    }),
-    always: [{ tokens: 200, blocks: 5, blockSize: 64, latent: 128, rope: 16 }],
-    lay: (bench, { tokens, blocks, blockSize, latent, rope }) => {
-      const count = Math.min(tokens, blocks * blockSize);
-      const width = latent + rope;
-      const cache = bench.changed('f32', [blocks, blockSize, width]);
-      const latents = bench.floats([count, latent]);
-      const kPe = bench.floats([count, rope]);
-      const all = Int32Array.from({ length: blocks * blockSize }, (_, i) => i);
-      const slots = bench.random.shuffle(all).subarray(0, count);
-      bench.kernels.appendCache({
-        cache: cache.tensor,
-        latent_TC: latents.tensor,
-        kPe_TP: kPe.tensor,
-        slots_T: bench.ints([count], slots).tensor,
-      });
-      bench.expect(cache.tensor, () => {
-        const values = Float64Array.from(cache.values);
-        slots.forEach((slot, t) => {
-          values.set(latents.values.subarray(t * latent, (t + 1) * latent), slot * width);
-          values.set(kPe.values.subarray(t * rope, (t + 1) * rope), slot * width + latent);
-        });
-        return exactly(values);
-      });
-    },
-  }),
-  kernelCase({
-    name: 'absorbedAttention: attention over the first cached positions, in the table’s order',
-    shapes: fc.record({
-      lengths: fc.array(size(40), { minLength: 0, maxLength: 4 }),
-      rowsPerSequence: size(3),
-      heads: size(5),
-      blockSize: size(16),
-      latent: size(40),
-      rope: size(16),
-    }),
-    runs: 40,
+    name: 'mlaAttention: rows at the end of longer keys, cut into pieces that are added',
+    shapes: piecesShapes,
+    runs: 30,
     always: [
-      { lengths: [300], rowsPerSequence: 1, heads: 2, blockSize: 64, latent: 64, rope: 16 },
-      { lengths: [5, 70], rowsPerSequence: 2, heads: 16, blockSize: 16, latent: 512, rope: 64 },
+      { sequences: [[150, 260, 1]], piece: 64, ...WIDTHS },
+      {
+        sequences: [
+          [0, 70, 1],
+          [200, 3, 1],
+          [64, 64, 1],
+        ],
+        piece: 128,
+        ...WIDTHS,
+      },
     ],
-    lay: layAbsorbed,
+    lay: layPieces,
   }),
 ];
+
+/**
+ * All sequences over their first piece of keys at once, then each over the others. What must come
+ * out is attention over whole sequences, of which only the last rows are asked for.
+ */
+function layPieces(bench: Workbench, shape: PiecesShape): void {
+  const { sequences, piece, heads, nope, rope, value } = shape;
+  const scale = (sequences[0]?.[2] ?? 1) / Math.sqrt(nope + rope);
+  const keyOffsets = [0];
+  const rowOffsets = [0];
+  for (const [before, rows] of sequences) {
+    keyOffsets.push(at(keyOffsets, keyOffsets.length - 1) + before + rows);
+    rowOffsets.push(at(rowOffsets, rowOffsets.length - 1) + rows);
+  }
+  const [S, T] = [at(keyOffsets, sequences.length), at(rowOffsets, sequences.length)];
+  const q = bench.floats([T, heads, nope + rope]);
+  const kv = bench.normal([S, heads, nope + value]);
+  const kPe = bench.normal([S, rope]);
+  const out = bench.output([T, heads, value]);
+  const logSumExp = bench.output([T, heads]);
+  /** Keys of some sequences' pieces, one behind the other. */
+  const keysOf = (parts: readonly (readonly [from: number, end: number])[]) => {
+    const pick = (values: Float32Array, width: number): number[] =>
+      parts.flatMap(([from, end]) => [...values.subarray(from * width, end * width)]);
+    const rows = parts.reduce((sum, [from, end]) => sum + end - from, 0);
+    return {
+      kv_THD: bench.floats([rows, heads, nope + value], pick(kv, heads * (nope + value))).tensor,
+      kPe_TP: bench.floats([rows, rope], pick(kPe, rope)).tensor,
+    };
+  };
+  const firsts = sequences.map(([before, rows], s): [number, number] => {
+    const first = at(keyOffsets, s);
+    return [first, first + Math.min(piece, before + rows)];
+  });
+  const firstOffsets = [0];
+  for (const [from, end] of firsts) {
+    firstOffsets.push(at(firstOffsets, firstOffsets.length - 1) + end - from);
+  }
+  bench.kernels.mlaAttention({
+    out_THV: out,
+    logSumExp_TH: logSumExp,
+    q_THD: q.tensor,
+    ...keysOf(firsts),
+    sequences: rowOffsets,
+    keys: { sequences: firstOffsets, before: sequences.map(([before]) => before) },
+    scale,
+  });
+  for (const [s, [before, rows]] of sequences.entries()) {
+    const first = at(keyOffsets, s);
+    for (let from = piece; from < before + rows; from += piece) {
+      const end = Math.min(from + piece, before + rows);
+      const skipped = Math.max(0, from - before);
+      const [row, lastRow] = [at(rowOffsets, s) + skipped, at(rowOffsets, s + 1)];
+      bench.kernels.mlaAttention({
+        out_THV: slices(out, row, lastRow),
+        logSumExp_TH: slices(logSumExp, row, lastRow),
+        q_THD: slices(q.tensor, row, lastRow),
+        ...keysOf([[first + from, first + end]]),
+        sequences: [0, lastRow - row],
+        keys: { sequences: [0, end - from], before: [before + skipped - from] },
+        accumulate: true,
+        scale,
+      });
+    }
+  }
+  const whole = (): ReturnType<typeof attend> => {
+    const width = heads * (nope + rope);
+    const queries = new Float32Array(S * width);
+    for (const [s, [before]] of sequences.entries()) {
+      const rows = q.values.subarray(at(rowOffsets, s) * width, at(rowOffsets, s + 1) * width);
+      queries.set(rows, (at(keyOffsets, s) + before) * width);
+    }
+    const attended = { sequences: keyOffsets, heads, nope, rope, value, sharpness: 1 };
+    return attend(attended, { q: queries, kv, kPe, scale });
+  };
+  /** Of the rows that were asked for; every piece rounds once more. */
+  const asked = ({ values, bounds }: Expectation, width: number): Expectation => {
+    const rows = sequences.flatMap(([before, count], s) =>
+      Array.from({ length: count }, (_, i) => at(keyOffsets, s) + before + i),
+    );
+    const of = (all: ArrayLike<number>): number[] =>
+      rows.flatMap((row) => Array.from({ length: width }, (_, i) => at(all, row * width + i)));
+    const pieces = Math.ceil(S / piece);
+    const roundings = of(values).map((x) => 8 * pieces * UNIT * (Math.abs(x) + 1));
+    const bound = of(typeof bounds === 'number' ? new Float64Array(S * width) : bounds);
+    return { values: of(values), bounds: bound.map((x, i) => 2 * x + at(roundings, i)) };
+  };
+  bench.expect(out, () => asked(whole().out, heads * value));
+  bench.expect(logSumExp, () => asked(whole().logSumExp, heads));
+}
 
 interface HostInputs {
   readonly q: ArrayLike<number>;
@@ -297,99 +380,4 @@ function layBackward(
   };
   bench.kernels.mlaAttentionBackward(args);
   return { inputs, dOut, gradients, args };
-}
-
-interface AbsorbedShape {
-  readonly lengths: readonly number[];
-  readonly rowsPerSequence: number;
-  readonly heads: number;
-  readonly blockSize: number;
-  readonly latent: number;
-  readonly rope: number;
-}
-
-/** Blocks lie in the cache in any order; what no row may see is NaN. */
-function layAbsorbed(bench: Workbench, shape: AbsorbedShape): void {
-  const { lengths, rowsPerSequence, heads, blockSize, latent, rope } = shape;
-  const width = latent + rope;
-  const blocksOf = lengths.map((length) => Math.ceil(length / blockSize));
-  const maxBlocks = Math.max(1, ...blocksOf);
-  const numBlocks = blocksOf.reduce((sum, blocks) => sum + blocks, 1);
-  const free = bench.random.shuffle(Array.from({ length: numBlocks }, (_, i) => i));
-  const table = new Int32Array(lengths.length * maxBlocks).fill(-1);
-  const cache = new Float32Array(numBlocks * blockSize * width).fill(Number.NaN);
-  const slotOf = (sequence: number, position: number): number => {
-    const block = at(table, sequence * maxBlocks + Math.floor(position / blockSize));
-    return block * blockSize + (position % blockSize);
-  };
-  lengths.forEach((length, sequence) => {
-    for (let i = 0; i < at(blocksOf, sequence); i++)
-      table[sequence * maxBlocks + i] = free.pop() ?? -1;
-    for (let position = 0; position < length; position++) {
-      cache.set(bench.normal([width]), slotOf(sequence, position) * width);
-    }
-  });
-  // The last rows of a sequence, as a verified draft asks for them, in mixed order.
-  const rows = lengths.flatMap((length, sequence) =>
-    Array.from({ length: Math.min(rowsPerSequence, length) }, (_, i) => ({
-      sequence,
-      length: length - i,
-    })),
-  );
-  bench.random.shuffle(rows);
-  const q = bench.floats([rows.length, heads, latent]);
-  const qPe = bench.floats([rows.length, heads, rope]);
-  const scale = 1 / Math.sqrt(width);
-  const out = bench.output([rows.length, heads, latent]);
-  bench.kernels.absorbedAttention({
-    out_THC: out,
-    q_THC: q.tensor,
-    qPe_THP: qPe.tensor,
-    cache: bench.floats([numBlocks, blockSize, width], cache).tensor,
-    blockTable: bench.ints([lengths.length, maxBlocks], table).tensor,
-    sequence_T: bench.ints(
-      [rows.length],
-      rows.map(({ sequence }) => sequence),
-    ).tensor,
-    length_T: bench.ints(
-      [rows.length],
-      rows.map(({ length }) => length),
-    ).tensor,
-    scale,
-  });
-  bench.expect(out, () => {
-    const values = new Float64Array(rows.length * heads * latent);
-    const bounds = new Float64Array(values.length);
-    rows.forEach(({ sequence, length }, t) => {
-      const keys = Array.from({ length }, (_, position) => slotOf(sequence, position) * width);
-      for (let row = t * heads; row < (t + 1) * heads; row++) {
-        let size = 0;
-        const scores = keys.map((key) => {
-          let [sum, magnitude] = [0, 0];
-          for (let i = 0; i < width; i++) {
-            const query =
-              i < latent ? at(q.values, row * latent + i) : at(qPe.values, row * rope + i - latent);
-            sum += query * at(cache, key + i);
-            magnitude += Math.abs(query * at(cache, key + i));
-          }
-          size = Math.max(size, magnitude * scale);
-          return sum * scale;
-        });
-        const most = Math.max(...scores);
-        const weights = scores.map((score) => Math.exp(score - most));
-        const total = weights.reduce((sum, weight) => sum + weight, 0);
-        for (let i = 0; i < latent; i++) {
-          let magnitude = 0;
-          keys.forEach((key, index) => {
-            const term = (at(weights, index) / total) * at(cache, key + i);
-            values[row * latent + i] = at(values, row * latent + i) + term;
-            magnitude += Math.abs(term);
-          });
-          const share = UNIT * (2 * (width + 8) * size + length + 32);
-          bounds[row * latent + i] = share * magnitude + TINY;
-        }
-      }
-    });
-    return { values, bounds };
-  });
 }

@@ -2,6 +2,7 @@
 import { test } from 'node:test';
 import type { Kernels } from '../../src/kernels/kernels.ts';
 import { attentionCases } from './attention.ts';
+import { cacheCases } from './cachedAttention.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { endCases } from './ends.ts';
 import type { KernelCase } from './kernelCase.ts';
@@ -19,6 +20,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...productCases,
   ...normCases,
   ...attentionCases,
+  ...cacheCases,
   ...routingCases,
   ...permutationCases,
   ...endCases,

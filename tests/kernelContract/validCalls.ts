@@ -163,6 +163,12 @@ export function validCalls(kernels: Kernels): ValidCalls {
       kPe_TP: floats(T, P),
       slots_T: ints(T),
     },
+    readCache: {
+      latent_TC: floats(T, C),
+      kPe_TP: floats(T, P),
+      cache: floats(2, 8, C + P),
+      slots_T: ints(T),
+    },
     absorbedAttention: {
       out_THC: floats(T, H, C),
       q_THC: floats(T, H, C),

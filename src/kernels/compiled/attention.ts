@@ -1,4 +1,4 @@
-/** mlaAttention and its gradient, appendCache, absorbedAttention. */
+/** mlaAttention and its gradient; the cache, and absorbedAttention over it. */
 import { assert, at } from '../../base/assert.ts';
 import { hostArray, numColumns, numRows } from '../../tensor/tensor.ts';
 import type { Kernels, OperationArgs } from '../kernels.ts';
@@ -7,19 +7,24 @@ import { needIndices } from './indices.ts';
 
 type Attention = Pick<
   Kernels,
-  'mlaAttention' | 'mlaAttentionBackward' | 'appendCache' | 'absorbedAttention'
+  'mlaAttention' | 'mlaAttentionBackward' | 'appendCache' | 'readCache' | 'absorbedAttention'
 >;
 
 export function attentionKernels(call: KernelCall): Attention {
   const mlaAttention = call.operation('mlaAttention');
   const mlaAttentionBackward = call.operation('mlaAttentionBackward');
   const appendCache = call.operation('appendCache');
+  const readCache = call.operation('readCache');
   const absorbedAttention = call.operation('absorbedAttention');
   return {
-    mlaAttention({ out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, scale }) {
+    mlaAttention(args) {
+      const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, keys, scale } = args;
+      const count = sequences.length - 1;
       call.begin().tensor(out_THV).tensor(logSumExp_TH);
       call.tensor(q_THD).tensor(kv_THD).tensor(kPe_TP);
-      call.list(sequences).number(at(q_THD.shape, 1)).number(scale).run(mlaAttention);
+      const before = keys?.before ?? new Array<number>(count).fill(0);
+      call.list([...sequences, ...(keys?.sequences ?? sequences), ...before]).number(count);
+      call.number(at(q_THD.shape, 1)).flag(args.accumulate).number(scale).run(mlaAttention);
     },
     mlaAttentionBackward(args) {
       const { dQ_THD, dKv_THD, dKPe_TP, dOut_THV, out_THV, logSumExp_TH } = args;
@@ -32,6 +37,10 @@ export function attentionKernels(call: KernelCall): Attention {
     appendCache({ cache, latent_TC, kPe_TP, slots_T }) {
       needIndices('appendCache: slot', slots_T, numRows(cache));
       call.begin().tensor(cache).tensor(latent_TC).tensor(kPe_TP).tensor(slots_T).run(appendCache);
+    },
+    readCache({ latent_TC, kPe_TP, cache, slots_T }) {
+      needIndices('readCache: slot', slots_T, numRows(cache));
+      call.begin().tensor(latent_TC).tensor(kPe_TP).tensor(cache).tensor(slots_T).run(readCache);
     },
     absorbedAttention(args) {
       needCachedPositions(args);

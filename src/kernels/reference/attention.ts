@@ -7,43 +7,53 @@
  *     ds_j = p_j (do · v_j − do · o) · scale
  */
 import { assert, at } from '../../base/assert.ts';
-import { hostArray, numColumns, type Tensor } from '../../tensor/tensor.ts';
+import { hostArray, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
 import type { Operations } from '../shapes.ts';
+import { readLatent, writeLatent } from './latentCache.ts';
 
 type Attention = Pick<
   Operations,
-  'mlaAttention' | 'mlaAttentionBackward' | 'appendCache' | 'absorbedAttention'
+  'mlaAttention' | 'mlaAttentionBackward' | 'appendCache' | 'readCache' | 'absorbedAttention'
 >;
 
 export const attention: Attention = {
-  mlaAttention: ({ out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, scale }) => {
+  mlaAttention: (args) => {
+    const { out_THV, logSumExp_TH, q_THD, kv_THD, kPe_TP, sequences, scale } = args;
+    const { keys, accumulate = false } = args;
     const [out, logSumExp] = [hostArray(out_THV), hostArray(logSumExp_TH)];
     const kv = hostArray(kv_THD);
     const [heads, valueWidth] = [at(q_THD.shape, 1), numColumns(out_THV)];
     const nope = numColumns(q_THD) - numColumns(kPe_TP);
     const score = scoreOf({ q_THD, kv_THD, kPe_TP, scale });
-    const scores = new Float64Array(longest(sequences));
+    const keyOffsets = keys?.sequences ?? sequences;
+    const scores = new Float64Array(longest(keyOffsets));
     const sums = new Float64Array(valueWidth);
     for (let sequence = 0; sequence + 1 < sequences.length; sequence++) {
-      const [first, end] = [at(sequences, sequence), at(sequences, sequence + 1)];
-      for (let t = first; t < end; t++) {
+      const [firstQuery, endQuery] = [at(sequences, sequence), at(sequences, sequence + 1)];
+      const [first, endKey] = [at(keyOffsets, sequence), at(keyOffsets, sequence + 1)];
+      const before = keys === undefined ? 0 : at(keys.before, sequence);
+      for (let t = firstQuery; t < endQuery; t++) {
+        const end = Math.min(first + before + t - firstQuery + 1, endKey);
         for (let head = 0; head < heads; head++) {
-          let highest = Number.NEGATIVE_INFINITY;
-          for (let s = first; s <= t; s++) {
+          const outRow = (t * heads + head) * out_THV.rowStride;
+          const lseIndex = t * logSumExp_TH.rowStride + head;
+          // Results over other keys weigh as one key whose score is their log-sum-exp.
+          let highest = accumulate ? at(logSumExp, lseIndex) : Number.NEGATIVE_INFINITY;
+          for (let s = first; s < end; s++) {
             const value = score(t, head, s);
             scores[s - first] = value;
             highest = Math.max(highest, value);
           }
-          let total = 0;
-          sums.fill(0);
-          for (let s = first; s <= t; s++) {
+          let total = accumulate ? Math.exp(at(logSumExp, lseIndex) - highest) : 0;
+          for (let i = 0; i < valueWidth; i++)
+            sums[i] = accumulate ? total * at(out, outRow + i) : 0;
+          for (let s = first; s < end; s++) {
             const weight = Math.exp(at(scores, s - first) - highest);
             total += weight;
             addScaled(sums, kv, (s * heads + head) * kv_THD.rowStride + nope, weight);
           }
-          const outRow = (t * heads + head) * out_THV.rowStride;
           for (let i = 0; i < valueWidth; i++) out[outRow + i] = at(sums, i) / total;
-          logSumExp[t * logSumExp_TH.rowStride + head] = highest + Math.log(total);
+          logSumExp[lseIndex] = highest + Math.log(total);
         }
       }
     }
@@ -106,25 +116,33 @@ export const attention: Attention = {
   },
 
   appendCache: ({ cache, latent_TC, kPe_TP, slots_T }) => {
-    const [cached, latent, kPe] = [hostArray(cache), hostArray(latent_TC), hostArray(kPe_TP)];
-    const [latentWidth, rope] = [numColumns(latent_TC), numColumns(kPe_TP)];
-    const slots = hostArray(slots_T);
-    const numSlots = at(cache.shape, 0) * at(cache.shape, 1);
-    for (let t = 0; t < slots.length; t++) {
-      const slot = at(slots, t);
-      assert(slot >= 0 && slot < numSlots, `appendCache: slot ${slot} of ${numSlots}`);
-      const to = slot * cache.rowStride;
-      const latentRow = t * latent_TC.rowStride;
-      const kPeRow = t * kPe_TP.rowStride;
-      cached.set(latent.subarray(latentRow, latentRow + latentWidth), to);
-      cached.set(kPe.subarray(kPeRow, kPeRow + rope), to + latentWidth);
-    }
+    const [latent, kPe] = [hostArray(latent_TC), hostArray(kPe_TP)];
+    const widths = { latent: numColumns(latent_TC), rope: numColumns(kPe_TP) };
+    const token = new Float32Array(widths.latent + widths.rope);
+    hostArray(slots_T).forEach((slot, t) => {
+      needSlot('appendCache', slot, numRows(cache));
+      const [latentRow, kPeRow] = [t * latent_TC.rowStride, t * kPe_TP.rowStride];
+      token.set(latent.subarray(latentRow, latentRow + widths.latent));
+      token.set(kPe.subarray(kPeRow, kPeRow + widths.rope), widths.latent);
+      writeLatent(cache, slot, token, widths);
+    });
+  },
+
+  readCache: ({ latent_TC, kPe_TP, cache, slots_T }) => {
+    const [latent, kPe] = [hostArray(latent_TC), hostArray(kPe_TP)];
+    const widths = { latent: numColumns(latent_TC), rope: numColumns(kPe_TP) };
+    hostArray(slots_T).forEach((slot, t) => {
+      needSlot('readCache', slot, numRows(cache));
+      const token = readLatent(cache, slot, widths);
+      latent.set(token.subarray(0, widths.latent), t * latent_TC.rowStride);
+      kPe.set(token.subarray(widths.latent), t * kPe_TP.rowStride);
+    });
   },
 
   absorbedAttention: (args) => {
     const { out_THC, q_THC, qPe_THP, cache, blockTable, sequence_T, length_T, scale } = args;
     const [out, q, qPe] = [hostArray(out_THC), hostArray(q_THC), hostArray(qPe_THP)];
-    const [cached, table] = [hostArray(cache), hostArray(blockTable)];
+    const table = hostArray(blockTable);
     const [sequences, lengths] = [hostArray(sequence_T), hostArray(length_T)];
     const heads = at(q_THC.shape, 1);
     const [latent, rope] = [numColumns(q_THC), numColumns(qPe_THP)];
@@ -133,12 +151,13 @@ export const attention: Attention = {
     for (let t = 0; t < lengths.length; t++) {
       const length = at(lengths, t);
       assert(length >= 1, `absorbedAttention: row ${t} sees ${length} positions`);
-      const rows = new Int32Array(length);
+      const tokens: Float32Array[] = [];
       for (let position = 0; position < length; position++) {
         const entry = at(sequences, t) * blockTable.rowStride + Math.floor(position / blockSize);
         const block = at(table, entry);
         assert(block >= 0 && block < numBlocks, `absorbedAttention: block ${block}`);
-        rows[position] = (block * blockSize + (position % blockSize)) * cache.rowStride;
+        const slot = block * blockSize + (position % blockSize);
+        tokens.push(readLatent(cache, slot, { latent, rope }));
       }
       const scores = new Float64Array(length);
       for (let head = 0; head < heads; head++) {
@@ -146,9 +165,8 @@ export const attention: Attention = {
         const qPeRow = (t * heads + head) * qPe_THP.rowStride;
         let highest = Number.NEGATIVE_INFINITY;
         for (let position = 0; position < length; position++) {
-          const row = at(rows, position);
-          const value =
-            dot(q, qRow, cached, row, latent) + dot(qPe, qPeRow, cached, row + latent, rope);
+          const token = at(tokens, position);
+          const value = dot(q, qRow, token, 0, latent) + dot(qPe, qPeRow, token, latent, rope);
           scores[position] = value * scale;
           highest = Math.max(highest, value * scale);
         }
@@ -157,7 +175,7 @@ export const attention: Attention = {
         for (let position = 0; position < length; position++) {
           const weight = Math.exp(at(scores, position) - highest);
           total += weight;
-          addScaled(sums, cached, at(rows, position), weight);
+          addScaled(sums, at(tokens, position), 0, weight);
         }
         const outRow = (t * heads + head) * out_THC.rowStride;
         for (let i = 0; i < latent; i++) out[outRow + i] = at(sums, i) / total;
@@ -165,6 +183,10 @@ export const attention: Attention = {
     }
   },
 };
+
+function needSlot(operation: string, slot: number, numSlots: number): void {
+  assert(slot >= 0 && slot < numSlots, `${operation}: slot ${slot} of ${numSlots}`);
+}
 
 /** The scaled score of row t with row s under one head. */
 function scoreOf(args: {

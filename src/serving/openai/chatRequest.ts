@@ -121,6 +121,7 @@ export function prepareChat(body: unknown, context: ProtocolContext, caller: Cal
       },
       maxTokens: limit.maxTokens,
       maxTokensParam: limit.param,
+      promptParam: 'messages',
     },
     context,
     caller,

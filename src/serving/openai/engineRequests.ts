@@ -13,6 +13,8 @@ export interface Plan {
   readonly maxTokens: number | null;
   /** The field that `maxTokens` came from. */
   readonly maxTokensParam: string;
+  /** The field that the prompts came from. */
+  readonly promptParam: string;
 }
 
 export interface PlannedRequests {
@@ -45,7 +47,7 @@ export function planRequests(
   const outputs: OutputPlace[] = [];
   let maxTotalTokens = 0;
   for (const [promptIndex, promptIds] of prompts.entries()) {
-    const asked = { maxTokens, param: plan.maxTokensParam };
+    const asked = { maxTokens, param: plan.maxTokensParam, promptParam: plan.promptParam };
     const room = roomFor(promptIds.length, asked, context);
     if (promptIds.length === 0) {
       throw invalid('prompt', 'the prompt has no tokens', { hint: 'Give a prompt.' });

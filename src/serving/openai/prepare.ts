@@ -1,5 +1,6 @@
 /** The door of the protocol: which reader a request goes to. */
 import { prepareChat } from './chatRequest.ts';
+import { prepareCompletions } from './completionsRequest.ts';
 import type { Caller, Endpoint, PreparedCall, ProtocolContext } from './protocol.ts';
 import { asProtocolError } from './protocolError.ts';
 
@@ -7,7 +8,7 @@ type Reader = (body: unknown, context: ProtocolContext, caller: Caller) => Prepa
 
 const READERS: Readonly<Record<Endpoint, Reader>> = {
   chat: prepareChat,
-  completions: prepareChat,
+  completions: prepareCompletions,
   responses: prepareChat,
   messages: prepareChat,
 };

@@ -224,7 +224,12 @@ function mixSeed(low: number, high: number): number {
  */
 export function roomFor(
   promptTokens: number,
-  asked: { readonly maxTokens: number | null; readonly param: string },
+  asked: {
+    readonly maxTokens: number | null;
+    /** Fields that the answer names. */
+    readonly param: string;
+    readonly promptParam: string;
+  },
   { info }: ProtocolContext,
 ): number {
   const room = info.maxContext - promptTokens;
@@ -235,16 +240,20 @@ export function roomFor(
       ? `the prompt has ${promptTokens} tokens`
       : `the prompt has ${promptTokens} tokens, with ${maxTokens} to come ` +
         `${promptTokens + maxTokens}`;
-  throw invalid(room < 1 ? 'messages' : param, `${what}; the context holds ${info.maxContext}`, {
-    apiCode: 'context_length_exceeded',
-    values: {
-      n_prompt_tokens: promptTokens,
-      n_ctx: info.maxContext,
-      ...(maxTokens === null ? {} : { n_max_tokens: maxTokens }),
+  throw invalid(
+    room < 1 ? asked.promptParam : param,
+    `${what}; the context holds ${info.maxContext}`,
+    {
+      apiCode: 'context_length_exceeded',
+      values: {
+        n_prompt_tokens: promptTokens,
+        n_ctx: info.maxContext,
+        ...(maxTokens === null ? {} : { n_max_tokens: maxTokens }),
+      },
+      hint:
+        room < 1
+          ? `Shorten the prompt to at most ${info.maxContext - 1} tokens.`
+          : `Ask for at most ${room} tokens, or shorten the prompt.`,
     },
-    hint:
-      room < 1
-        ? `Shorten the prompt to at most ${info.maxContext - 1} tokens.`
-        : `Ask for at most ${room} tokens, or shorten the prompt.`,
-  });
+  );
 }

@@ -1,0 +1,208 @@
+/**
+ * The tokens that may come, found once for each state and kept.
+ *
+ * What a state allows depends on the stack below only where a token runs past the end of the state's
+ * rule. So a walk over the vocabulary's tree from a state with nothing below it gives two things:
+ * tokens that are allowed whatever lies below, and *exits*, the nodes where the rule may end inside a
+ * token. What follows an exit depends on the state where the call returns, and is again found once
+ * for each pair of exits and return:
+ *
+ *   mask of a stack = tokens(state) ∪ tokens(exits of state, return) ∪ tokens(their exits, …) ∪ …
+ *
+ * Strings of all properties of all schemas share their walk, and only the few tokens that close a
+ * string are looked at once more for what may follow. Rules that call no others are shared by all
+ * grammars of a vocabulary.
+ */
+import { at } from '../base/assert.ts';
+import type { Automaton } from './automaton.ts';
+import { type Frame, rootFrame, type Tracker } from './configuration.ts';
+import type { Machine } from './machine.ts';
+import type { TokenTrie } from './tokenTrie.ts';
+import { WalkSpace } from './walkSpace.ts';
+
+export interface MaskPart {
+  readonly tokens: TokenSet;
+  readonly exits: ExitSet | null;
+}
+
+/** Few tokens as a list, many as a mask. */
+export interface TokenSet {
+  readonly count: number;
+  readonly first: number;
+  readonly list: Int32Array | null;
+  readonly mask: Uint32Array | null;
+}
+
+/** Nodes of the tree where a rule may end; equal sets are one object. */
+export interface ExitSet {
+  readonly nodes: Int32Array;
+  /** What may come after these exits, by the state where the call returns. */
+  readonly after: Map<number, MaskPart>;
+}
+
+interface Walked {
+  readonly tokens: TokenSet;
+  readonly exitNodes: Int32Array;
+}
+
+/** Walks of rules that stand on their own, by the rule's automaton; for all grammars. */
+export type SharedWalks = Map<string, (Walked | undefined)[]>;
+
+/** When a grammar's masks take more, they are forgotten and found anew. */
+const MAX_BYTES = 96 * 2 ** 20;
+const MAX_SHARED_RULES = 256;
+/** Larger automata are not worth a key. */
+const MAX_SHARED_CELLS = 20_000;
+
+export class MaskCache {
+  readonly #machine: Machine;
+  readonly #trie: TokenTrie;
+  readonly #shared: SharedWalks;
+  readonly #space: WalkSpace;
+  readonly #bottom: Frame = rootFrame();
+  readonly #path: Int32Array;
+  readonly #seen: Uint32Array;
+  readonly #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
+  #ofState: (MaskPart | undefined)[] = [];
+  #exitSets = new Map<number, ExitSet[]>();
+  #numBytes = 0;
+
+  constructor(
+    machine: Machine,
+    tracker: Tracker,
+    { trie, shared }: { readonly trie: TokenTrie; readonly shared: SharedWalks },
+  ) {
+    this.#machine = machine;
+    this.#trie = trie;
+    this.#shared = shared;
+    this.#space = new WalkSpace(machine, tracker);
+    this.#path = new Int32Array(trie.maxDepth + 2);
+    this.#seen = new Uint32Array((trie.size + 31) >>> 5);
+  }
+
+  /** Tokens that begin with a byte that the state itself reads. */
+  ofState(state: number): MaskPart {
+    const alias = at(this.#machine.aliasOf, state);
+    let part = this.#ofState[alias];
+    if (part === undefined) {
+      part = this.#keep(this.#walkedState(alias));
+      this.#ofState[alias] = part;
+    }
+    return part;
+  }
+
+  /** Tokens that run through an exit and go on at the state where the call returns. */
+  after(exits: ExitSet, returnsTo: number): MaskPart {
+    const alias = at(this.#machine.aliasOf, returnsTo);
+    let part = exits.after.get(alias);
+    if (part === undefined) {
+      const start = this.#space.closed(alias, this.#bottom);
+      part = this.#keep(this.#walk(exits.nodes, start));
+      exits.after.set(alias, part);
+    }
+    return part;
+  }
+
+  #walkedState(state: number): Walked {
+    const rule = at(this.#machine.ruleOf, state);
+    const shared = this.#sharedWalks(rule);
+    const local = state - at(this.#machine.ruleStarts, rule);
+    const known = shared?.[local];
+    if (known !== undefined) return known;
+    const walked = this.#walk(Int32Array.of(0), this.#space.single(state, this.#bottom));
+    if (shared !== null) shared[local] = walked;
+    return walked;
+  }
+
+  #sharedWalks(rule: number): (Walked | undefined)[] | null {
+    const known = this.#sharedOfRule[rule];
+    if (known !== undefined) return known;
+    const automaton = at(this.#machine.closedAutomata, rule);
+    const isShared = automaton !== null && automaton.next.length <= MAX_SHARED_CELLS;
+    let walks: (Walked | undefined)[] | null = null;
+    if (isShared) {
+      const key = signatureOf(automaton);
+      walks = this.#shared.get(key) ?? [];
+      if (this.#shared.size >= MAX_SHARED_RULES) this.#shared.clear();
+      this.#shared.set(key, walks);
+    }
+    this.#sharedOfRule[rule] = walks;
+    return walks;
+  }
+
+  #walk(from: Int32Array, start: number): Walked {
+    const { bytes, depths, ends, tokenStarts, tokens } = this.#trie;
+    const space = this.#space;
+    const path = this.#path;
+    const seen = this.#seen.fill(0);
+    const accepted: number[] = [];
+    const exitNodes: number[] = [];
+    for (const top of from) {
+      if (space.mayEnd(start) && top !== 0) exitNodes.push(top);
+      if (!space.readsBytes(start)) continue;
+      path[depths[top] as number] = start;
+      const past = ends[top] as number;
+      for (let node = top + 1; node < past; ) {
+        const depth = depths[node] as number;
+        const place = space.step(path[depth - 1] as number, bytes[node] as number);
+        if (place === 0) {
+          node = ends[node] as number;
+          continue;
+        }
+        const pastTokens = tokenStarts[node + 1] as number;
+        for (let i = tokenStarts[node] as number; i < pastTokens; i++) {
+          const id = tokens[i] as number;
+          const bit = 1 << (id & 31);
+          const word = seen[id >>> 5] as number;
+          if ((word & bit) !== 0) continue;
+          seen[id >>> 5] = word | bit;
+          accepted.push(id);
+        }
+        if (space.mayEnd(place)) exitNodes.push(node);
+        path[depth] = place;
+        node = space.readsBytes(place) ? node + 1 : (ends[node] as number);
+      }
+    }
+    const isDense = accepted.length > seen.length;
+    return {
+      tokens: {
+        count: accepted.length,
+        first: accepted[0] ?? -1,
+        list: isDense ? null : Int32Array.from(accepted),
+        mask: isDense ? seen.slice() : null,
+      },
+      exitNodes: Int32Array.from(from.length > 1 ? [...new Set(exitNodes)] : exitNodes),
+    };
+  }
+
+  #keep({ tokens, exitNodes }: Walked): MaskPart {
+    if (this.#numBytes > MAX_BYTES) {
+      this.#ofState = [];
+      this.#exitSets = new Map();
+      this.#numBytes = 0;
+    }
+    this.#numBytes += 256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0);
+    return { tokens, exits: exitNodes.length === 0 ? null : this.#exitSet(exitNodes) };
+  }
+
+  #exitSet(nodes: Int32Array): ExitSet {
+    let hash = nodes.length;
+    for (const node of nodes) hash = (Math.imul(hash, 0x01000193) ^ node) >>> 0;
+    const known = this.#exitSets.get(hash) ?? [];
+    let set = known.find((one) => isSame(one.nodes, nodes));
+    if (set === undefined) {
+      set = { nodes, after: new Map() };
+      this.#exitSets.set(hash, [...known, set]);
+      this.#numBytes += nodes.byteLength;
+    }
+    return set;
+  }
+}
+
+function isSame(a: Int32Array, b: Int32Array): boolean {
+  return a.length === b.length && a.every((value, i) => value === b[i]);
+}
+
+function signatureOf({ numClasses, classOf, next, finals }: Automaton): string {
+  return `${numClasses} ${classOf.join()} ${next.join()} ${finals.join()}`;
+}
