@@ -4,11 +4,8 @@
  * Commands are loaded when they are called, so that `moebius --help` starts at once. Exit codes:
  * 0 done, 1 the caller's mistake, 2 our own, 130 interrupted.
  */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { nearestName } from '../base/errors.ts';
-import { packageRoot } from '../runtime/packageRoot.ts';
 import { addServeBenchOptions } from './bench/serve/commandOptions.ts';
 import {
   integerOption,
@@ -18,13 +15,8 @@ import {
   numbersOption,
 } from './optionValues.ts';
 import { asMistake, describeError } from './output.ts';
-
-function packageVersion(): string {
-  const root = packageRoot();
-  if (root === null) return 'unknown';
-  const text = readFileSync(join(root, 'package.json'), 'utf8');
-  return (JSON.parse(text) as { version?: string }).version ?? 'unknown';
-}
+import { packageVersion } from './packageVersion.ts';
+import { addServeOptions } from './serve/serveOptions.ts';
 
 export function createProgram(): Command {
   const program = new Command('moebius')
@@ -87,6 +79,15 @@ export function createProgram(): Command {
     .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
     .option('--kernels <name>', 'native, wasm or reference')
     .action(async (options) => (await import('./commands/chat.ts')).chat(options));
+
+  addServeOptions(
+    program
+      .command('serve')
+      .description('serve a checkpoint: OpenAI’s API over HTTP')
+      .argument('[checkpoint]', 'a checkpoint’s folder'),
+  ).action(async (checkpoint, options) =>
+    (await import('./commands/serve.ts')).serve(checkpoint, options),
+  );
 
   program
     .command('eval')

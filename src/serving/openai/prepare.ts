@@ -1,16 +1,18 @@
 /** The door of the protocol: which reader a request goes to. */
 import { prepareChat } from './chatRequest.ts';
 import { prepareCompletions } from './completionsRequest.ts';
+import { prepareMessages } from './messagesRequest.ts';
 import type { Caller, Endpoint, PreparedCall, ProtocolContext } from './protocol.ts';
 import { asProtocolError } from './protocolError.ts';
+import { prepareResponses } from './responsesRequest.ts';
 
 type Reader = (body: unknown, context: ProtocolContext, caller: Caller) => PreparedCall;
 
 const READERS: Readonly<Record<Endpoint, Reader>> = {
   chat: prepareChat,
   completions: prepareCompletions,
-  responses: prepareChat,
-  messages: prepareChat,
+  responses: prepareResponses,
+  messages: prepareMessages,
 };
 
 /**

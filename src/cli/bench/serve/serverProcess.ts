@@ -24,7 +24,7 @@ const PATIENCE_SECONDS = 10;
  */
 export async function startServer(args: readonly string[]): Promise<ServerProcess> {
   const program = join(packageRoot() ?? '', 'bin', 'moebius.js');
-  const words = [program, 'serve', ...args, '--host', '127.0.0.1', '--port', '0'];
+  const words = [program, 'serve', ...args, '--quiet', '--host', '127.0.0.1', '--port', '0'];
   const child = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
   const endWithUs = (): void => void child.kill('SIGKILL');
   process.once('exit', endWithUs);
@@ -52,8 +52,9 @@ function listening(child: ChildProcess, args: readonly string[]): Promise<string
   let said = '';
   return new Promise((resolve, reject) => {
     const hear = (text: string): void => {
-      said += text;
-      const address = /http:\/\/127\.0\.0\.1:\d+/.exec(said)?.[0];
+      // What it says while it starts, and last.
+      said = (said + text).slice(-10_000);
+      const address = /ready at (http:\/\/127\.0\.0\.1:\d+)/.exec(said)?.[1];
       if (address !== undefined) resolve(address);
     };
     child.stdout?.setEncoding('utf8').on('data', hear);

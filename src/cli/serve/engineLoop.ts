@@ -1,0 +1,123 @@
+/**
+ * The kernel thread's one loop: take what came in, run a step, post what it did.
+ *
+ * Kernels leave the event loop no turn while a step runs, so the inbox is emptied by hand between
+ * two steps: a cancelled request is gone within the step under way. With nothing to do the thread
+ * sleeps until a message wakes it.
+ */
+import { setImmediate } from 'node:timers/promises';
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { MoebiusError } from '../../base/errors.ts';
+import { failureOf } from '../../serving/checkEngineRequest.ts';
+import type {
+  EngineEvent,
+  EngineFailure,
+  EngineInfo,
+  EngineRequest,
+  EngineStats,
+  ExpertLoads,
+} from '../../serving/engineClient.ts';
+import type { FromEngine, ToEngine } from './engineMessages.ts';
+
+/** The engine as this loop drives it. */
+export interface SteppedEngine {
+  readonly info: EngineInfo;
+  readonly stats: EngineStats;
+  /** No request is under way, and every event was given out. */
+  readonly isIdle: boolean;
+  add(request: EngineRequest): void;
+  abort(requestId: string): void;
+  step(): Promise<readonly EngineEvent[]>;
+  flushCache(): number;
+  expertLoads(then: 'reset' | 'goOn'): Promise<ExpertLoads>;
+}
+
+/** @returns when it is told to close; an exception of a step goes up */
+export async function runEngineLoop(engine: SteppedEngine, port: MessagePort): Promise<void> {
+  const inbox = new Inbox(port);
+  const post = (message: FromEngine): void => port.postMessage(message);
+  post({ kind: 'ready', info: engine.info, stats: engine.stats });
+  while (true) {
+    for (let message = inbox.take(); message !== undefined; message = inbox.take()) {
+      if (message.kind === 'close') return;
+      await obey(engine, message, post);
+    }
+    if (engine.isIdle) {
+      await inbox.arrival();
+      continue;
+    }
+    const events = await engine.step();
+    post({ kind: 'step', events, stats: engine.stats });
+    // Files that are still being read, and timers, get their turn.
+    await setImmediate();
+  }
+}
+
+async function obey(
+  engine: SteppedEngine,
+  message: Exclude<ToEngine, { kind: 'close' }>,
+  post: (message: FromEngine) => void,
+): Promise<void> {
+  switch (message.kind) {
+    case 'submit':
+      engine.add(message.request);
+      return;
+    case 'abort':
+      engine.abort(message.requestId);
+      return;
+    case 'flushCache': {
+      const { callId } = message;
+      post({ kind: 'freedBlocks', callId, blocks: engine.flushCache() });
+      return;
+    }
+    case 'expertLoads': {
+      const { callId, then } = message;
+      try {
+        post({ kind: 'loads', callId, loads: await engine.expertLoads(then) });
+      } catch (error) {
+        if (!(error instanceof MoebiusError)) throw error;
+        post({ kind: 'refused', callId, error: failureOf(error) });
+      }
+      return;
+    }
+    default:
+      message satisfies never;
+  }
+}
+
+/** Why a thread ends; of our own mistakes the stack is kept, for the log. */
+export function crashFailure(error: unknown): EngineFailure {
+  if (error instanceof MoebiusError) return failureOf(error);
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: 'engine.crashed', message: 'the engine crashed', values: { because: text } };
+}
+
+/** Messages in order, however they arrive: handed over by the event loop, or fetched. */
+class Inbox {
+  readonly #port: MessagePort;
+  readonly #messages: ToEngine[] = [];
+  #wake: (() => void) | null = null;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on('message', (message: ToEngine) => {
+      this.#messages.push(message);
+      this.#wake?.();
+      this.#wake = null;
+    });
+  }
+
+  take(): ToEngine | undefined {
+    const first = this.#messages.shift();
+    if (first !== undefined) return first;
+    const received = receiveMessageOnPort(this.#port) as { message: ToEngine } | undefined;
+    return received?.message;
+  }
+
+  async arrival(): Promise<void> {
+    if (this.#messages.length > 0) return;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+}
