@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { liveServer, serverState, settledState } from '../support/liveServer.ts';
 import { type Ended, runProgram } from '../support/scripts.ts';
 
-const server = liveServer();
+const server = liveServer(['--keep-alive-seconds', '1']);
 
 const hasCurl = spawnSync('curl', ['--version'], { stdio: 'ignore' }).status === 0;
 const withCurl = { skip: !hasCurl && 'no curl (Debian: curl)' };
@@ -54,7 +54,7 @@ test('curl: health, readiness and metrics are there without words', withCurl, as
     const ran = await curl(path, '--fail');
     assert.equal(ran.code, 0, `${path}: ${ran.stderr}`);
   }
-  assert.match((await curl('/metrics')).stdout, /^vllm:num_requests_running /m);
+  assert.match((await curl('/metrics')).stdout, /^vllm:num_requests_running[{ ]/m);
 });
 
 test('curl: one that is gone is a request that is gone', withCurl, async () => {
@@ -69,7 +69,7 @@ test('curl: one that is gone is a request that is gone', withCurl, async () => {
   assert.deepEqual([running, waiting, open], [0, 0, 0]);
 });
 
-test('a whole answer sends its headers at once, before there is an answer', async () => {
+test('serve: a whole answer that takes long sends headers and line breaks before it is there', async () => {
   const abort = new AbortController();
   const call = request(`${server.origin}/v1/completions`, {
     method: 'POST',
@@ -83,10 +83,10 @@ test('a whole answer sends its headers at once, before there is an answer', asyn
       resolve(message.statusCode ?? 0);
     });
   });
-  call.end(JSON.stringify({ prompt: 'hello', max_tokens: 3000, ignore_eos: true }));
+  call.end(JSON.stringify({ prompt: 'hello', max_tokens: 3000, ignore_eos: true, n: 16 }));
   assert.equal(await response, 200);
   // The headers are here, and the answer is still being made.
-  assert.equal((await serverState(server.url)).open, 1);
+  assert.equal((await serverState(server.url)).open, 16);
   abort.abort();
   await settledState(server.url);
 });
