@@ -82,6 +82,7 @@ export async function openServing(
     compileGrammar,
     settings: {
       ...settings,
+      cacheDtype: settings.cacheDType,
       maxContext: cache.maxContext,
       numBlocks: cache.numBlocks,
       blockSize: BLOCK_SIZE,
