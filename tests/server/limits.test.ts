@@ -14,6 +14,10 @@ function occupy({ post }: TestServer, signal: AbortSignal, more: object = {}): v
   post(CHAT, chatBody({ max_tokens: 3000, ...more }), { signal }).catch(() => {});
 }
 
+async function loadOf({ get }: TestServer): Promise<Record<string, number>> {
+  return (await (await get('/load')).json()) as Record<string, number>;
+}
+
 async function refused(response: Response, status: number): Promise<Record<string, unknown>> {
   const { error } = (await response.json()) as { error: Record<string, unknown> };
   assert.equal(response.status, status, JSON.stringify(error));
@@ -48,6 +52,7 @@ test('server: waiting tokens are capped like waiting requests', LIMIT, async (co
   context.after(() => leave.abort());
   occupy(server, leave.signal);
   await until(() => server.engine.stats.running === 1);
+  await until(async () => (await loadOf(server)).queued_requests === 0);
   occupy(server, leave.signal, { max_tokens: 50 });
   await until(() => server.engine.stats.waiting === 1);
   const error = await refused(await server.post(CHAT, chatBody({ max_tokens: 150 })), 503);
@@ -96,7 +101,7 @@ test('server: books are even after answers, refusals and aborts', LIMIT, async (
   await server.post(CHAT, { messages: 'none' });
   leave.abort();
   await until(() => server.server.numOpen === 0);
-  const load = (await (await server.get('/load')).json()) as Record<string, number>;
+  const load = await loadOf(server);
   assert.deepEqual(
     Object.values(load).map((value) => Math.abs(value)),
     Object.values(load).map(() => 0),
