@@ -5,6 +5,7 @@ import { attentionCases } from './attention.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { endCases } from './ends.ts';
 import type { KernelCase } from './kernelCase.ts';
+import { likelihoodCases } from './likelihoods.ts';
 import { normCases } from './norms.ts';
 import { optimiserCases } from './optimiser.ts';
 import { permutationCases } from './permutation.ts';
@@ -23,6 +24,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...permutationCases,
   ...endCases,
   ...samplingCases,
+  ...likelihoodCases,
   ...optimiserCases,
 ];
 
