@@ -4,6 +4,7 @@
  */
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { CompiledGrammar, GrammarSpec, GrammarVocabulary } from '../grammar/grammar.ts';
+import type { CacheDType } from '../kernels/latentCache.ts';
 import { machineClock } from '../runtime/clock.ts';
 import type { OpenedModel } from '../runtime/openModel.ts';
 import { Engine } from '../serving/engine.ts';
@@ -19,6 +20,8 @@ export interface EngineSettings {
   readonly tokenBudget: number;
   readonly numBlocks: number;
   readonly blockSize: number;
+  /** What latents are kept in; f32 when left out. */
+  readonly cacheDtype?: CacheDType;
   readonly speculation: 'auto' | number;
   readonly isDeterministic: boolean;
 }
@@ -39,6 +42,8 @@ export function createEngine(args: {
   const executor = servingExecutor({
     ...{ kernels: machine.kernels, model, clock: machineClock, numBlocks, blockSize },
     ...{ maxPositions: opened.maxPositions, mtpHidden: 'postNorm' },
+    deterministic: settings.isDeterministic,
+    ...(settings.cacheDtype === undefined ? {} : { cacheDtype: settings.cacheDtype }),
   });
   const endIds = endIdsOf(config, tokenizer);
   const { vocabSize } = config;

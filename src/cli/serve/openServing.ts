@@ -13,7 +13,7 @@ import {
   refuseUnlessFits,
   type ServingMemoryPlan,
 } from '../../config/servingMemory.ts';
-import type { CompiledGrammar } from '../../grammar/grammar.ts';
+import { compileGrammar } from '../../grammar/compileGrammar.ts';
 import type { WeightDType } from '../../model/parameters.ts';
 import { openFolder } from '../../runtime/files.ts';
 import { machineMemory } from '../../runtime/machineMemory.ts';
@@ -82,6 +82,7 @@ export async function openServing(
     compileGrammar,
     settings: {
       ...settings,
+      cacheDtype: settings.cacheDType,
       maxContext: cache.maxContext,
       numBlocks: cache.numBlocks,
       blockSize: BLOCK_SIZE,
@@ -187,10 +188,4 @@ function blocksAsked(settings: ServingSettings, bytesPerToken: number): number |
   if (settings.numBlocks !== null) return settings.numBlocks;
   if (settings.cacheBytes === null) return null;
   return Math.floor(settings.cacheBytes / (bytesPerToken * BLOCK_SIZE));
-}
-
-function compileGrammar(): CompiledGrammar {
-  throw new MoebiusError('grammar.missing', 'grammars are not there yet', {
-    hint: 'Leave the response format out.',
-  });
 }
