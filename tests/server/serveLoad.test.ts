@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { assertRecovered, serverUnderLoad } from '../support/abuse/serverLoad.ts';
 import { liveServer } from '../support/liveServer.ts';
 
-const server = liveServer();
+const server = liveServer(['--max-body-bytes', '1000000']);
 
 test('serve: fifteen seconds of users and attackers leave nothing behind', async (context) => {
   const { url, processId } = server;
