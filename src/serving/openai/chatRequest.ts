@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { GrammarSpec } from '../../grammar/grammar.ts';
 import type { EngineRequest } from '../engineClient.ts';
+import { answerOrCalls, callGrammar } from './callGrammar.ts';
 import { type Message, messagesSchema } from './chatMessages.ts';
 import { type ChatPrompt, chatPrompt } from './chatPrompt.ts';
 import { ChatRenderer } from './chatRenderer.ts';
@@ -26,13 +27,7 @@ import {
   type ThinkingFields,
   type ThinkingWish,
 } from './thinkingFields.ts';
-import {
-  callGrammar,
-  readTools,
-  TOOL_FIELDS,
-  type ToolFields,
-  type ToolUse,
-} from './toolFields.ts';
+import { readTools, TOOL_FIELDS, type ToolFields, type ToolUse } from './toolFields.ts';
 
 export interface ChatFields
   extends SamplingFields,
@@ -203,14 +198,11 @@ function grammarOf(
   context: ProtocolContext,
 ): { readonly spec: GrammarSpec; readonly afterId: number | null } | null {
   const { tokenizer, template } = context;
-  const form = templateTraits(template).callForm;
-  if (structure === null) return callGrammar(use, tokenizer, form);
+  const language = { tokenizer, form: templateTraits(template).callForm };
+  if (structure === null) return callGrammar(use, language);
   if (use.choice === 'none') return { spec: structure, afterId: null };
-  if (use.choice !== 'auto') return callGrammar(use, tokenizer, form);
-  // Either the answer in its form, or calls: the model chooses.
-  const calls = callGrammar({ ...use, choice: 'required' }, tokenizer, form);
-  const parts = calls === null ? [structure] : [structure, calls.spec];
-  return { spec: { kind: 'oneOf', parts }, afterId: null };
+  if (use.choice !== 'auto') return callGrammar(use, language);
+  return { spec: answerOrCalls(structure, use, language), afterId: null };
 }
 
 /** `prefix` on the last message, or vLLM's flag. */

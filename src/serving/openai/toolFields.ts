@@ -1,23 +1,6 @@
-/**
- * Tools: what a caller offers, how they reach the prompt, and the grammar of calls.
- *
- * A required call follows a grammar from the first token; with `strict` tools and a free choice the
- * grammar begins behind the marker that opens the calls, so the choice stays the model's own and
- * its arguments still fit the schema.
- */
+/** Tools: what a caller offers, which of them may be called, and how they reach the prompt. */
 import { z } from 'zod';
-import type { GrammarSpec } from '../../grammar/grammar.ts';
-import type { Tokenizer } from '../../tokenizer/byteLevelBpe.ts';
 import type { ChatMessage } from '../../tokenizer/chatTemplate.ts';
-import {
-  CALL_BEGIN,
-  CALL_END,
-  CALL_SEPARATOR,
-  CALLS_BEGIN,
-  CALLS_END,
-  type CallForm,
-  markerId,
-} from './markers.ts';
 import { invalid } from './protocolError.ts';
 import { type FieldSchemas, ignored, type Maybe, refused } from './readBody.ts';
 
@@ -142,74 +125,4 @@ export function withToolText(
   return first?.role === 'system'
     ? [{ ...first, content: first.content + text }, ...rest]
     : [{ role: 'system', content: text.trimStart() }, ...messages];
-}
-
-export interface CallGrammar {
-  readonly spec: GrammarSpec;
-  /** It begins behind this token; null: where the answer begins. */
-  readonly afterId: number | null;
-}
-
-/** The grammar that the calls must follow, or null where they are free. */
-export function callGrammar(
-  { tools, choice, isParallel }: ToolUse,
-  tokenizer: Tokenizer,
-  form: CallForm,
-): CallGrammar | null {
-  if (choice === 'none') return null;
-  const isFree = choice === 'auto';
-  if (isFree && !tools.some((tool) => tool.function.strict)) return null;
-  const beginId = markerId(tokenizer, CALLS_BEGIN);
-  if (isFree && beginId === undefined) return null;
-  const offered =
-    typeof choice === 'string' ? tools : tools.filter((tool) => tool.function.name === choice.name);
-  const calls = offered.map((tool) => oneCall(tool, isFree, { tokenizer, form }));
-  const call = only(calls);
-  const separator = literal('\n');
-  const parts: GrammarSpec[] = [
-    ...(isFree ? [] : [marker(tokenizer, CALLS_BEGIN)]),
-    isParallel ? { kind: 'oneOrMore', part: call, separator } : call,
-    marker(tokenizer, CALLS_END),
-  ];
-  return { spec: { kind: 'sequence', parts }, afterId: isFree ? (beginId ?? null) : null };
-}
-
-function only(parts: readonly GrammarSpec[]): GrammarSpec {
-  const [first] = parts;
-  return parts.length === 1 && first !== undefined ? first : { kind: 'oneOf', parts };
-}
-
-function oneCall(
-  tool: Tool,
-  isFree: boolean,
-  { tokenizer, form }: { readonly tokenizer: Tokenizer; readonly form: CallForm },
-): GrammarSpec {
-  const { name, parameters, strict } = tool.function;
-  const schema: GrammarSpec =
-    parameters && (strict || !isFree)
-      ? { kind: 'jsonSchema', schema: parameters }
-      : { kind: 'jsonObject' };
-  const separator = marker(tokenizer, CALL_SEPARATOR);
-  const inside: readonly GrammarSpec[] =
-    form === 'bare'
-      ? [literal(name), separator, schema]
-      : [
-          literal('function'),
-          separator,
-          literal(`${name}\n\`\`\`json\n`),
-          schema,
-          literal('\n```'),
-        ];
-  const parts = [marker(tokenizer, CALL_BEGIN), ...inside, marker(tokenizer, CALL_END)];
-  return { kind: 'sequence', parts };
-}
-
-function literal(text: string): GrammarSpec {
-  return { kind: 'choice', choices: [text] };
-}
-
-/** A control token, or the letters where the tokenizer has none. */
-function marker(tokenizer: Tokenizer, text: string): GrammarSpec {
-  if (markerId(tokenizer, text) === undefined) return literal(text);
-  return { kind: 'ebnf', text: `root ::= <[${text}]>` };
 }
