@@ -3,13 +3,14 @@ import { prepareChat } from './chatRequest.ts';
 import { prepareCompletions } from './completionsRequest.ts';
 import type { Caller, Endpoint, PreparedCall, ProtocolContext } from './protocol.ts';
 import { asProtocolError } from './protocolError.ts';
+import { prepareResponses } from './responsesRequest.ts';
 
 type Reader = (body: unknown, context: ProtocolContext, caller: Caller) => PreparedCall;
 
 const READERS: Readonly<Record<Endpoint, Reader>> = {
   chat: prepareChat,
   completions: prepareCompletions,
-  responses: prepareChat,
+  responses: prepareResponses,
   messages: prepareChat,
 };
 
