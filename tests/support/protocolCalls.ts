@@ -28,8 +28,10 @@ const TOOL_TOKENS = [
   '<｜tool▁output▁end｜>',
 ];
 
+const OPENS_THINKING = "{% if add_generation_prompt %}{{ '<think>\n' }}{% endif %}";
+
 /** As R1's later template: every answer begins inside the thinking. */
-export const THINKING_TEMPLATE: string = `${DEFAULT_CHAT_TEMPLATE}{% if add_generation_prompt %}{{ '<think>\\n' }}{% endif %}`;
+export const THINKING_TEMPLATE: string = DEFAULT_CHAT_TEMPLATE + OPENS_THINKING;
 
 export function contextOf(
   changes: Partial<ProtocolContext> & { readonly chatTemplate?: string } = {},

@@ -359,7 +359,7 @@ function openTail(text: string, markers: readonly string[]): number {
   return longest;
 }
 
-/** Where a tail begins that may be the line of a closing fence: blanks, up to three ticks, blanks. */
+/** Where a tail begins that may close the fence: blanks, up to three ticks, blanks. */
 function closingFence(text: string): number {
   let at = text.trimEnd().length;
   for (let ticks = 0; ticks < 3 && text[at - 1] === '`'; ticks++) at--;

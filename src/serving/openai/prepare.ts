@@ -1,6 +1,7 @@
 /** The door of the protocol: which reader a request goes to. */
 import { prepareChat } from './chatRequest.ts';
 import { prepareCompletions } from './completionsRequest.ts';
+import { prepareMessages } from './messagesRequest.ts';
 import type { Caller, Endpoint, PreparedCall, ProtocolContext } from './protocol.ts';
 import { asProtocolError } from './protocolError.ts';
 import { prepareResponses } from './responsesRequest.ts';
@@ -11,7 +12,7 @@ const READERS: Readonly<Record<Endpoint, Reader>> = {
   chat: prepareChat,
   completions: prepareCompletions,
   responses: prepareResponses,
-  messages: prepareChat,
+  messages: prepareMessages,
 };
 
 /**
