@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { contextOf, play } from '../../../tests/support/protocolCalls.ts';
-import { countTokens } from './messagesRequest.ts';
 import { prepare } from './prepare.ts';
+import { countTokens } from './queries.ts';
 
 const context = contextOf();
 const tools = [{ name: 'add', input_schema: { type: 'object' } }];

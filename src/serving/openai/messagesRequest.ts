@@ -9,7 +9,6 @@ import { type Block, type MessageInput, messageBlocks, systemSchema } from './me
 import { MessagesRenderer } from './messagesRenderer.ts';
 import { parserOptions } from './parserOptions.ts';
 import type { Caller, PreparedCall, ProtocolContext } from './protocol.ts';
-import { asProtocolError } from './protocolError.ts';
 import { bodyReader, type FieldSchemas, ignored, type Maybe, refused } from './readBody.ts';
 import { readSettings, SAMPLING_FIELDS, type SamplingFields } from './samplingFields.ts';
 import { readThinking, THINKING_FIELDS, type ThinkingWish } from './thinkingFields.ts';
@@ -162,13 +161,9 @@ export function prepareMessages(
   };
 }
 
-/** `POST /v1/messages/count_tokens` @throws ProtocolError */
-export function countTokens(body: unknown, context: ProtocolContext): object {
-  try {
-    return { input_tokens: promptOf(readPrompt(body), context).prompt.ids.length };
-  } catch (error) {
-    throw asProtocolError(error);
-  }
+/** How long the prompt of these messages is. */
+export function numMessageTokens(body: unknown, context: ProtocolContext): number {
+  return promptOf(readPrompt(body), context).prompt.ids.length;
 }
 
 interface MessagesPrompt {

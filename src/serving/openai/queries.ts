@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type Message, messagesSchema } from './chatMessages.ts';
 import { chatPrompt } from './chatPrompt.ts';
 import { checkModel, modelNotFound } from './engineRequests.ts';
+import { numMessageTokens } from './messagesRequest.ts';
 import type { ProtocolContext } from './protocol.ts';
 import { asProtocolError, invalid } from './protocolError.ts';
 import { bodyReader, type FieldSchemas, type Maybe } from './readBody.ts';
@@ -151,6 +152,15 @@ export function detokenize(body: unknown, context: ProtocolContext): object {
   try {
     const text = context.tokenizer.decode(tokens);
     return { prompt: text, content: text };
+  } catch (error) {
+    throw asProtocolError(error);
+  }
+}
+
+/** `POST /v1/messages/count_tokens`, Anthropic's. @throws ProtocolError 400 */
+export function countTokens(body: unknown, context: ProtocolContext): object {
+  try {
+    return { input_tokens: numMessageTokens(body, context) };
   } catch (error) {
     throw asProtocolError(error);
   }
