@@ -121,6 +121,8 @@ test('chat: what is wrong is refused by its name, with the nearest known one', (
     [{ thinking: { type: 'enabled' } }, 'thinking', /does not think/],
     [{ num_drafts: 1 }, 'num_drafts', /MTP/],
     [{ seed: 1.5 }, 'seed', /whole/],
+    [{ stop: 3 }, 'stop', /expected string or array/],
+    [{ min_tokens: 9, max_tokens: 8 }, 'min_tokens', /no more/],
   ];
   const info = { ...context.info, numMtpModules: 0 };
   const plain = contextOf({ info, tokenizer: byteTokenizer() });
