@@ -42,6 +42,8 @@ export interface WeightLoaderOptions {
 const NUM_THREADS = 4;
 /** Between two looks at what has come, in milliseconds. */
 const LOOK_EVERY = 20;
+/** Seconds of listing codes before others have their turn. */
+const MOST_AT_ONCE = 0.25;
 
 export class WeightLoader implements ExpertSource {
   readonly totalBytes: number;
@@ -52,6 +54,7 @@ export class WeightLoader implements ExpertSource {
   readonly #arena: Arena;
   readonly #codes: Arena;
   readonly #start: number;
+  #numListed = 0;
   #isComplete = false;
 
   constructor(options: WeightLoaderOptions) {
@@ -114,21 +117,11 @@ export class WeightLoader implements ExpertSource {
       storeTensor({ kernels, arena: this.#arena, tensor, stored });
     }
     await this.#until(this.#plan.firstGroups);
-    for (const parameter of parametersOf(set)) {
-      if (!this.isPartial(parameter.weight)) this.#listCodes(parameter);
-    }
   }
 
   /** Returns when everything is there, and nothing is asked for any more. */
   async loadRest(): Promise<void> {
     await this.#until(this.#plan.numGroups);
-    for (const parameter of parametersOf(this.#options.set)) {
-      if (!this.isPartial(parameter.weight)) continue;
-      // A layer at a time, so that others have their turn.
-      await turn();
-      this.#check();
-      this.#listCodes(parameter);
-    }
     this.#isComplete = true;
     // Giving memory back also lets kernels forget arguments that they wrote down without the lists.
     this.#arena.allocate('f32', [1]);
@@ -141,21 +134,35 @@ export class WeightLoader implements ExpertSource {
     this.#options.addon.loaderStop(this.#loader);
   }
 
+  /** Returns when so many groups are there, and their codes are listed. */
   async #until(groups: number): Promise<void> {
     for (;;) {
       this.#check();
-      if (this.#options.addon.loaderState(this.#loader).groups >= groups) return;
+      const { groups: done } = this.#options.addon.loaderState(this.#loader);
       this.#report();
-      await pause(LOOK_EVERY);
+      const isListed = this.#listCodes(done);
+      if (done >= groups && isListed) return;
+      // What is listed while the disk reads costs no time of its own.
+      await (isListed ? pause(LOOK_EVERY) : turn());
+    }
+  }
+
+  /** Lists codes of what is there, for a while; whether that was all of it. */
+  #listCodes(groups: number): boolean {
+    const { kernels } = this.#options;
+    const { codes } = this.#plan;
+    const began = machineClock.now();
+    for (;;) {
+      const next = codes[this.#numListed];
+      if (next === undefined || next.lastGroup >= groups) return true;
+      if (machineClock.now() - began > MOST_AT_ONCE) return false;
+      listSpecialCodesOf(next.parameter, { kernels, arena: this.#codes });
+      this.#numListed++;
     }
   }
 
   #report(): void {
     this.#options.onProgress?.(this.progress);
-  }
-
-  #listCodes(parameter: Parameter): void {
-    listSpecialCodesOf(parameter, { kernels: this.#options.kernels, arena: this.#codes });
   }
 
   #check(): void {
@@ -193,6 +200,8 @@ interface LoadPlan {
   readonly converted: readonly CheckpointTensor[];
   /** The group of a stack's expert 0; those of the others follow. */
   readonly experts: ReadonlyMap<Weight, number>;
+  /** Parameters in the order in which they come, with the last group of each. */
+  readonly codes: readonly { readonly parameter: Parameter; readonly lastGroup: number }[];
 }
 
 const EXPERT = /^(model\.layers\.\d+\.mlp\.)experts\.(\d+)\./;
@@ -218,6 +227,7 @@ function planLoading(
   };
   let group = 0;
   const later: Parameter[] = [];
+  const codes: { parameter: Parameter; lastGroup: number }[] = [];
   for (const parameter of parametersOf(set)) {
     const own = parameter.tensors.filter(({ role }) => role === 'own');
     const direct = own.filter((tensor) => isDirect(tensor, weights));
@@ -227,7 +237,7 @@ function planLoading(
     }
     converted.push(...own.filter((tensor) => !direct.includes(tensor)));
     for (const tensor of direct) place(group, tensor);
-    if (direct.length > 0) group++;
+    if (direct.length > 0) codes.push({ parameter, lastGroup: group++ });
   }
   const firstGroups = group;
   const experts = new Map<Weight, number>();
@@ -241,8 +251,17 @@ function planLoading(
       for (const tensor of byExpert.get(expert) ?? []) place(group, tensor);
       group++;
     }
+    for (const parameter of layer) codes.push({ parameter, lastGroup: group - 1 });
   }
-  return { paths: [...files.keys()], copies, numGroups: group, firstGroups, converted, experts };
+  return {
+    paths: [...files.keys()],
+    copies,
+    numGroups: group,
+    firstGroups,
+    converted,
+    experts,
+    codes,
+  };
 }
 
 function layerOf(tensors: readonly CheckpointTensor[]): string {
