@@ -106,7 +106,11 @@ export class WeightLoader implements ExpertSource {
   }
 
   /** Returns when all but routed experts is there, and the model can run on `loadingKernels`. */
-  async loadFirst(): Promise<void> {
+  loadFirst(): Promise<void> {
+    return this.#stopOnError(() => this.#loadFirst());
+  }
+
+  async #loadFirst(): Promise<void> {
     const { set, weights, kernels } = this.#options;
     for (const parameter of parametersOf(set)) {
       // A bias that no checkpoint has is zero (V2's gate).
@@ -120,13 +124,27 @@ export class WeightLoader implements ExpertSource {
   }
 
   /** Returns when everything is there, and nothing is asked for any more. */
-  async loadRest(): Promise<void> {
+  loadRest(): Promise<void> {
+    return this.#stopOnError(() => this.#loadRest());
+  }
+
+  async #loadRest(): Promise<void> {
     await this.#until(this.#plan.numGroups);
     this.#isComplete = true;
     // Giving memory back also lets kernels forget arguments that they wrote down without the lists.
     this.#arena.allocate('f32', [1]);
     this.#arena.free();
     this.#report();
+  }
+
+  /** Whoever sees the error may drop the memory that is being written to. */
+  async #stopOnError(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
   }
 
   /** What is there stays; nothing is written any more. */
