@@ -138,6 +138,9 @@ export function createProgram(): Command {
     .option('--context <n>', 'context length for FLOPs per token', integerOption(1), 4096)
     .option('--tensors', 'list every tensor')
     .option('--modules', 'FLOPs of a forward pass, module by module')
+    .option('--memory', 'what serving takes on this machine, at that context')
+    .option('--sequences <n>', 'memory: sequences at once', integerOption(1), 1)
+    .option('--cache-dtype <name>', 'memory: f32, bf16 or f8e4m3', 'bf16')
     .option('--json', 'end with one line of JSON')
     .action(async (target, options) =>
       (await import('./commands/inspect.ts')).inspect(target, options),

@@ -21,7 +21,7 @@ export interface ChatOptions extends SamplingOptions {
 }
 
 export async function chat(options: ChatOptions): Promise<void> {
-  const opened = await openGenerator({ ...options, note });
+  const opened = await openGenerator({ ...options, note, until: 'firstToken' });
   const template = new ChatTemplate(opened.tokenizerConfig);
   const opening: ChatMessage[] =
     options.system === undefined ? [] : [{ role: 'system', content: options.system }];
