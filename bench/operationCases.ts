@@ -313,6 +313,9 @@ export const operationCases: readonly AnyCase[] = [
   ...sampling('temperature', { temperature: 0.8, topP: 1, topK: 0 }),
   ...sampling('top-k', { temperature: 0.8, topP: 1, topK: 50 }),
   ...sampling('top-p', { temperature: 0.8, topP: 0.95, topK: 0 }),
+  ...adjusting(),
+  ...likeliest('one token', 0),
+  ...likeliest('20 tokens', 20),
   operationCase('adamw', 'adamw', (l, { isTiny }) => moments(l, 'f32', isTiny ? 20_000 : 1 << 24)),
   operationCase('adamw, bf16 moments', 'adamw', (l, { isTiny }) =>
     moments(l, 'bf16', isTiny ? 20_000 : 1 << 24),
@@ -361,6 +364,50 @@ function sampling(
     };
   };
   return [operationCase(`sampleTokens, ${suffix}`, 'sampleTokens', lay)];
+}
+
+/** A grammar's mask and penalties of 200 tokens on one row. */
+function adjusting(): AnyCase[] {
+  const lay = (l: Layout, { kernels, isTiny }: BenchScale): OperationArgs<'adjustLogits'> => {
+    const vocabulary = isTiny ? 9000 : 32_768;
+    const numChanges = 200;
+    const words = Math.ceil(vocabulary / 32);
+    const allowed_TW = l.tensor('i32', 1, words);
+    kernels.write(allowed_TW, new Int32Array(words).fill(0x55555555));
+    const ids_N = l.tensor('i32', numChanges);
+    kernels.write(
+      ids_N,
+      Int32Array.from({ length: numChanges }, (_, i) => i * 40),
+    );
+    const factors_N = l.tensor('f32', numChanges);
+    kernels.fill({ out: factors_N, value: 1.1 });
+    return {
+      out_TV: l.tensor('f32', 1, vocabulary),
+      logits_TV: l.floats(1, vocabulary),
+      allowed_TW,
+      ids_N,
+      factors_N,
+      addends_N: l.zeros(numChanges),
+      offsets: [0, numChanges],
+    };
+  };
+  return [operationCase('adjustLogits, a mask and 200 penalties', 'adjustLogits', lay)];
+}
+
+function likeliest(suffix: string, count: number): AnyCase[] {
+  const lay = (l: Layout, { kernels, isTiny }: BenchScale): OperationArgs<'topTokens'> => {
+    const logits_TV = l.floats(1, isTiny ? 9000 : 32_768);
+    kernels.scale({ x: logits_TV, factor: 8 });
+    return {
+      ids_TN: l.tensor('i32', 1, count),
+      logProbabilities_TN: l.tensor('f32', 1, count),
+      chosenLogProbabilities_T: l.tensor('f32', 1),
+      chosen_T: l.ints(1, 1),
+      logits_TV,
+      temperatures: [1],
+    };
+  };
+  return [operationCase(`topTokens, ${suffix}`, 'topTokens', lay)];
 }
 
 function routing(suffix: string, rule: RoutingRule, experts: number): AnyCase[] {

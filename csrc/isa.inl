@@ -21,6 +21,7 @@
 
 #include "absorbedAttention.inl"
 #include "adamw.inl"
+#include "adjustLogits.inl"
 #include "appendCache.inl"
 #include "balanceLoss.inl"
 #include "embedding.inl"
@@ -38,6 +39,7 @@
 #include "sampleTokens.inl"
 #include "sortByExpert.inl"
 #include "swiglu.inl"
+#include "topTokens.inl"
 #include "unpermute.inl"
 #include "updateRouterBias.inl"
 

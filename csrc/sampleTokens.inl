@@ -72,7 +72,7 @@ struct SampledBlock {
   i64 winner;
 };
 
-void findLargest(const float* logits, i64 first, i64 count, SampledBlock* block) {
+MOEBIUS_NOINLINE void findLargest(const float* logits, i64 first, i64 count, SampledBlock* block) {
   vf most = splat(kMinusInfinity);
   vi place = splatInt(0);
   vi nan = splatInt(0);

@@ -346,6 +346,38 @@ export interface Kernels {
     rules: readonly SamplingRule[];
     positions: readonly number[];
   }): void;
+  /**
+   * What comes between the head and a draw: a mask, then changes of single logits in their order,
+   * z = (z > 0 ? z / factor : z · factor) + addend, computed in doubles. *In place* if out is logits.
+   * @param allowed_TW `[T, ceil(V / 32)]`: bit v mod 32 of word ⌊v / 32⌋ is set where token v may
+   *   come, else its logit is −∞; left out, all may
+   * @param offsets row t has the changes from offsets[t] to offsets[t + 1]
+   */
+  adjustLogits(args: {
+    out_TV: F32;
+    logits_TV: F32;
+    allowed_TW?: I32 | undefined;
+    ids_N: I32;
+    factors_N: F32;
+    addends_N: F32;
+    offsets: readonly number[];
+  }): void;
+  /**
+   * The N likeliest tokens of each row by falling logit (ties: the lower id first), with ln p under
+   * softmax(logits / temperature), and ln p of one token more. Rows without NaN, whose largest
+   * logit is finite.
+   * @param ids_TN at most `MAX_TOP_TOKENS` of them, and as many as there are tokens; may be none
+   * @param chosen_T the token of each row whose ln p goes to chosenLogProbabilities_T
+   * @param temperatures above 0, one per row
+   */
+  topTokens(args: {
+    ids_TN: I32;
+    logProbabilities_TN: F32;
+    chosenLogProbabilities_T: F32;
+    chosen_T: I32;
+    logits_TV: F32;
+    temperatures: readonly number[];
+  }): void;
 
   // Optimiser
 
@@ -412,6 +444,9 @@ export interface AttentionKeys {
   /** How many keys lie before each sequence's first query; may be more than there are. */
   readonly before: readonly number[];
 }
+
+/** The most tokens of a row that `topTokens` gives. */
+export const MAX_TOP_TOKENS = 20;
 
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
 export const MAX_DECODE_ROWS = 16;

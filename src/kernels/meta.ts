@@ -200,6 +200,7 @@ function followers(numbers: KnownIntegers, { sampleRouting }: MetaOptions): Part
       numbers.set(counts_E, ids && counts);
     },
     sampleTokens: ({ ids_T }) => numbers.set(ids_T, undefined),
+    topTokens: ({ ids_TN }) => numbers.set(ids_TN, undefined),
     sortByExpert: ({ offsets, slot_R, row_TK, ids_TK }) => {
       const ids = numbers.get(ids_TK);
       const sorted = ids && sortedByExpert(ids, numColumns(offsets) - 1);

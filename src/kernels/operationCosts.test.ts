@@ -182,6 +182,36 @@ test('cost of headCrossEntropy: one product for the loss, three with gradients',
   assert.equal(all.bytesWritten, 4 * m + 4 * m * k + 4 * n * k);
 });
 
+test('cost of adjustLogits: logits in and out, the mask a bit each, a sum and a product a change', () => {
+  const cost = operationCost('adjustLogits', {
+    out_TV: f32(2, 100),
+    logits_TV: f32(2, 100),
+    allowed_TW: i32(2, 4),
+    ids_N: i32(3),
+    factors_N: f32(3),
+    addends_N: f32(3),
+    offsets: [0, 3, 3],
+  });
+  assert.equal(cost.kind, 'memory');
+  assert.equal(cost.flops, 2 * 3);
+  assert.equal(cost.bytesRead, 4 * (2 * 100 + 2 * 4 + 3 * 3));
+  assert.equal(cost.bytesWritten, 4 * 2 * 100);
+});
+
+test('cost of topTokens: logits once, four steps each', () => {
+  const cost = operationCost('topTokens', {
+    ids_TN: i32(2, 5),
+    logProbabilities_TN: f32(2, 5),
+    chosenLogProbabilities_T: f32(2),
+    chosen_T: i32(2),
+    logits_TV: f32(2, 100),
+    temperatures: [1, 1],
+  });
+  assert.equal(cost.flops, 4 * 200);
+  assert.equal(cost.bytesRead, 4 * (200 + 2));
+  assert.equal(cost.bytesWritten, 4 * (2 * 10 + 2));
+});
+
 test('cost of sampleTokens: logits once, and more work where a token is drawn', () => {
   const rule = { temperature: 0, topK: 0, topP: 1, minP: 0, seed: 1 };
   const cost = operationCost('sampleTokens', {

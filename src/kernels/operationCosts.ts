@@ -300,6 +300,19 @@ const costs: Costs = {
     for (const { temperature } of rules) flops += numColumns(logits_TV) * (temperature > 0 ? 8 : 4);
     return moves({ read: [logits_TV], written: [ids_T, logProbabilities_T], flops });
   },
+  adjustLogits: ({ out_TV, logits_TV, allowed_TW, ids_N, factors_N, addends_N }) =>
+    moves({
+      read: [logits_TV, ids_N, factors_N, addends_N, ...(allowed_TW ? [allowed_TW] : [])],
+      written: [out_TV],
+      flops: 2 * count(ids_N),
+    }),
+  // Two comparisons, an exponential and a sum per logit.
+  topTokens: ({ ids_TN, logProbabilities_TN, chosenLogProbabilities_T, chosen_T, logits_TV }) =>
+    moves({
+      read: [logits_TV, chosen_T],
+      written: [ids_TN, logProbabilities_TN, chosenLogProbabilities_T],
+      flops: 4 * count(logits_TV),
+    }),
 
   adamw: ({ parameter, gradient, firstMoment, secondMoment }) =>
     moves({

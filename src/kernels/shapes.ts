@@ -13,6 +13,7 @@ import { assert, at } from '../base/assert.ts';
 import { numColumns, numElements, numRows } from '../tensor/tensor.ts';
 import { needFeedForwardDecode, needMlaDecode } from './decodeShapes.ts';
 import type { Operation, OperationArgs } from './kernels.ts';
+import { needAdjustLogits, needTopTokens } from './samplingShapes.ts';
 import {
   isFloat,
   isSameView,
@@ -322,6 +323,8 @@ export const checks: Operations = {
     needApart('sampleTokens', { ids_T, logProbabilities_T }, { logits_TV });
     needApart('sampleTokens', { ids_T }, { logProbabilities_T });
   },
+  adjustLogits: needAdjustLogits,
+  topTokens: needTopTokens,
 
   adamw: ({ parameter, gradient, firstMoment, secondMoment, step }) => {
     assert(Number.isInteger(step) && step >= 1, `adamw: step ${step} (steps count from 1)`);

@@ -6,6 +6,7 @@ import { cacheCases } from './cachedAttention.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { endCases } from './ends.ts';
 import type { KernelCase } from './kernelCase.ts';
+import { likelihoodCases } from './likelihoods.ts';
 import { normCases } from './norms.ts';
 import { optimiserCases } from './optimiser.ts';
 import { permutationCases } from './permutation.ts';
@@ -25,6 +26,7 @@ export const kernelCases: readonly KernelCase[] = [
   ...permutationCases,
   ...endCases,
   ...samplingCases,
+  ...likelihoodCases,
   ...optimiserCases,
 ];
 

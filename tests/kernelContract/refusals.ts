@@ -219,6 +219,39 @@ export const refusals: readonly Refusal[] = [
   refusal('sampleTokens', 'probabilities over the logits', ({ logits_TV }) => ({
     logProbabilities_T: elements(reshape(logits_TV, [36]), 0, 4),
   })),
+  refusal('adjustLogits', 'a mask of too few words', (_, { floats, ints }) => ({
+    out_TV: floats(4, 33),
+    logits_TV: floats(4, 33),
+    allowed_TW: ints(4, 1),
+  })),
+  refusal('adjustLogits', 'a factor missing', (_, { floats }) => ({ factors_N: floats(2) })),
+  refusal('adjustLogits', 'an addend missing', (_, { floats }) => ({ addends_N: floats(2) })),
+  refusal('adjustLogits', 'an offset missing', (_) => ({ offsets: [0, 2, 3] })),
+  refusal('adjustLogits', 'changes that belong to no row', (_) => ({ offsets: [0, 1, 1, 2, 2] })),
+  refusal('adjustLogits', 'an output of another shape', (_, { floats }) => ({
+    out_TV: floats(4, 8),
+  })),
+  refusal('adjustLogits', 'an output over its addends', ({ out_TV }) => ({
+    addends_N: elements(reshape(out_TV, [36]), 0, 3),
+  })),
+  refusal('topTokens', 'more tokens than there are', (_, { floats, ints }) => ({
+    ids_TN: ints(4, 10),
+    logProbabilities_TN: floats(4, 10),
+  })),
+  refusal('topTokens', 'more tokens than it gives', (_, { floats, ints }) => ({
+    ids_TN: ints(4, 21),
+    logProbabilities_TN: floats(4, 21),
+    logits_TV: floats(4, 50),
+  })),
+  refusal('topTokens', 'probabilities of fewer tokens', (_, { floats }) => ({
+    logProbabilities_TN: floats(4, 4),
+  })),
+  refusal('topTokens', 'a temperature missing', (_) => ({ temperatures: [1, 1, 1] })),
+  refusal('topTokens', 'a temperature of 0', (_) => ({ temperatures: [1, 0, 1, 1] })),
+  refusal('topTokens', 'a chosen token missing', (_, { ints }) => ({ chosen_T: ints(3) })),
+  refusal('topTokens', 'probabilities over the logits', ({ logits_TV }) => ({
+    chosenLogProbabilities_T: elements(reshape(logits_TV, [36]), 0, 4),
+  })),
   refusal('adamw', 'step 0', (_) => ({ step: 0 })),
   refusal('adamw', 'moments of another shape', (_, { floats }) => ({ firstMoment: floats(4, 7) })),
   refusal('adamw', 'one tensor for both moments', ({ firstMoment }) => ({

@@ -287,6 +287,23 @@ export function validCalls(kernels: Kernels): ValidCalls {
       rules: new Array(T).fill({ temperature: 1, topK: 5, topP: 0.9, minP: 0, seed: 1 }),
       positions: [0, 1, 2, 3],
     },
+    adjustLogits: {
+      out_TV: floats(T, 9),
+      logits_TV: floats(T, 9),
+      allowed_TW: ints(T, 1),
+      ids_N: ints(3),
+      factors_N: floats(3),
+      addends_N: floats(3),
+      offsets: [0, 2, 2, 3, 3],
+    },
+    topTokens: {
+      ids_TN: ints(T, 5),
+      logProbabilities_TN: floats(T, 5),
+      chosenLogProbabilities_T: floats(T),
+      chosen_T: ints(T),
+      logits_TV: floats(T, 9),
+      temperatures: [1, 0.5, 2, 1],
+    },
     adamw: {
       parameter: floats(T, D),
       gradient: floats(T, D),

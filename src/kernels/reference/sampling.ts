@@ -10,11 +10,12 @@
  */
 import { at } from '../../base/assert.ts';
 import { uniformAt } from '../../base/random.ts';
-import { hostArray, numColumns } from '../../tensor/tensor.ts';
+import type { DType, HostArrays } from '../../tensor/dtype.ts';
+import { hostArray, numColumns, numRows, type Tensor } from '../../tensor/tensor.ts';
 import type { SamplingRule } from '../kernels.ts';
 import type { Operations } from '../shapes.ts';
 
-export const sampling: Pick<Operations, 'sampleTokens'> = {
+export const sampling: Pick<Operations, 'sampleTokens' | 'adjustLogits' | 'topTokens'> = {
   sampleTokens: ({ ids_T, logProbabilities_T, logits_TV, rules, positions }) => {
     const [ids, logProbabilities] = [hostArray(ids_T), hostArray(logProbabilities_T)];
     const logits = hostArray(logits_TV);
@@ -27,7 +28,49 @@ export const sampling: Pick<Operations, 'sampleTokens'> = {
       logProbabilities[t] = id < 0 ? at(row, -1 - id) : logProbability(row, id);
     }
   },
+  adjustLogits: ({ out_TV, logits_TV, allowed_TW, ids_N, factors_N, addends_N, offsets }) => {
+    const ids = hostArray(ids_N);
+    for (let t = 0; t < numRows(logits_TV); t++) {
+      const [out, logits] = [rowOf(out_TV, t), rowOf(logits_TV, t)];
+      const words = allowed_TW && rowOf(allowed_TW, t);
+      for (let v = 0; v < out.length; v++) {
+        const mayCome = words === undefined || (at(words, v >>> 5) >>> (v & 31)) % 2 === 1;
+        out[v] = mayCome ? at(logits, v) : Number.NEGATIVE_INFINITY;
+      }
+      for (let n = at(offsets, t); n < at(offsets, t + 1); n++) {
+        const z = at(out, at(ids, n));
+        const factor = at(hostArray(factors_N), n);
+        out[at(ids, n)] = (z > 0 ? z / factor : z * factor) + at(hostArray(addends_N), n);
+      }
+    }
+  },
+  topTokens: (args) => {
+    const { ids_TN, logProbabilities_TN, chosenLogProbabilities_T, chosen_T, logits_TV } = args;
+    for (let t = 0; t < numRows(logits_TV); t++) {
+      const logits = rowOf(logits_TV, t);
+      const temperature = at(args.temperatures, t);
+      const order = Uint32Array.from(logits.keys()).sort(
+        (a, b) => at(logits, b) - at(logits, a) || a - b,
+      );
+      const scaled = Float64Array.from(
+        logits,
+        (logit) => (logit - at(logits, at(order, 0))) / temperature,
+      );
+      const log = Math.log(scaled.reduce((sum, below) => sum + Math.exp(below), 0));
+      const [ids, logProbabilities] = [rowOf(ids_TN, t), rowOf(logProbabilities_TN, t)];
+      for (let n = 0; n < ids.length; n++) {
+        ids[n] = at(order, n);
+        logProbabilities[n] = at(scaled, at(order, n)) - log;
+      }
+      hostArray(chosenLogProbabilities_T)[t] = at(scaled, at(hostArray(chosen_T), t)) - log;
+    }
+  },
 };
+
+function rowOf<D extends DType>(tensor: Tensor<D>, row: number): HostArrays[D] {
+  const from = row * tensor.rowStride;
+  return hostArray(tensor).subarray(from, from + numColumns(tensor)) as HostArrays[D];
+}
 
 /**
  * @param position of the token that is drawn
