@@ -1,11 +1,12 @@
 /** Recipes by name: what `moebius train NAME` accepts in place of a config file. */
 import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { deepRecipe } from './deep.ts';
 import type { Recipe } from './recipe.ts';
 import { startRecipe } from './start.ts';
 import { tinyRecipe } from './tiny.ts';
 import { v3MiniRecipe } from './v3Mini.ts';
 
-export const recipes: readonly Recipe[] = [startRecipe, tinyRecipe, v3MiniRecipe];
+export const recipes: readonly Recipe[] = [startRecipe, tinyRecipe, deepRecipe, v3MiniRecipe];
 
 /** @throws config.unknownRecipe naming the nearest one */
 export function findRecipe(name: string): Recipe {
