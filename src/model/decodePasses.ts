@@ -8,25 +8,19 @@
  */
 import { assert, at } from '../base/assert.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
-import { type I32, MAX_DECODE_ROWS, type SamplingRule } from '../kernels/kernels.ts';
+import { type F32, MAX_DECODE_ROWS } from '../kernels/kernels.ts';
 import { type Recording, record } from '../kernels/recording.ts';
 import type { ArenaMark } from '../tensor/arena.ts';
-import { hostArray } from '../tensor/tensor.ts';
 import type { StepContext } from './context.ts';
+import { DraftPasses } from './draftPasses.ts';
 import { logitsOfRows, runRows, type States } from './inference.ts';
 import type { Model } from './model.ts';
-import {
-  allocateSampled,
-  checkRules,
-  finite,
-  readSampled,
-  type SampledRows,
-  type SampledTensors,
-} from './sampler.ts';
+import { ChosenRows, RecordedDraw, type WantedRows } from './recordedDraw.ts';
+import { checkRules, type SampledRows } from './sampler.ts';
 import { FewRows, type FewRowsShape, type LatentCaches, type SequenceRows } from './servingRows.ts';
 
 /** Shapes that are remembered; when there are more, all are forgotten. */
-const MOST_SHAPES = 16;
+const MOST_SHAPES = 32;
 
 /** The model's passes by shape, in an arena that nobody else uses. */
 export class DecodePasses {
@@ -82,7 +76,7 @@ export class DecodePasses {
     const { vocabSize } = this.#model.shared.config;
     const [caches, maxPositions] = [this.#caches, this.#maxPositions];
     const rows = new FewRows({ kernels, arena, shape, caches, vocabSize, maxPositions });
-    const pass = new DecodePass(this.#context, this.#model, { rows, caches });
+    const pass = new DecodePass(this.#context, this.#model, { rows, caches, maxPositions });
     this.#known.push(pass);
     return pass;
   }
@@ -96,13 +90,20 @@ export class DecodePass {
   readonly #caches: LatentCaches;
   #states: States | null = null;
   #layers: Recording | null = null;
+  readonly #maxPositions: number;
   readonly #heads: DecodeHead[] = [];
+  #drafts: DraftPasses | null = null;
 
-  constructor(context: StepContext, model: Model, args: { rows: FewRows; caches: LatentCaches }) {
+  constructor(
+    context: StepContext,
+    model: Model,
+    args: { rows: FewRows; caches: LatentCaches; maxPositions: number },
+  ) {
     this.#context = context;
     this.#model = model;
     this.#rows = args.rows;
     this.#caches = args.caches;
+    this.#maxPositions = args.maxPositions;
   }
 
   get shape(): FewRowsShape {
@@ -148,6 +149,18 @@ export class DecodePass {
     return this.#headOf(wanted.chosen.length).run(wanted);
   }
 
+  /** Logits of some rows, `[n, vocabulary]`, until the next pass or sample. */
+  logits(chosen: readonly number[]): F32 {
+    return this.#headOf(chosen.length).logits(chosen);
+  }
+
+  /** What continues the states that were run last. */
+  get drafts(): DraftPasses {
+    const [states, caches, maxPositions] = [this.states, this.#caches, this.#maxPositions];
+    this.#drafts ??= new DraftPasses(this.#context, this.#model, { states, caches, maxPositions });
+    return this.#drafts;
+  }
+
   #headOf(numRows: number): DecodeHead {
     for (let i = 0; i < this.#heads.length; i++) {
       const known = at(this.#heads, i);
@@ -160,76 +173,59 @@ export class DecodePass {
   }
 }
 
-/** Rows of a pass to sample at: by which rules, and the positions of what is drawn. */
-export interface WantedRows {
-  readonly chosen: readonly number[];
-  readonly rules: readonly SamplingRule[];
-  readonly positions: readonly number[];
-}
-
 /** Head and sampling over so many rows of a pass. */
 class DecodeHead {
   readonly numRows: number;
   readonly #context: StepContext;
   readonly #model: Model;
   readonly #states: States;
-  readonly #rows: I32;
-  /** What `#rows` holds. */
-  readonly #chosen: Int32Array;
-  /** What the recording draws by. */
-  readonly #rules: SamplingRule[] = [];
-  readonly #positions: number[] = [];
-  readonly #sampled: SampledTensors;
-  #seen: SampledRows | null = null;
+  readonly #chosen: ChosenRows;
+  readonly #draw: RecordedDraw;
   #recording: Recording | null = null;
+  /** Of the head alone, for rows whose logits are looked at before a token is drawn. */
+  #head: { readonly recording: Recording; readonly logits: F32 } | null = null;
 
   constructor(context: StepContext, model: Model, args: { states: States; numRows: number }) {
     const { states, numRows } = args;
+    const { kernels, arena } = context;
     this.numRows = numRows;
     this.#context = context;
     this.#model = model;
     this.#states = states;
-    this.#rows = context.arena.allocate('i32', [numRows]);
-    this.#chosen = new Int32Array(numRows).fill(-1);
-    this.#sampled = allocateSampled(context.arena, numRows);
+    this.#chosen = new ChosenRows(kernels, arena, numRows);
+    this.#draw = new RecordedDraw(kernels, arena, numRows);
   }
 
-  run({ chosen, rules, positions }: WantedRows): SampledRows | Promise<SampledRows> {
-    this.#choose(chosen);
-    for (let i = 0; i < chosen.length; i++) {
-      this.#rules[i] = at(rules, i);
-      this.#positions[i] = at(positions, i);
+  run(wanted: WantedRows): SampledRows | Promise<SampledRows> {
+    this.#chosen.choose(wanted.chosen);
+    this.#draw.setRules(wanted);
+    if (this.#recording !== null) this.#recording.run();
+    else {
+      this.#recording = record(this.#context.kernels, (kernels) => {
+        this.#draw.record(kernels, this.#logitsOn({ ...this.#context, kernels }));
+      });
     }
-    if (this.#recording === null) this.#recording = this.#record();
-    else this.#recording.run();
-    const { ids_T, logProbabilities_T } = this.#sampled;
-    // What a recording did is done: where the host can look, it need not wait.
-    if (ids_T.memory.buffer === null) return readSampled(this.#context.kernels, this.#sampled);
-    if (this.#seen?.ids.buffer !== ids_T.memory.buffer) {
-      this.#seen = { ids: hostArray(ids_T), logProbabilities: hostArray(logProbabilities_T) };
-    }
-    return finite(this.#seen);
+    return this.#draw.read();
   }
 
-  #record(): Recording {
-    return record(this.#context.kernels, (kernels) => {
-      const [states, rows] = [this.#states, this.#rows];
-      const [rules, positions] = [this.#rules, this.#positions];
-      const logits = logitsOfRows({ ...this.#context, kernels }, this.#model, { states, rows });
-      kernels.sampleTokens({ ...this.#sampled, logits_TV: logits, rules, positions });
+  logits(chosen: readonly number[]): F32 {
+    this.#chosen.choose(chosen);
+    if (this.#head !== null) {
+      this.#head.recording.run();
+      return this.#head.logits;
+    }
+    let logits: F32 | null = null;
+    const recording = record(this.#context.kernels, (kernels) => {
+      logits = this.#logitsOn({ ...this.#context, kernels });
     });
+    assert(logits !== null, 'a recording runs');
+    this.#head = { recording, logits };
+    return logits;
   }
 
-  /** Nobody else writes to these rows, so they are written only when others are chosen. */
-  #choose(chosen: readonly number[]): void {
-    let isSame = true;
-    for (let i = 0; i < chosen.length; i++) {
-      const row = at(chosen, i);
-      if (this.#chosen[i] === row) continue;
-      this.#chosen[i] = row;
-      isSame = false;
-    }
-    if (!isSame) this.#context.kernels.write(this.#rows, this.#chosen);
+  #logitsOn(context: StepContext): F32 {
+    const [states, rows] = [this.#states, this.#chosen.rows];
+    return logitsOfRows(context, this.#model, { states, rows });
   }
 }
 

@@ -53,23 +53,21 @@ export function runRows(
  *
  * @param rows their ids are the tokens `depth` places on: for depth 1 what was sampled or drafted
  *   behind each position; positions and blocks are those of the states they continue
- * @param previous states of the depth before (0: the main model) at the same positions, in the
- *   order of `rows`: prompts first
+ * @param previous what the module continues (`continuedState` of the depth before, 0: the main
+ *   model) at the same positions, in the order of `rows`: prompts first
  */
 export function draftRows(
   context: StepContext,
   model: Model,
-  args: { depth: number; previous: States; rows: ServingRows; caches: LatentCaches },
+  args: { depth: number; previous: F32; rows: ServingRows; caches: LatentCaches },
 ): States {
-  const { depth, rows, caches } = args;
+  const { depth, previous, rows, caches } = args;
   const { shared } = model;
   const module = at(model.mtp, depth - 1);
-  const previous = args.previous[context.options.mtpHidden];
   const preNorm = allocateF32(context, rows.count, shared.config.hiddenSize);
   const postNorm = allocateF32(context, ...preNorm.shape);
   const mark = context.arena.mark();
-  const { x } = joinForward(context, shared, module, { previous, ids: rows.ids });
-  context.kernels.copy({ out: preNorm, x });
+  joinForward(context, shared, module, { previous, ids: rows.ids, out: preNorm });
   blockRows(context, shared, module.block, { x: preNorm, rows, caches });
   context.arena.release(mark);
   normForward(context, module.end.norm, { x: preNorm, eps: module.end.eps, out: postNorm });
@@ -91,14 +89,6 @@ export function logitsOfRows(
   const out = allocateF32(context, numRows(chosen), at(shape, 0));
   context.kernels.matmul({ out, a: chosen, b: weight, layout: 'nt', order: 'streamed' });
   return out;
-}
-
-/** States of chosen rows, as an MTP module continues them. */
-export function statesOfRows(context: StepContext, states: States, rows: I32): States {
-  return {
-    postNorm: gatherRows(context, states.postNorm, rows),
-    preNorm: gatherRows(context, states.preNorm, rows),
-  };
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 } from './block.ts';
 import { allocateF32, type Shared, type StepContext } from './context.ts';
 import { embeddingBackwardWeight, embeddingForward, gatherRows } from './embedding.ts';
-import { linearBackwardInput, linearBackwardWeight, linearForward } from './linear.ts';
+import { linearBackwardInput, linearBackwardWeight } from './linear.ts';
 import {
   type Continued,
   type EndDeferred,
@@ -96,12 +96,12 @@ export interface MtpDeferred {
   readonly dEmbedding: F32;
 }
 
-/** The module's input from both of its sources. */
+/** The module's input from both of its sources, in `out` where it is given. */
 export function joinForward(
   context: StepContext,
   shared: Shared,
   weights: MtpWeights,
-  args: { previous: F32; ids: I32 },
+  args: { previous: F32; ids: I32; out?: F32 },
 ): { x: F32; join: MtpJoined } {
   const { previous, ids } = args;
   const { hiddenSize: D, rmsNormEps: eps } = shared.config;
@@ -117,7 +117,8 @@ export function joinForward(
     eps,
     out: columns(joined, D, 2 * D),
   });
-  const x = linearForward(context, weights.project, joined);
+  const x = args.out ?? allocateF32(context, T, D);
+  context.kernels.matmul({ out: x, a: joined, b: weights.project.weight, layout: 'nt' });
   return { x, join: { ids, embedding, hidden, joined } };
 }
 

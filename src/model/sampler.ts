@@ -68,22 +68,28 @@ export function checkRules(rules: readonly SamplingRule[]): void {
   }
 }
 
-/** @throws sampling.nonFinite when the model gave no usable logits */
+/** Why a row is unusable, where something else than the model is to blame; else null. */
+export type Blame = (unusable: { row: number; logit: number }) => Error | null;
+
+/** @throws sampling.nonFinite when the model gave no usable logits, or what `blame` says */
 export async function readSampled(
   kernels: Kernels,
   { ids_T, logProbabilities_T }: SampledTensors,
+  blame?: Blame,
 ): Promise<SampledRows> {
   const ids = await kernels.read(ids_T);
   const logProbabilities = await kernels.read(logProbabilities_T);
-  return finite({ ids, logProbabilities });
+  return finite({ ids, logProbabilities }, blame);
 }
 
-/** @throws sampling.nonFinite */
-export function finite(rows: SampledRows): SampledRows {
+/** @throws sampling.nonFinite, or what `blame` says */
+export function finite(rows: SampledRows, blame?: Blame): SampledRows {
   const { ids, logProbabilities } = rows;
   for (let row = 0; row < ids.length; row++) {
     const id = at(ids, row);
-    if (id < 0) throw nonFinite(-1 - id, at(logProbabilities, row));
+    if (id >= 0) continue;
+    const logit = at(logProbabilities, row);
+    throw blame?.({ row, logit }) ?? nonFinite(-1 - id, logit);
   }
   return rows;
 }

@@ -1,12 +1,6 @@
 /**
  * Interprets serving programs on real kernels: prompts and decoded rows through the model, samples
- * at their ends, and drafts from the MTP modules.
- *
- * Drafting follows the rows that are settled, those whose next token is decided: module 1 continues
- * the main model's states with the tokens one place on and so keeps a cache of its own, without
- * gaps. Past the last settled row further drafts feed on drafts: with the next module if there is
- * one, else with the last module again, one position on. What a draft leaves in a cache is written
- * over once its position is settled, so a wrong one costs acceptance and never a token.
+ * at their ends, and drafts behind what was accepted (`drafter.ts`).
  */
 import { AssertionError, assert, at } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
@@ -16,10 +10,18 @@ import { type I32, type Kernels, MAX_DECODE_ROWS, type SamplingRule } from '../k
 import type { CacheDType } from '../kernels/latentCache.ts';
 import type { StepContext } from '../model/context.ts';
 import { decodeGroups, numRowsOf, runDecodeGroups, tiledKernels } from '../model/decodeGroups.ts';
-import { type DecodePass, DecodePasses, type WantedRows } from '../model/decodePasses.ts';
-import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
+import { type DecodePass, DecodePasses } from '../model/decodePasses.ts';
+import { logitsOfRows, runRows, type States } from '../model/inference.ts';
 import { createRoutingCounts, type Model, zeroCounts } from '../model/model.ts';
+import type { WantedRows } from '../model/recordedDraw.ts';
 import { type SampledRows, sampleRows } from '../model/sampler.ts';
+import {
+  checkWish,
+  type RowWish,
+  type ScoredRows,
+  sampleScored,
+  type TopRow,
+} from '../model/scoredSampling.ts';
 import {
   type AttentionForm,
   createLatentCaches,
@@ -40,7 +42,13 @@ import type {
 import type { Span } from '../program/span.ts';
 import type { Arena, ArenaMark } from '../tensor/arena.ts';
 import { numColumns } from '../tensor/tensor.ts';
+import { Drafter, type DraftSequence } from './drafter.ts';
 import { onlyProgram } from './localExecutor.ts';
+
+/** The part of a `sample` instruction that makes drafts has a span of its own. */
+export const SPAN_OF_DRAFTS = 'sample/draft';
+
+const NO_DRAFTS: readonly DraftSequence[] = [];
 
 export interface ServingRankOptions {
   readonly kernels: Kernels;
@@ -83,8 +91,7 @@ export class LocalServingExecutor implements ServingExecutor {
   readonly #decodePasses: DecodePasses;
   readonly #mark: ArenaMark;
   #last: LastPass | null = null;
-  /** Per sequence and module: positions its cache holds, from 0 without a gap. */
-  readonly #covered = new Map<number, number[]>();
+  readonly #drafter: Drafter;
 
   constructor(options: ServingRankOptions) {
     this.#options = options;
@@ -121,6 +128,10 @@ export class LocalServingExecutor implements ServingExecutor {
       model,
       { caches: this.#caches, maxPositions: options.maxPositions },
     );
+    this.#drafter = new Drafter(this.#context, model, {
+      caches: this.#caches,
+      maxPositions: options.maxPositions,
+    });
   }
 
   async run(programs: readonly Program<ServingInstruction>[]): Promise<RunResult<ServingOutcome>> {
@@ -131,34 +142,46 @@ export class LocalServingExecutor implements ServingExecutor {
     for (let index = 0; index < instructions.length; index++) {
       const instruction = at(instructions, index);
       const start = clock.now();
-      await this.#do(instruction, outcomes);
+      const drafting = await this.#do(instruction, outcomes);
       const end = clock.now();
       spans.push({ rank: 0, name: instruction.kind, instruction: index, start, end });
+      if (drafting.length === 0 || this.#last === null) continue;
+      await this.#drafter.draft(drafting, this.#last);
+      // Apart, so that a policy sees what drafts cost.
+      const span = { rank: 0, name: SPAN_OF_DRAFTS, instruction: index };
+      spans.push({ ...span, start: end, end: clock.now() });
     }
     return { spans, outcomes };
   }
 
-  async #do(instruction: ServingInstruction, outcomes: ServingOutcome[]): Promise<void> {
+  /** @returns the sequences that are to get drafts now */
+  async #do(
+    instruction: ServingInstruction,
+    outcomes: ServingOutcome[],
+  ): Promise<readonly DraftSequence[]> {
     switch (instruction.kind) {
       case 'prefill':
-        return this.#prefill(instruction.sequences);
+        this.#prefill(instruction.sequences);
+        return NO_DRAFTS;
       case 'decode':
-        return this.#decode(instruction.sequences);
+        this.#decode(instruction.sequences);
+        return NO_DRAFTS;
       case 'sample':
         return this.#sample(instruction.sequences, outcomes);
       case 'fillDrafts':
-        return this.#fillDrafts(instruction.sequences);
+        this.#fillDrafts(instruction.sequences);
+        return NO_DRAFTS;
       case 'forget':
-        for (const sequenceId of instruction.sequenceIds) this.#covered.delete(sequenceId);
-        return;
+        for (const sequenceId of instruction.sequenceIds) this.#drafter.forget(sequenceId);
+        return NO_DRAFTS;
       case 'reportExperts':
         outcomes.push(await this.#expertLoads());
         if (instruction.then === 'reset') {
           zeroCounts(this.#options.kernels, this.#context.counts);
         }
-        return;
+        return NO_DRAFTS;
       default:
-        instruction satisfies never;
+        return instruction satisfies never;
     }
   }
 
@@ -198,17 +221,18 @@ export class LocalServingExecutor implements ServingExecutor {
   #beginPass(sequences: readonly SequenceTokens[]): void {
     this.#arena.release(this.#mark);
     this.#last = null;
-    for (let i = 0; i < sequences.length; i++) this.#begin(at(sequences, i));
+    for (let i = 0; i < sequences.length; i++) this.#drafter.begin(at(sequences, i));
   }
 
-  /** A sequence begins at position 0, or behind blocks that another one filled. */
-  #begin({ sequenceId, firstPosition, draftedPositions = 0 }: SequenceTokens): void {
-    if (firstPosition > 0 && this.#covered.has(sequenceId)) return;
-    const drafted = Math.min(draftedPositions, firstPosition);
-    this.#covered.set(
-      sequenceId,
-      this.#options.model.mtp.map(() => drafted),
-    );
+  #fillDrafts(wanted: Extract<ServingInstruction, { kind: 'fillDrafts' }>['sequences']): void {
+    const last = this.#last;
+    assert(last !== null, 'drafts are filled after a pass');
+    const chunks = wanted.map(({ sequenceId, nextIds }) => {
+      const { firstRow, tokens } = placedOf(last, { sequenceId, positions: 1 });
+      const { ids, firstPosition, blocks } = tokens;
+      return { sequenceId, nextIds, rowIds: ids, firstPosition, blocks, firstState: firstRow };
+    });
+    this.#drafter.fill(chunks, last.states);
   }
 
   async #expertLoads(): Promise<ExpertLoadsOutcome> {
@@ -224,39 +248,17 @@ export class LocalServingExecutor implements ServingExecutor {
     };
   }
 
-  /** Module k continues the module before it, with the known tokens k places on. */
-  #fillDrafts(wanted: Extract<ServingInstruction, { kind: 'fillDrafts' }>['sequences']): void {
-    const last = this.#last;
-    assert(last !== null, 'drafts are filled after a pass');
-    let from = last.states;
-    let chunks = wanted.map(({ sequenceId, nextIds }) => {
-      const { firstRow, tokens } = placedOf(last, { sequenceId, positions: 1 });
-      const { ids, firstPosition, blocks } = tokens;
-      return { sequenceId, nextIds, all: ids, firstPosition, blocks, firstState: firstRow };
-    });
-    for (let depth = 1; depth <= this.#options.model.mtp.length; depth++) {
-      chunks = chunks.filter(({ sequenceId, firstPosition }) =>
-        this.#isCovered(sequenceId, { depth, tokens: { firstPosition } }),
-      );
-      if (chunks.length === 0) return;
-      const sequences = chunks
-        .map((chunk) => ({
-          ...chunk,
-          ids: [...chunk.all.slice(depth), ...chunk.nextIds.slice(0, depth)],
-        }))
-        .toSorted((a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition));
-      const pass = this.#runModule({ depth, sequences, states: from });
-      from = pass.states;
-      chunks = sequences.map((chunk, i) => ({ ...chunk, firstState: at(pass.rows.firstRows, i) }));
-    }
-  }
-
   /**
-   * One hop to the host for all sequences, and one more for every draft that is wanted.
+   * One hop to the host for all sequences, and one more where a row wants more than a draw.
    *
    * Plain loops: whatever is called between two tokens comes from memory.
+   *
+   * @returns the sequences that are to get drafts
    */
-  async #sample(requests: readonly SampleRequest[], outcomes: ServingOutcome[]): Promise<void> {
+  async #sample(
+    requests: readonly SampleRequest[],
+    outcomes: ServingOutcome[],
+  ): Promise<readonly DraftSequence[]> {
     const last = this.#last;
     assert(last !== null, 'a sample follows a pass');
     const chosen: number[] = [];
@@ -271,8 +273,12 @@ export class LocalServingExecutor implements ServingExecutor {
         positions.push(tokens.firstPosition + i + 1);
       }
     }
+    const wishes = wishesOf(requests, this.#options.model.shared.config.vocabSize);
     const wanted: WantedRows = { chosen, rules, positions };
-    const rows = await (last.decode?.sample(wanted) ?? this.#sampleRows(last.states, wanted));
+    const rows: SampledRows & Partial<ScoredRows> =
+      wishes === null
+        ? await (last.decode?.sample(wanted) ?? this.#sampleRows(last.states, wanted))
+        : await this.#sampleScored(last, wanted, wishes);
     const drafting: DraftSequence[] = [];
     let next = 0;
     for (let r = 0; r < requests.length; r++) {
@@ -280,120 +286,28 @@ export class LocalServingExecutor implements ServingExecutor {
       const { sequenceId } = request;
       const sampled: number[] = [];
       const logProbabilities: number[] = [];
+      const first = next;
       for (const end = next + request.positions; next < end; next++) {
         sampled.push(at(rows.ids, next));
         logProbabilities.push(at(rows.logProbabilities, next));
       }
       const drafts: number[] = [];
-      outcomes.push({ kind: 'tokens', sequenceId, sampled, logProbabilities, drafts });
+      const top = rows.top === undefined ? {} : topOf(rows.top.slice(first, next));
+      outcomes.push({ kind: 'tokens', sequenceId, sampled, logProbabilities, drafts, ...top });
       if (request.numDrafts === 0) continue;
       const { firstRow, tokens } = placedOf(last, request);
-      if (!this.#isCovered(sequenceId, { depth: 1, tokens })) continue;
-      const first = tokens.ids.length - request.positions;
-      const accepted = acceptDrafts(tokens.ids.slice(first + 1), sampled);
+      const drafter = this.#drafter;
+      if (!drafter.isCovered(sequenceId, { depth: 1, firstPosition: tokens.firstPosition })) {
+        continue;
+      }
       const { firstPosition, blocks } = tokens;
-      const ids = [...tokens.ids.slice(1, first + 1), ...accepted.tokens];
-      drafting.push({
-        request,
-        sequenceId,
-        drafts,
-        ids,
-        firstPosition,
-        blocks,
-        firstState: firstRow,
-      });
+      const firstSampled = tokens.ids.length - request.positions;
+      const accepted = acceptDrafts(tokens.ids.slice(firstSampled + 1), sampled);
+      const ids = [...tokens.ids.slice(1, firstSampled + 1), ...accepted.tokens];
+      const settled = { sequenceId, ids, firstPosition, blocks, firstState: firstRow };
+      drafting.push({ ...settled, request, drafts });
     }
-    if (drafting.length > 0) await this.#draft(drafting, last.states);
-  }
-
-  /** Adds to the drafts of every one of the sequences, whose module caches have no gap. */
-  async #draft(drafting: readonly DraftSequence[], states: States): Promise<void> {
-    // Prompts first: the order in which rows are laid out.
-    let sequences: readonly DraftSequence[] = drafting.toSorted(
-      (a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition),
-    );
-    let from = states;
-    for (let depth = 1; sequences.length > 0; depth++) {
-      const pass = this.#runModule({ depth, sequences, states: from });
-      const sampled = await this.#sampleLast(pass);
-      for (const [i, { drafts }] of sequences.entries()) drafts.push(at(sampled, i));
-      sequences = this.#goOn(pass, sampled);
-      from = pass.states;
-    }
-  }
-
-  /** Whether a module's cache holds every position before the pass; without one it never does. */
-  #isCovered(
-    sequenceId: number,
-    { depth, tokens }: { depth: number; tokens: { readonly firstPosition: number } },
-  ): boolean {
-    const covered = this.#covered.get(sequenceId)?.[depth - 1];
-    return covered === tokens.firstPosition;
-  }
-
-  #runModule<S extends ModuleSequence>(args: {
-    depth: number;
-    sequences: readonly S[];
-    states: States;
-  }): DraftPass<S> {
-    const { depth, sequences } = args;
-    const module = Math.min(depth, this.#options.model.mtp.length);
-    const rows = this.#upload(sequences);
-    const continued = new Array<number>(rows.count).fill(0);
-    for (const [s, { ids, firstState }] of sequences.entries()) {
-      const first = at(rows.firstRows, s);
-      for (let i = 0; i < ids.length; i++) continued[first + i] = firstState + i;
-    }
-    const states = draftRows(this.#context, this.#options.model, {
-      depth: module,
-      previous: statesOfRows(this.#context, args.states, this.#integers(continued)),
-      rows,
-      caches: this.#caches,
-    });
-    if (module === depth) {
-      for (const { sequenceId, firstPosition, ids } of sequences) {
-        const covered = this.#covered.get(sequenceId);
-        if (covered !== undefined) covered[module - 1] = firstPosition + ids.length;
-      }
-    }
-    return { depth, module, rows, states, sequences };
-  }
-
-  /** One token behind each sequence's last row. */
-  async #sampleLast(pass: DraftPass<DraftSequence>): Promise<Int32Array> {
-    const { module, rows, states, sequences } = pass;
-    const chosen = sequences.map(({ ids }, i) => at(rows.firstRows, i) + ids.length - 1);
-    const rules = sequences.map(({ request }) => request.sampling);
-    const positions = sequences.map(
-      ({ ids, firstPosition }) => firstPosition + ids.length + module,
-    );
-    const { ids } = await this.#sampleRows(states, { chosen, rules, positions });
-    return ids;
-  }
-
-  /** The sequences that want another draft. */
-  #goOn(
-    { depth, rows, sequences }: DraftPass<DraftSequence>,
-    sampled: Int32Array,
-  ): DraftSequence[] {
-    const isLastModule = depth >= this.#options.model.mtp.length;
-    const { blockSize, maxPositions } = this.#options;
-    const next: DraftSequence[] = [];
-    for (const [i, sequence] of sequences.entries()) {
-      const { request, ids, firstPosition, blocks } = sequence;
-      if (request.numDrafts <= depth) continue;
-      const first = at(rows.firstRows, i);
-      const draft = at(sampled, i);
-      if (isLastModule) {
-        const position = firstPosition + ids.length;
-        if (position >= Math.min(blocks.length * blockSize, maxPositions)) continue;
-        const firstState = first + ids.length - 1;
-        next.push({ ...sequence, ids: [draft], firstPosition: position, firstState });
-      } else if (this.#isCovered(request.sequenceId, { depth: depth + 1, tokens: sequence })) {
-        next.push({ ...sequence, ids: [...ids.slice(1), draft], firstState: first });
-      }
-    }
-    return next;
+    return drafting;
   }
 
   /** Tokens behind chosen rows of some states. */
@@ -401,6 +315,19 @@ export class LocalServingExecutor implements ServingExecutor {
     const rows = this.#integers(chosen);
     const logits = logitsOfRows(this.#context, this.#options.model, { states, rows });
     return sampleRows(this.#context, { logits, rules, positions });
+  }
+
+  /** The same, for rows whose logits are changed or reported on. */
+  #sampleScored(
+    { states, decode }: LastPass,
+    { chosen, rules, positions }: WantedRows,
+    wishes: readonly RowWish[],
+  ): Promise<ScoredRows> {
+    const { model } = this.#options;
+    const logits =
+      decode?.logits(chosen) ??
+      logitsOfRows(this.#context, model, { states, rows: this.#integers(chosen) });
+    return sampleScored(this.#context, { logits, rules, positions, wishes });
   }
 
   #upload(sequences: readonly SequenceRows[], form: AttentionForm = 'cheaper'): ServingRows {
@@ -417,28 +344,30 @@ export class LocalServingExecutor implements ServingExecutor {
   }
 }
 
-/** A sequence that a module continues: the ids are its second inputs. */
-interface ModuleSequence extends SequenceRows {
-  readonly sequenceId: number;
-  /** The row of the states before that its first id continues; the others follow it. */
-  readonly firstState: number;
+/** What the rows want beyond a draw; null where none wants anything. */
+function wishesOf(requests: readonly SampleRequest[], vocabSize: number): RowWish[] | null {
+  if (!requests.some(wishesMore)) return null;
+  return requests.flatMap((request) => {
+    const { sequenceId, positions, adjustments, numTop = 0, probabilitiesOf = 'model' } = request;
+    const isWhole = adjustments === undefined || adjustments.length === positions;
+    assert(isWhole, 'an adjustment or none for every position');
+    return Array.from({ length: positions }, (_, i) => {
+      const wish = { adjustment: adjustments?.[i] ?? null, numTop, probabilitiesOf };
+      checkWish(wish, { vocabSize, sequenceId });
+      return wish;
+    });
+  });
 }
 
-/** One that gets drafts. */
-interface DraftSequence extends ModuleSequence {
-  readonly request: SampleRequest;
-  /** Of its outcome. */
-  readonly drafts: number[];
+function wishesMore({ adjustments, numTop = 0, probabilitiesOf }: SampleRequest): boolean {
+  const isAdjusted = adjustments?.some((each) => each !== null) ?? false;
+  return isAdjusted || numTop > 0 || probabilitiesOf === 'sampler';
 }
 
-interface DraftPass<S extends ModuleSequence> {
-  /** How many drafts deep: 1 for the first. */
-  readonly depth: number;
-  /** The module that ran; the last one again where there are fewer than `depth`. */
-  readonly module: number;
-  readonly rows: ServingRows;
-  readonly states: States;
-  readonly sequences: readonly S[];
+/** Of one sequence, which asked for them at all of its positions or at none. */
+function topOf(rows: readonly (TopRow | null)[]): { top?: readonly TopRow[] } {
+  const top = rows.filter((row) => row !== null);
+  return top.length === 0 ? {} : { top };
 }
 
 function isContinued({ firstPosition }: SequenceTokens): boolean {

@@ -11,7 +11,8 @@ import { callShape } from '../kernels/callShape.ts';
 import { oneRank } from '../kernels/collectives.ts';
 import { createMetaKernels, type MetaKernels, type OperationRecord } from '../kernels/meta.ts';
 import type { StepContext } from '../model/context.ts';
-import { draftRows, logitsOfRows, runRows, type States, statesOfRows } from '../model/inference.ts';
+import { gatherRows } from '../model/embedding.ts';
+import { draftRows, logitsOfRows, runRows, type States } from '../model/inference.ts';
 import { createModel, createRoutingCounts, type Model } from '../model/model.ts';
 import { wholeModel } from '../model/parameterLayout.ts';
 import { createParameters, type WeightDType } from '../model/parameters.ts';
@@ -226,7 +227,7 @@ export class SimulatedServingExecutor implements ServingExecutor {
     this.#meta.kernels.write(chosen, new Int32Array(rows.count));
     draftRows(this.#context, this.#model, {
       depth: Math.min(depth, this.#model.mtp.length),
-      previous: statesOfRows(this.#context, last.states, chosen),
+      previous: gatherRows(this.#context, last.states[this.#context.options.mtpHidden], chosen),
       rows,
       caches: this.#caches,
     });

@@ -7,8 +7,9 @@ import { test } from 'node:test';
 import { at } from '../../src/base/assert.ts';
 import { Random } from '../../src/base/random.ts';
 import { type Kernels, MAX_DECODE_ROWS, type SamplingRule } from '../../src/kernels/kernels.ts';
-import { DecodePasses, type WantedRows } from '../../src/model/decodePasses.ts';
+import { DecodePasses } from '../../src/model/decodePasses.ts';
 import { logitsOfRows, runRows } from '../../src/model/inference.ts';
+import type { WantedRows } from '../../src/model/recordedDraw.ts';
 import { sampleRows } from '../../src/model/sampler.ts';
 import {
   createLatentCaches,

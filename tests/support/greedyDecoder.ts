@@ -4,13 +4,8 @@
  */
 import type { I32 } from '../../src/kernels/kernels.ts';
 import { greedyToken } from '../../src/kernels/reference/sampling.ts';
-import {
-  draftRows,
-  logitsOfRows,
-  runRows,
-  type States,
-  statesOfRows,
-} from '../../src/model/inference.ts';
+import { gatherRows } from '../../src/model/embedding.ts';
+import { draftRows, logitsOfRows, runRows, type States } from '../../src/model/inference.ts';
 import {
   createLatentCaches,
   type LatentCaches,
@@ -56,13 +51,17 @@ export class SequenceRunner {
   ): States {
     const { context, model } = this.#loaded;
     const rows = this.#rows(args.next, args.firstPosition);
-    const { previous } = args;
+    const previous = args.previous[context.options.mtpHidden];
     return draftRows(context, model, { depth, previous, rows, caches: this.#caches });
   }
 
   /** Rows `first` … `end − 1` of some states. */
   slice(states: States, first: number, end: number): States {
-    return statesOfRows(this.#loaded.context, states, this.#indices(first, end));
+    const [{ context }, rows] = [this.#loaded, this.#indices(first, end)];
+    return {
+      postNorm: gatherRows(context, states.postNorm, rows),
+      preNorm: gatherRows(context, states.preNorm, rows),
+    };
   }
 
   async logits(states: States, first: number, end: number): Promise<Float32Array[]> {
