@@ -16,7 +16,7 @@ import { v3Mini } from '../presets/small.ts';
 import { TRAIN_DEFAULTS, type TrainConfig } from '../trainConfig.ts';
 import type { Derivation, Dials, Recipe } from './recipe.ts';
 
-export const DEEP_BUDGET_FLOPS = 2.2e13;
+export const DEEP_BUDGET_FLOPS = 1.3e13;
 
 const DEFAULT_DEPTH = 12;
 const SEQUENCES = 4;
@@ -26,7 +26,7 @@ const BIAS_SPEED = 0.01;
 
 export const deepRecipe: Recipe = {
   name: 'deep',
-  summary: 'deep and narrow, for speculation: five minutes on two cores',
+  summary: 'deep and narrow, for speculation: three minutes on two cores',
   defaultDepth: DEFAULT_DEPTH,
   derive,
 };
