@@ -20,6 +20,7 @@
 import type { Arena } from '../tensor/arena.ts';
 import type { DType, HostArray, HostArrays } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import type { FeedForwardDecodeArgs, MlaDecodeArgs } from './decodeArgs.ts';
 
 export type F32 = Tensor<'f32'>;
 export type I32 = Tensor<'i32'>;
@@ -451,63 +452,9 @@ export const MAX_TOP_TOKENS = 20;
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
 export const MAX_DECODE_ROWS = 16;
 
-export interface MlaDecodeArgs {
-  /** At most `MAX_DECODE_ROWS` rows. */
-  readonly x_TD: F32;
-  readonly positions_T: I32;
-  /** Where each row goes in the cache: block · blockSize + place. */
-  readonly slots_T: I32;
-  /** As in `absorbedAttention`, lengths counting the new rows. */
-  readonly cache: LatentCache;
-  readonly blockTable: I32;
-  readonly sequence_T: I32;
-  readonly length_T: I32;
-  /** Rotations, as in `rope`. */
-  readonly table: F32;
-  readonly gain: F32;
-  /** `[Q, D]` and the gain of its norm; left out where `q` projects x itself. */
-  readonly qLatent?: { readonly down: Weight; readonly gain: F32 } | undefined;
-  /** `[H × (N+P), Q or D]` */
-  readonly q: Weight;
-  /** `[C+P, D]` */
-  readonly kvDown: Weight;
-  readonly kvGain: F32;
-  /** `[H × (N+V), C]`: of each head its keys' rows, then its values'. */
-  readonly kv: Weight;
-  /** `[D, H × V]` */
-  readonly o: Weight;
-  readonly numHeads: number;
-  readonly eps: number;
-  /** Of the two latents' norms. */
-  readonly latentEps: number;
-  readonly scale: number;
-}
-
-export interface FeedForwardDecodeArgs {
-  /** At most `MAX_DECODE_ROWS` rows. */
-  readonly x_TD: F32;
-  readonly gain: F32;
-  readonly eps: number;
-  /** `[2I, D]` (gate rows, then up) and `[D, I]` */
-  readonly mlp?: { readonly gateUp: Weight; readonly down: Weight } | undefined;
-  readonly routed?:
-    | {
-        /** `[E, D]` */
-        readonly router: Weight;
-        readonly bias_E: F32;
-        /** *Added to*: how many rows chose each expert. */
-        readonly counts_E: I32;
-        /** `[E, 2F, D]` and `[E, D, F]` */
-        readonly gateUp: Weight;
-        readonly down: Weight;
-        readonly rule: RoutingRule;
-      }
-    | undefined;
-}
-
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */
 export type Operation = Exclude<keyof Kernels, 'name' | 'createArena' | 'read' | 'write'>;
 
 export type OperationArgs<O extends Operation> = Parameters<Kernels[O]>[0];
 
-export type { HostArray };
+export type { FeedForwardDecodeArgs, HostArray, MlaDecodeArgs };

@@ -1,9 +1,9 @@
 /**
- * Drafts behind a pass over a few cached rows, recorded as that pass is (`decodePasses.ts`): what an
- * MTP module does over the rows that are settled, head and draw behind the last one of each
+ * Drafts behind a pass over a few cached rows, recorded as that pass is (`decodePasses.ts`): what
+ * an MTP module does over the rows that are settled, head and draw behind the last one of each
  * sequence, as one recording.
  *
- *     states ─ rows ─► [enorm(Emb(ids)) ; hnorm(·)] ─ Wproj ─ block ─ norm ─ last rows ─ head ─ draw
+ *     states ─ rows ─► [enorm(Emb(ids)) ; hnorm(·)] ─ Wproj ─ block ─ norm ─ last ─ head ─ draw
  *
  * How many rows that are varies with what was accepted, so every count has a recording of its own;
  * which rows of which sequence are integers that are written each time. A further draft continues

@@ -352,8 +352,8 @@ function print(
     ['model', `${config}, ${formatBytes(opened.weightBytes)}; ${figures.machine}`],
     [
       'work',
-      `${figures.prompts} prompts, ${figures.promptsAre}, ${figures.tokensPerPrompt} tokens each, ` +
-        `batch ${options.batch ?? 1}, ${drawn}; ${options.speculate} per step, ${drafts}`,
+      `${figures.prompts} prompts, ${figures.promptsAre}, of ${figures.tokensPerPrompt} tokens ` +
+        `more, batch ${options.batch ?? 1}, ${drawn}; ${options.speculate} per step, ${drafts}`,
     ],
     ['acceptance', figures.acceptancePerPosition.map((each) => formatPercent(each)).join(', ')],
     ['tokens per step', figures.tokensPerStep.toFixed(3)],
