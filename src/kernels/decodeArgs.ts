@@ -1,5 +1,5 @@
 /** Arguments of the operations that are halves of a block over a few rows (`kernels.ts`). */
-import type { F32, I32, LatentCache, RoutingRule, Weight } from './kernels.ts';
+import type { F32, I32, LatentCache, RoutingRule, Weight } from './operands.ts';
 
 export interface MlaDecodeArgs {
   /** At most `MAX_DECODE_ROWS` rows. */
