@@ -28,7 +28,7 @@ import { type Manner, SpeculationSession, type StepRecord } from './speculationS
 export interface SpeculationBenchOptions extends ServingBenchOptions {
   /** Tokens drafted per step. */
   readonly speculate: number;
-  readonly prompts?: number;
+  readonly numPrompts?: number;
   readonly temperature?: number;
   /** Made-up drafts of which each stands with this chance, in place of the modules' own. */
   readonly acceptance?: number;
@@ -78,7 +78,7 @@ export async function benchSpeculation(
 ): Promise<SpeculationFigures> {
   const isTiny = options.tiny === true;
   const numSequences = options.batch ?? 1;
-  const numPrompts = Math.max(numSequences, options.prompts ?? (isTiny ? 2 : 100));
+  const numPrompts = Math.max(numSequences, options.numPrompts ?? (isTiny ? 2 : 100));
   const promptTokens = options.context ?? (isTiny ? 8 : 64);
   const numTokens = options.tokens ?? (isTiny ? 6 : 32);
   const config = options.model ?? options.config ?? 'v3-mini';
@@ -170,7 +170,7 @@ async function promptsOf(
   if (stride < 1) {
     throw new MoebiusError('bench.prompts', 'the held-out text is too short for these prompts', {
       values: { tokens: ids.length, prompts: numPrompts, context: promptTokens },
-      hint: 'Lower --prompts or --context.',
+      hint: 'Lower --num-prompts or --context.',
     });
   }
   const prompts = Array.from({ length: numPrompts }, (_, i) =>
