@@ -110,6 +110,9 @@ export function createProgram(): Command {
     .option('--context <n>', 'context length for FLOPs per token', integerOption(1), 4096)
     .option('--tensors', 'list every tensor')
     .option('--modules', 'FLOPs of a forward pass, module by module')
+    .option('--memory', 'what serving takes on this machine, at that context')
+    .option('--sequences <n>', 'memory: sequences at once', integerOption(1), 1)
+    .option('--cache-dtype <name>', 'memory: f32, bf16 or f8e4m3', 'bf16')
     .option('--json', 'end with one line of JSON')
     .action(async (target, options) =>
       (await import('./commands/inspect.ts')).inspect(target, options),
@@ -141,6 +144,8 @@ export function createProgram(): Command {
     .option('--tokens <n>', 'decode, serve: measured tokens of each sequence; 64', integerOption(1))
     .option('--prompt <n>', 'prefill, serve: tokens of a prompt; 512', integerOption(1))
     .option('--model <dir>', 'decode, prefill, serve: a checkpoint in place of made-up weights')
+    .option('--speculate <n>', 'decode: MTP drafts a step, beside plain', integerOption(1))
+    .option('--acceptance <x>', 'decode --speculate: made-up drafts', numberOption(0, 1))
     .option('--operations', 'train: measure one more step operation by operation')
     .option('--shapes', 'operations one by one for each shape')
     .option('--peers <dir>', 'compare: folder of the other programs and their models')

@@ -104,7 +104,12 @@ async function openPartner(options: ChatOptions): Promise<Partner> {
       reply: (asked) => remoteReply(server, remote, asked),
     };
   }
-  const opened = await openGenerator({ ...options, checkpoint: checkpoint ?? '', note });
+  const opened = await openGenerator({
+    ...options,
+    checkpoint: checkpoint ?? '',
+    note,
+    until: 'firstToken',
+  });
   const template = new ChatTemplate(opened.tokenizerConfig);
   return {
     description: `${checkpoint} on ${opened.machine.description}`,
