@@ -62,6 +62,9 @@ void Loader::need(const uint32_t* groups, size_t count) {
     isWaiting = true;
   }
   if (!isWaiting) return;
+  // Whoever goes through the model needs what lies behind this next.
+  const uint32_t last = *std::max_element(groups, groups + count);
+  cursor_ = (last + 1) % uint32_t(groups_.size());
   const auto isThere = [&] {
     for (size_t i = 0; i < count; i++) {
       if (groups_[groups[i]].left > 0) return false;
@@ -93,10 +96,10 @@ const Loader::Part* Loader::take(Which which) {
     needed_.pop_front();
   }
   if (which == Which::kNeeded) return nullptr;
-  while (cursor_ < groups_.size()) {
+  for (size_t looked = 0; looked < groups_.size(); looked++) {
     Group& group = groups_[cursor_];
     if (group.next < group.end) return &parts_[group.next++];
-    cursor_++;
+    cursor_ = (cursor_ + 1) % uint32_t(groups_.size());
   }
   return nullptr;
 }

@@ -110,7 +110,7 @@ test('setup: refuses an unknown option and an unknown need by name', async () =>
   );
   const need = await runProgram(process.execPath, [setup, '--with', 'cobol']);
   assert.equal(need.code, 1);
-  assert.match(need.stderr, /--with cobol: choose from compiler, clang, chromium, xz, torch/);
+  assert.match(need.stderr, /--with cobol: choose from compiler, clang, chromium, curl, xz, torch/);
 });
 
 test('setup: runs the command with its arguments and takes over its exit code', async (context) => {

@@ -23,6 +23,11 @@ export const NEEDS = /** @type {Record<string, Need>} */ ({
     purpose: 'looking at the HTML report',
     probe: ['sh', '-c', 'command -v chromium'],
   },
+  curl: {
+    package: 'curl',
+    purpose: 'asking the server as shell scripts do',
+    probe: ['curl', '--version'],
+  },
   xz: {
     package: 'xz-utils',
     purpose: 'the compression that a trained model is compared with',

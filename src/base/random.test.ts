@@ -120,3 +120,29 @@ test('uniformAt: a number in [0, 1) for each pair, even over indices and over se
     assert(Math.abs(chiSquare - 31) < 5 * Math.sqrt(2 * 31), `χ² ${chiSquare}`);
   }
 });
+
+// Bounds: five standard deviations of mean and of variance (kurtosis of gamma: 3 + 6 / shape).
+test('random: gamma numbers have the mean and the variance of their shape, also below one', () => {
+  const count = 40_000;
+  for (const shape of [0.25, 0.5, 1, 2, 7.5]) {
+    const random = new Random(5, `gamma ${shape}`);
+    const values = Array.from({ length: count }, () => random.gamma(shape));
+    assert.ok(values.every((value) => value >= 0 && Number.isFinite(value)));
+    const mean = values.reduce((sum, value) => sum + value, 0) / count;
+    const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / count;
+    assert.ok(Math.abs(mean - shape) < 5 * Math.sqrt(shape / count), `mean ${mean} of ${shape}`);
+    const spread = shape * Math.sqrt((2 + 6 / shape) / count);
+    assert.ok(Math.abs(variance - shape) < 5 * spread, `variance ${variance} of ${shape}`);
+  }
+});
+
+// The exponential law: P(X > t) is e^−t; bounds of five standard deviations.
+test('random: gamma of shape one is exponential', () => {
+  const random = new Random(6);
+  const values = Array.from({ length: 40_000 }, () => random.gamma(1));
+  for (const t of [0.1, 0.5, 1, 2, 4]) {
+    const share = values.filter((value) => value > t).length / values.length;
+    const p = Math.exp(-t);
+    assert.ok(Math.abs(share - p) < 5 * Math.sqrt((p * (1 - p)) / values.length), `${t}: ${share}`);
+  }
+});

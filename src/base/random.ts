@@ -80,6 +80,27 @@ export class Random {
     return radius * Math.cos(2 * Math.PI * this.uniform());
   }
 
+  /**
+   * Gamma with this shape and scale 1: mean and variance are `shape`, and shape 1 is exponential
+   * (Marsaglia and Tsang 2000; below 1 from the shape above it, by a power of a uniform number).
+   */
+  gamma(shape: number): number {
+    assert(shape > 0 && Number.isFinite(shape), `a positive shape, not ${shape}`);
+    if (shape < 1) {
+      const power = (this.uint32() + 1) / 0x100000000;
+      return this.gamma(shape + 1) * power ** (1 / shape);
+    }
+    const d = shape - 1 / 3;
+    const c = 1 / Math.sqrt(9 * d);
+    for (;;) {
+      const x = this.normal();
+      const v = (1 + c * x) ** 3;
+      if (v <= 0) continue;
+      const uniform = (this.uint32() + 1) / 0x100000000;
+      if (Math.log(uniform) < x * x * 0.5 + d * (1 - v + Math.log(v))) return d * v;
+    }
+  }
+
   /** Fisher and Yates, in place. */
   shuffle<T extends { length: number; [index: number]: unknown }>(values: T): T {
     for (let i = values.length - 1; i > 0; i--) {

@@ -3,8 +3,10 @@
  * tensors are held to its config on the way. `moebius inspect` shows the figures, the library gives
  * them as they are.
  */
+import { loadedBytes } from '../checkpoint/loadedSize.ts';
 import { checkpointSize } from '../checkpoint/parameterNames.ts';
 import { openCheckpoint } from '../checkpoint/shards.ts';
+import { tensorDType } from '../checkpoint/storedDType.ts';
 import { verifyCheckpoint } from '../checkpoint/verify.ts';
 import { type ModuleFlops, moduleFlops, ruleOfThumbFlops } from '../config/flops.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
@@ -46,6 +48,8 @@ export interface ModelFigures {
   readonly forwardFlopsByModule: ModuleFlops;
   readonly context: number;
   readonly parts: Readonly<Record<ModelPart, number>>;
+  /** What the weights take in memory to be run. */
+  readonly weightBytes: number;
   /** Of the checkpoint as it is published, MTP and its copies included. */
   readonly checkpointTensors: number;
   readonly checkpointElements: number;
@@ -78,7 +82,7 @@ export async function inspectModel(
   target: string | ModelConfig,
   { context = 4096 }: InspectModelOptions = {},
 ): Promise<InspectedModel> {
-  const { kind, config, stored } = await openTarget(target);
+  const { kind, config, stored, weightBytes: loaded } = await openTarget(target);
   const { total, mtp, routerBias: _notTrained, ...parts } = countParameters(config);
   const active = activeParameters(config);
   const size = checkpointSize(config);
@@ -104,6 +108,7 @@ export async function inspectModel(
     forwardFlopsByModule: moduleFlops(config, { sequenceLength: context, causal: true }),
     context,
     parts,
+    weightBytes: loaded,
     checkpointTensors: size.tensors,
     checkpointElements: size.elements,
     checkpointBytes: size.bytes,
@@ -116,20 +121,31 @@ interface Target {
   readonly kind: ModelFigures['kind'];
   readonly config: ModelConfig;
   readonly stored: StoredFacts | null;
+  readonly weightBytes: number;
 }
 
 async function openTarget(target: string | ModelConfig): Promise<Target> {
-  if (typeof target !== 'string') return { kind: 'config', config: target, stored: null };
+  if (typeof target !== 'string') return unstored('config', target);
   const { kind, config } = await readModelTarget(target);
-  if (kind !== 'checkpoint') return { kind, config, stored: null };
+  if (kind !== 'checkpoint') return unstored(kind, config);
   const checkpoint = await openCheckpoint(await openFolder(target));
   const { mtpPresent, notices } = await verifyCheckpoint(checkpoint, config);
   const tensors = [...checkpoint.tensors.values()];
   const bytes = tensors.reduce((sum, tensor) => sum + tensor.byteLength, 0);
+  const weightBytes = loadedBytes(config, (name) => {
+    const dtype = checkpoint.tensors.get(name)?.dtype;
+    const known = dtype === undefined ? undefined : tensorDType(dtype);
+    return known === 'i32' ? undefined : known;
+  });
   const dtypes = [...new Set(tensors.map(({ dtype }) => dtype))].sort();
   return {
     kind,
     config,
     stored: { tensors: tensors.length, bytes, dtypes, hasMtp: mtpPresent, notices },
+    weightBytes,
   };
+}
+
+function unstored(kind: ModelFigures['kind'], config: ModelConfig): Target {
+  return { kind, config, stored: null, weightBytes: loadedBytes(config) };
 }

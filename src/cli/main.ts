@@ -4,50 +4,19 @@
  * Commands are loaded when they are called, so that `moebius --help` starts at once. Exit codes:
  * 0 done, 1 the caller's mistake, 2 our own, 130 interrupted.
  */
-import { Command, CommanderError, InvalidArgumentError } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { nearestName } from '../base/errors.ts';
+import { addServeBenchOptions } from './bench/serve/commandOptions.ts';
+import {
+  integerOption,
+  integersOption,
+  listOption,
+  numberOption,
+  numbersOption,
+} from './optionValues.ts';
 import { asMistake, describeError } from './output.ts';
 import { packageVersion } from './packageVersion.ts';
 import { addServeOptions } from './serve/serveOptions.ts';
-
-/** A count: an integer of at least `min`, or an error that shows what was given. */
-export function integerOption(min: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (!Number.isInteger(value) || value < min) {
-      throw new InvalidArgumentError(`It is "${text}"; give an integer of at least ${min}.`);
-    }
-    return value;
-  };
-}
-
-/** Numbers between commas. */
-export function numbersOption(min: number, max: number): (text: string) => readonly number[] {
-  const one = numberOption(min, max);
-  return (text) => text.split(',').map((word) => one(word.trim()));
-}
-
-/** Counts between commas. */
-export function integersOption(min: number): (text: string) => readonly number[] {
-  const one = integerOption(min);
-  return (text) => text.split(',').map((word) => one(word.trim()));
-}
-
-/** A number within [min, max]. */
-export function numberOption(min: number, max: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) {
-      throw new InvalidArgumentError(`It is "${text}"; give a number from ${min} to ${max}.`);
-    }
-    return value;
-  };
-}
-
-/** Gathers a repeated option into a list. */
-export function listOption(text: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, text];
-}
 
 export function createProgram(): Command {
   const program = new Command('moebius')
@@ -97,8 +66,11 @@ export function createProgram(): Command {
 
   program
     .command('chat')
-    .description('talk with a checkpoint on the terminal')
-    .requiredOption('--checkpoint <dir>', 'a checkpoint’s folder')
+    .description('talk with a checkpoint, or with a running server, on the terminal')
+    .option('--checkpoint <dir>', 'a checkpoint’s folder')
+    .option('--url <url>', 'a running server, in place of a checkpoint')
+    .option('--api-key <key>', 'the server’s key')
+    .option('--name <model>', 'the model’s name at the server; the first that is listed')
     .option('--system <text>', 'a system message')
     .option('--max-tokens <n>', 'tokens per answer at most', integerOption(1), 256)
     .option('--temperature <t>', '0 is greedy', numberOption(0, 100), 0.8)
@@ -138,6 +110,9 @@ export function createProgram(): Command {
     .option('--context <n>', 'context length for FLOPs per token', integerOption(1), 4096)
     .option('--tensors', 'list every tensor')
     .option('--modules', 'FLOPs of a forward pass, module by module')
+    .option('--memory', 'what serving takes on this machine, at that context')
+    .option('--sequences <n>', 'memory: sequences at once', integerOption(1), 1)
+    .option('--cache-dtype <name>', 'memory: f32, bf16 or f8e4m3', 'bf16')
     .option('--json', 'end with one line of JSON')
     .action(async (target, options) =>
       (await import('./commands/inspect.ts')).inspect(target, options),
@@ -155,20 +130,22 @@ export function createProgram(): Command {
     .option('--json', 'end with one line of JSON')
     .action(async (options) => (await import('./commands/forward.ts')).forward(options));
 
-  program
+  const bench = program
     .command('bench')
     .description('measure speed, each figure as a share of this machine’s limits')
-    .argument('<what>', 'train, kernels, decode, prefill, compare or limits')
-    .argument('[workload]', 'compare: train, decode or prefill')
+    .argument('<what>', 'train, kernels, decode, prefill, serve, compare or limits')
+    .argument('[workload]', 'compare: train, decode, prefill or serve')
     .option('--config <file>', 'a model config.json or a preset’s name')
     .option('--batch <n>', 'sequences at once: 8 in training, else 1', integerOption(1))
     .option('--sequence-length <n>', 'train: tokens per sequence; 512', integerOption(2))
     .option('--steps <n>', 'measured steps: 5 of training, 4 prompts', integerOption(1))
-    .option('--dtype <name>', 'decode, prefill: f32, bf16, f16 or f8e4m3 weights')
+    .option('--dtype <name>', 'decode, prefill, serve: f32, bf16, f16 or f8e4m3 weights')
     .option('--context <n>', 'decode: tokens of each prompt; 64', integerOption(1))
-    .option('--tokens <n>', 'decode: measured tokens of each sequence; 64', integerOption(1))
-    .option('--prompt <n>', 'prefill: tokens of a prompt; 512', integerOption(1))
-    .option('--model <dir>', 'decode, prefill: a checkpoint in place of made-up weights')
+    .option('--tokens <n>', 'decode, serve: measured tokens of each sequence; 64', integerOption(1))
+    .option('--prompt <n>', 'prefill, serve: tokens of a prompt; 512', integerOption(1))
+    .option('--model <dir>', 'decode, prefill, serve: a checkpoint in place of made-up weights')
+    .option('--speculate <n>', 'decode: MTP drafts a step, beside plain', integerOption(1))
+    .option('--acceptance <x>', 'decode --speculate: made-up drafts', numberOption(0, 1))
     .option('--operations', 'train: measure one more step operation by operation')
     .option('--shapes', 'operations one by one for each shape')
     .option('--peers <dir>', 'compare: folder of the other programs and their models')
@@ -182,6 +159,7 @@ export function createProgram(): Command {
     .action(async (what, workload, options) =>
       (await import('./commands/bench.ts')).bench(what, workload, options),
     );
+  addServeBenchOptions(bench);
 
   const plan = program
     .command('plan')

@@ -2,14 +2,17 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
+import { refuseUnlessFits } from '../config/servingMemory.ts';
 import type { Kernels } from '../kernels/kernels.ts';
 import type { Model } from '../model/model.ts';
 import { BlockManager } from '../policy/cache/blockManager.ts';
 import { machineClock } from '../runtime/clock.ts';
 import { type OpenedModel, openModel } from '../runtime/openModel.ts';
+import type { LoadProgress } from '../runtime/weightLoader.ts';
 import { TextGenerator } from '../serving/textGenerator.ts';
 import { loadTokenizer, type Tokenizer } from '../tokenizer/byteLevelBpe.ts';
 import { readTokenizerConfig, type TokenizerConfig } from '../tokenizer/tokenizerConfig.ts';
+import { planOnThisMachine } from './machinePlan.ts';
 import { BLOCK_SIZE, endIdsOf } from './openEngine.ts';
 import { type Machine, openMachine, servingExecutor } from './wiring.ts';
 
@@ -19,6 +22,12 @@ export interface OpenGeneratorOptions {
   /** Positions of prompt and output together; the model's own limit by default. */
   readonly maxContext?: number | undefined;
   readonly note?: (text: string) => void;
+  readonly onProgress?: (progress: LoadProgress) => void;
+  /**
+   * `firstToken`: talks before all weights are there. FP8 answers may then differ in the last bits
+   * of their numbers, so what must come out the same every time waits for all.
+   */
+  readonly until?: 'complete' | 'firstToken';
 }
 
 export interface OpenedGenerator {
@@ -40,12 +49,19 @@ export async function openGenerator(options: OpenGeneratorOptions): Promise<Open
     kernels: machine.kernels,
     maxPositions: options.maxContext ?? DEFAULT_CONTEXT,
     addon: machine.addon,
+    until: options.until ?? 'complete',
+    ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
+    beforeLoading: ({ config, weightBytes, maxPositions }) => {
+      const request = { config, weightBytes, context: maxPositions, chunkTokens: maxPositions };
+      const cache = { cacheDType: 'f32', numSequences: 1, blockSize: BLOCK_SIZE } as const;
+      refuseUnlessFits(planOnThisMachine({ ...request, ...cache }));
+    },
     ...(machine.mapFile === undefined ? {} : { mapFile: machine.mapFile }),
   });
   for (const notice of opened.notices) note?.(notice);
   const { tokenizer, tokenizerConfig } = openTokenizer(checkpoint, opened.config.vocabSize);
   const generator = createGenerator({
-    kernels: machine.kernels,
+    kernels: opened.kernels,
     model: opened.model,
     tokenizer,
     tokenizerConfig,

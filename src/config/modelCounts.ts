@@ -89,6 +89,26 @@ export function kvBytesPerToken(config: PlannedModel, bytesPerElement = 2): numb
   return config.numHiddenLayers * perLayer * bytesPerElement;
 }
 
+/**
+ * Per token and layer, MTP's among them, in the types that caches are served from: C + P floats,
+ * bf16 numbers, or C bytes, a float per 128 of them and P bf16 numbers (V3: 2304, 1152, 656).
+ */
+export function latentBytesPerToken(
+  { kvLoraRank, qkRopeHeadDim }: Pick<ModelConfig, 'kvLoraRank' | 'qkRopeHeadDim'>,
+  dtype: 'f32' | 'bf16' | 'f8e4m3',
+): number {
+  switch (dtype) {
+    case 'f32':
+      return 4 * (kvLoraRank + qkRopeHeadDim);
+    case 'bf16':
+      return 2 * (kvLoraRank + qkRopeHeadDim);
+    case 'f8e4m3':
+      return kvLoraRank + 4 * Math.ceil(kvLoraRank / 128) + 2 * qkRopeHeadDim;
+    default:
+      return dtype satisfies never;
+  }
+}
+
 export interface FlopsOptions {
   /** Tokens per sequence. */
   readonly context: number;

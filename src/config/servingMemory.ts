@@ -58,7 +58,8 @@ export interface ServingMemoryPlan {
 const PROCESS_BYTES = 400 * 2 ** 20;
 /** Left to the rest of the machine. */
 const SPARE_SHARE = 0.02;
-const DTYPES: readonly CacheDType[] = ['f32', 'bf16', 'f8e4m3'];
+/** From wide to narrow. */
+export const CACHE_DTYPES: readonly CacheDType[] = ['f32', 'bf16', 'f8e4m3'];
 const SCALE_WIDTH = 128;
 
 export function planServingMemory(request: ServingMemoryRequest): ServingMemoryPlan {
@@ -205,7 +206,7 @@ function fixesOf(request: ServingMemoryRequest, largestContext: number): readonl
   }
   const fixes: string[] = [];
   if (largestContext > 0) fixes.push(`Lower the context from ${context} to ${largestContext}.`);
-  for (const dtype of DTYPES.slice(DTYPES.indexOf(cacheDType) + 1)) {
+  for (const dtype of CACHE_DTYPES.slice(CACHE_DTYPES.indexOf(cacheDType) + 1)) {
     const context = largestContextOf({ ...request, cacheDType: dtype });
     if (context <= largestContext) continue;
     fixes.push(`A cache in ${dtype} allows a context of ${context}.`);

@@ -33,16 +33,18 @@ export function controlSymbol(id: number): number {
   return id * 2 + 1;
 }
 
-/** More are refused: their tables would not fit beside a model. */
+/** A machine of more is refused: its tables would not fit beside a model. */
 export const MAX_STATES = 200_000;
+/** One automaton of more is refused: it is mostly a pattern whose subsets grow exponentially. */
+export const MAX_SUBSETS = 20_000;
 
-export function refuseTooLarge(numStates: number): void {
-  if (numStates <= MAX_STATES) return;
+export function refuseTooLarge(numStates: number, maxStates: number = MAX_STATES): void {
+  if (numStates <= maxStates) return;
   throw new MoebiusError(
     'grammar.tooLarge',
-    `the grammar needs an automaton of more than ${MAX_STATES} states`,
+    `the grammar needs an automaton of more than ${maxStates} states`,
     {
-      values: { maxStates: MAX_STATES },
+      values: { maxStates },
       hint: 'Lower its bounds (maxLength, maxItems, {m,n}), or anchor its patterns with ^ and $.',
     },
   );

@@ -2,7 +2,7 @@
  * What regular languages allow beside the regular operations: both of two, one without the other,
  * and automata written down as a step function.
  */
-import { type Automaton, isEmpty, refuseTooLarge } from './automaton.ts';
+import { type Automaton, isEmpty, MAX_SUBSETS, refuseTooLarge } from './automaton.ts';
 import { minimised } from './minimise.ts';
 
 /** Texts of both. */
@@ -42,7 +42,7 @@ export function automatonOfSteps<State>(machine: StepMachine<State>): Automaton 
     let id = ids.get(name);
     if (id === undefined) {
       id = states.push(state) - 1;
-      refuseTooLarge(id);
+      refuseTooLarge(id, MAX_SUBSETS);
       ids.set(name, id);
     }
     return id;
@@ -78,7 +78,7 @@ function product(a: Automaton, b: Automaton, keep: 'both' | 'first'): Automaton 
     let id = ids.get(key);
     if (id === undefined) {
       id = pairs.push([first, second]) - 1;
-      refuseTooLarge(id);
+      refuseTooLarge(id, MAX_SUBSETS);
       ids.set(key, id);
     }
     return id;

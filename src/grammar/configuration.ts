@@ -34,7 +34,9 @@ export interface Configuration {
 export const FAILED: Configuration = { states: [], frames: [], mayEnd: false };
 
 /** An ambiguous grammar that needs more states at once is refused. */
-const MAX_STATES_AT_ONCE = 4096;
+const MAX_STATES_AT_ONCE = 1024;
+/** As is one that returns from calls more often than this behind one byte. */
+const MAX_RETURNS_AT_ONCE = 16_384;
 /** From this many on, states are told apart by a set instead of one by one. */
 const MIN_INDEXED = 12;
 
@@ -101,6 +103,7 @@ export class Tracker {
     const stack = seeds.toReversed();
     const frameStack = seedFrames.toReversed();
     let mayEnd = false;
+    let numReturns = 0;
     for (;;) {
       for (let state = stack.pop(); state !== undefined; state = stack.pop()) {
         const frame = frameStack.pop() as Frame;
@@ -116,6 +119,8 @@ export class Tracker {
         }
         if (finals[state] === 0) continue;
         if (frame.returns.length === 0) mayEnd = true;
+        numReturns += frame.returns.length;
+        if (numReturns > MAX_RETURNS_AT_ONCE) refuseAmbiguity();
         for (let i = frame.returns.length - 1; i >= 0; i--) {
           stack.push(frame.returns[i] as number);
           frameStack.push(frame.parents[i] as Frame);
@@ -215,9 +220,9 @@ class Found {
 function refuseAmbiguity(): never {
   throw new MoebiusError(
     'grammar.tooAmbiguous',
-    `a text can be read by the grammar in more than ${MAX_STATES_AT_ONCE} ways at once`,
+    'the grammar can read the text so far in too many ways at once',
     {
-      values: { maxStates: MAX_STATES_AT_ONCE },
+      values: { maxStates: MAX_STATES_AT_ONCE, maxReturns: MAX_RETURNS_AT_ONCE },
       hint: 'Rewrite rules that match the same text in several ways, such as (a* b*)*.',
     },
   );

@@ -103,8 +103,6 @@ class EbnfParser {
   }
 
   #alternatives(): Pattern {
-    // A leading | is how long lists are often laid out.
-    if (this.#skip('|')) this.#match(SPACE);
     const options = [this.#terms()];
     while (this.#skip('|')) {
       this.#match(SPACE);

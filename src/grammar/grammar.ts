@@ -20,13 +20,7 @@ export type GrammarSpec =
       /** Rules that are grammars of other kinds, by the name that the text calls them by. */
       readonly parts?: Readonly<Record<string, GrammarSpec>>;
     }
-  | { readonly kind: 'choice'; readonly choices: readonly string[] }
-  /** One after another: a JSON schema between control tokens, as in a tool call. */
-  | { readonly kind: 'sequence'; readonly parts: readonly GrammarSpec[] }
-  /** One of them. */
-  | { readonly kind: 'oneOf'; readonly parts: readonly GrammarSpec[] }
-  /** Once or more, `separator` between two. */
-  | { readonly kind: 'oneOrMore'; readonly part: GrammarSpec; readonly separator: GrammarSpec };
+  | { readonly kind: 'choice'; readonly choices: readonly string[] };
 
 /** What a grammar asks of a tokenizer. */
 export interface GrammarVocabulary {

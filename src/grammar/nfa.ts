@@ -7,12 +7,13 @@ import {
   type Automaton,
   callSymbol,
   controlSymbol,
+  MAX_SUBSETS,
   refuseTooLarge,
   type SymbolEdge,
 } from './automaton.ts';
 import { minimised } from './minimise.ts';
-import type { MembersPattern, Pattern } from './pattern.ts';
-import { utf8Ranges } from './utf8Ranges.ts';
+import type { CodeRange, MembersPattern, Pattern } from './pattern.ts';
+import { type ByteRange, utf8Ranges } from './utf8Ranges.ts';
 
 /** A rule as its callers see it. */
 export interface Callee {
@@ -63,16 +64,7 @@ class Nfa {
         this.#emitBytes(utf8.encode(pattern.text), from, to);
         return;
       case 'class':
-        for (const range of pattern.ranges) {
-          for (const bytes of utf8Ranges(range)) {
-            let state = from;
-            for (const [i, [first, last]] of bytes.entries()) {
-              const target = i === bytes.length - 1 ? to : this.addState();
-              (this.byteEdges[state] as number[]).push(first, last, target);
-              state = target;
-            }
-          }
-        }
+        this.#emitClass(pattern.ranges, from, to);
         return;
       case 'sequence':
         this.#emitSequence(pattern.parts, from, to);
@@ -101,6 +93,26 @@ class Nfa {
         return;
       default:
         pattern satisfies never;
+    }
+  }
+
+  /** Equal ends of characters share their states. */
+  #emitClass(ranges: readonly CodeRange[], from: number, to: number): void {
+    const ends = new Map<string, number>();
+    for (const bytes of ranges.flatMap(utf8Ranges)) {
+      let target = to;
+      for (const [first, last] of bytes.slice(1).reverse()) {
+        const key = `${first} ${last} ${target}`;
+        let state = ends.get(key);
+        if (state === undefined) {
+          state = this.addState();
+          ends.set(key, state);
+          (this.byteEdges[state] as number[]).push(first, last, target);
+        }
+        target = state;
+      }
+      const [first, last] = bytes[0] as ByteRange;
+      (this.byteEdges[from] as number[]).push(first, last, target);
     }
   }
 
@@ -229,6 +241,9 @@ function byteClasses(nfa: Nfa): { readonly classOf: Uint8Array; readonly numClas
   return { classOf, numClasses: current + 1 };
 }
 
+/** All subsets together; more take seconds. */
+const MAX_ELEMENTS = 400_000;
+
 function determinised(nfa: Nfa, start: number, end: number): Automaton {
   const { classOf, numClasses } = byteClasses(nfa);
   const closures = new Closures(nfa, end);
@@ -240,11 +255,14 @@ function determinised(nfa: Nfa, start: number, end: number): Automaton {
     let id = ids.get(key);
     if (id === undefined) {
       id = subsets.push(subset) - 1;
-      refuseTooLarge(id);
+      numElements += subset.length;
+      if (numElements > MAX_ELEMENTS) refuseTooLarge(MAX_SUBSETS + 1, MAX_SUBSETS);
+      refuseTooLarge(id, MAX_SUBSETS);
       ids.set(key, id);
     }
     return id;
   };
+  let numElements = 0;
   idOf([start]);
   const rows: Int32Array[] = [];
   const symbolEdges: SymbolEdge[][] = [];

@@ -197,7 +197,7 @@ class RegexParser {
       }
       default:
         this.#place++;
-        if (next >= '\ud800' && next <= '\udfff') {
+        if (!next.isWellFormed()) {
           this.#fail('half a surrogate pair is no character', 'Write the whole character.');
         }
         return text(next);

@@ -19,31 +19,9 @@ export function rulesOfSpec(spec: GrammarSpec, vocabulary: GrammarVocabulary): R
       return ebnfRules(spec, vocabulary);
     case 'choice':
       return choiceRules(spec.choices);
-    case 'sequence':
-    case 'oneOf':
-    case 'oneOrMore':
-      return ebnfRules(composed(spec), vocabulary);
     default:
       return spec satisfies never;
   }
-}
-
-/** A rule that calls its parts by their places. */
-function composed(
-  spec: Extract<GrammarSpec, { kind: 'sequence' | 'oneOf' | 'oneOrMore' }>,
-): GrammarSpec & { readonly kind: 'ebnf' } {
-  const all = spec.kind === 'oneOrMore' ? [spec.part, spec.separator] : spec.parts;
-  if (all.length === 0) {
-    throw new MoebiusError('grammar.empty', 'a grammar of parts has none', {
-      values: { kind: spec.kind },
-      hint: 'Give at least one part.',
-    });
-  }
-  const names = all.map((_, i) => `part${i}`);
-  const between = spec.kind === 'oneOf' ? ' | ' : ' ';
-  const body = spec.kind === 'oneOrMore' ? 'part0 (part1 part0)*' : names.join(between);
-  const parts = Object.fromEntries(all.map((part, i) => [`part${i}`, part]));
-  return { kind: 'ebnf', text: `root ::= ${body}`, parts };
 }
 
 function choiceRules(choices: readonly string[]): RuleSet {

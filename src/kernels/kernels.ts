@@ -20,32 +20,16 @@
 import type { Arena } from '../tensor/arena.ts';
 import type { DType, HostArray, HostArrays } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-
-export type F32 = Tensor<'f32'>;
-export type I32 = Tensor<'i32'>;
-
-/** A matrix of weights: f32, or bf16 / f16, or f8e4m3 with one f32 scale per 128 × 128 block. */
-export interface Weight {
-  readonly values: Tensor<'f32' | 'bf16' | 'f16' | 'f8e4m3'>;
-  /** `[…, ceil(rows/128), ceil(columns/128)]`, multiplied in; present exactly for f8e4m3. */
-  readonly scales?: F32;
-  /** Makes products of few rows with f8e4m3 faster; set once the codes stay as they are. */
-  specialCodes?: SpecialCodes;
-}
-
-/** Where the subnormal and NaN codes of an f8e4m3 matrix are, as `findSpecialCodes` wrote it. */
-export interface SpecialCodes {
-  /** `[rows + 1]`: row r has the entries from `begins[r]` to `begins[r + 1]`. */
-  readonly begins: I32;
-  /** `[n]`: column · 256 + code, in the order of rows. */
-  readonly entries: I32;
-}
-
-/**
- * `[blocks, blockSize, a token's columns]`: C latents and P rotated key columns of each, as
- * `latentCache.ts` lays them out for the type.
- */
-export type LatentCache = Tensor<'f32' | 'bf16' | 'f8e4m3'>;
+import type { FeedForwardDecodeArgs, MlaDecodeArgs } from './decodeArgs.ts';
+import type {
+  F32,
+  I32,
+  LatentCache,
+  RoutingRule,
+  SamplingRule,
+  SpecialCodes,
+  Weight,
+} from './operands.ts';
 
 /**
  * How a product reads its inputs, BLAS-like; weights are stored `[out, in]`.
@@ -54,31 +38,6 @@ export type LatentCache = Tensor<'f32' | 'bf16' | 'f8e4m3'>;
  * - `tn`: out[m,n] = Σ a[k,m] · b[k,n]   (its weight gradient)
  */
 export type Layout = 'nt' | 'nn' | 'tn';
-
-/** The gate's rule as data; made by `policy/routing/gate.ts`. */
-export interface RoutingRule {
-  readonly scoring: 'sigmoid' | 'softmax';
-  readonly numGroups: number;
-  readonly groupsKept: number;
-  /** What a group is worth: the sum of its two best choice values (V3), or its best (V2). */
-  readonly groupScore: 'sumOfTopTwo' | 'max';
-  readonly expertsPerToken: number;
-  readonly isNormalised: boolean;
-  readonly scale: number;
-}
-
-/** How a token is drawn from its logits; the shape of `Sampling` in `program/instruction.ts`. */
-export interface SamplingRule {
-  /** 0 is greedy. */
-  readonly temperature: number;
-  /** The most likely tokens that are kept; 0 keeps all. */
-  readonly topK: number;
-  /** The mass that is kept of them, in (0, 1], by as few tokens as hold it. */
-  readonly topP: number;
-  /** The least weight that is kept, relative to the most likely token's. */
-  readonly minP: number;
-  readonly seed: number;
-}
 
 export interface MatmulArgs {
   readonly out: F32;
@@ -451,63 +410,20 @@ export const MAX_TOP_TOKENS = 20;
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
 export const MAX_DECODE_ROWS = 16;
 
-export interface MlaDecodeArgs {
-  /** At most `MAX_DECODE_ROWS` rows. */
-  readonly x_TD: F32;
-  readonly positions_T: I32;
-  /** Where each row goes in the cache: block · blockSize + place. */
-  readonly slots_T: I32;
-  /** As in `absorbedAttention`, lengths counting the new rows. */
-  readonly cache: LatentCache;
-  readonly blockTable: I32;
-  readonly sequence_T: I32;
-  readonly length_T: I32;
-  /** Rotations, as in `rope`. */
-  readonly table: F32;
-  readonly gain: F32;
-  /** `[Q, D]` and the gain of its norm; left out where `q` projects x itself. */
-  readonly qLatent?: { readonly down: Weight; readonly gain: F32 } | undefined;
-  /** `[H × (N+P), Q or D]` */
-  readonly q: Weight;
-  /** `[C+P, D]` */
-  readonly kvDown: Weight;
-  readonly kvGain: F32;
-  /** `[H × (N+V), C]`: of each head its keys' rows, then its values'. */
-  readonly kv: Weight;
-  /** `[D, H × V]` */
-  readonly o: Weight;
-  readonly numHeads: number;
-  readonly eps: number;
-  /** Of the two latents' norms. */
-  readonly latentEps: number;
-  readonly scale: number;
-}
-
-export interface FeedForwardDecodeArgs {
-  /** At most `MAX_DECODE_ROWS` rows. */
-  readonly x_TD: F32;
-  readonly gain: F32;
-  readonly eps: number;
-  /** `[2I, D]` (gate rows, then up) and `[D, I]` */
-  readonly mlp?: { readonly gateUp: Weight; readonly down: Weight } | undefined;
-  readonly routed?:
-    | {
-        /** `[E, D]` */
-        readonly router: Weight;
-        readonly bias_E: F32;
-        /** *Added to*: how many rows chose each expert. */
-        readonly counts_E: I32;
-        /** `[E, 2F, D]` and `[E, D, F]` */
-        readonly gateUp: Weight;
-        readonly down: Weight;
-        readonly rule: RoutingRule;
-      }
-    | undefined;
-}
-
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */
 export type Operation = Exclude<keyof Kernels, 'name' | 'createArena' | 'read' | 'write'>;
 
 export type OperationArgs<O extends Operation> = Parameters<Kernels[O]>[0];
 
-export type { HostArray };
+export type {
+  F32,
+  FeedForwardDecodeArgs,
+  HostArray,
+  I32,
+  LatentCache,
+  MlaDecodeArgs,
+  RoutingRule,
+  SamplingRule,
+  SpecialCodes,
+  Weight,
+};

@@ -1,9 +1,9 @@
 /**
- * Drafts behind a pass over a few cached rows, recorded as that pass is (`decodePasses.ts`): what an
- * MTP module does over the rows that are settled, head and draw behind the last one of each
+ * Drafts behind a pass over a few cached rows, recorded as that pass is (`decodePasses.ts`): what
+ * an MTP module does over the rows that are settled, head and draw behind the last one of each
  * sequence, as one recording.
  *
- *     states ─ rows ─► [enorm(Emb(ids)) ; hnorm(·)] ─ Wproj ─ block ─ norm ─ last rows ─ head ─ draw
+ *     states ─ rows ─► [enorm(Emb(ids)) ; hnorm(·)] ─ Wproj ─ block ─ norm ─ last ─ head ─ draw
  *
  * How many rows that are varies with what was accepted, so every count has a recording of its own;
  * which rows of which sequence are integers that are written each time. A further draft continues
@@ -24,7 +24,7 @@ import { FewRows, type FewRowsShape, type LatentCaches, type SequenceRows } from
 export interface WantedDrafts {
   /** Counts from 1. */
   readonly module: number;
-  /** The tokens that the module joins to the states, all behind something cached. */
+  /** The tokens that the module joins to the states, which attend to what is cached. */
   readonly sequences: readonly SequenceRows[];
   /** The row of the states that each new row continues. */
   readonly continued: readonly number[];
@@ -64,7 +64,6 @@ export class DraftPasses {
   run(wanted: WantedDrafts): DraftPass {
     checkRules(wanted.wanted.rules);
     const shape = FewRows.shapeOf(wanted.sequences);
-    assert(shape !== null, 'drafts continue what is cached');
     const pass = this.#passOf(shape, wanted.module);
     pass.run(wanted);
     return pass;

@@ -112,12 +112,10 @@ export class Drafter {
         this.isCovered(sequenceId, { depth, firstPosition }),
       );
       if (chunks.length === 0) return;
-      const sequences = inRowOrder(
-        chunks.map((chunk) => ({
-          ...chunk,
-          ids: [...chunk.rowIds.slice(depth), ...chunk.nextIds.slice(0, depth)],
-        })),
-      );
+      const sequences = chunks.map((chunk) => ({
+        ...chunk,
+        ids: [...chunk.rowIds.slice(depth), ...chunk.nextIds.slice(0, depth)],
+      }));
       const pass = this.#runModule(depth, sequences, states);
       this.#cover(depth, sequences);
       states = pass.states;
@@ -135,7 +133,7 @@ export class Drafter {
   ): Promise<void> {
     const { states, decode } = last;
     let source: Source = { states, recorded: decode === null ? null : decode.drafts };
-    let sequences = decode === null ? inRowOrder(drafting) : drafting;
+    let sequences = drafting;
     for (let depth = 1; sequences.length > 0; depth++) {
       const drafted: Drafted = await this.#draftOnce(depth, sequences, source);
       if (depth <= this.#model.mtp.length) this.#cover(depth, sequences);
@@ -167,7 +165,7 @@ export class Drafter {
       row += at(sequences, i).ids.length;
     }
     const wanted = lastRows(sequences, firstRows, module);
-    const continued = continuedRows(sequences, firstRows);
+    const continued = continuedRows(sequences);
     const pass = recorded.run({ module, sequences, continued, wanted });
     const { ids } = await pass.drawn;
     return { depth, sequences, firstRows, ids, source: { states, recorded: pass.next } };
@@ -176,7 +174,7 @@ export class Drafter {
   #runModule(
     module: number,
     sequences: readonly ModuleSequence[],
-    from: States,
+    states: States,
   ): { readonly states: States; readonly firstRows: readonly number[] } {
     const context = this.#context;
     const { kernels, arena } = context;
@@ -184,10 +182,15 @@ export class Drafter {
     const [caches, maxPositions] = [this.#caches, this.#maxPositions];
     const limits = { caches, vocabSize, maxPositions };
     const rows = uploadServingRows({ kernels, arena, sequences, ...limits });
-    const continued = this.#integers(continuedRows(sequences, rows.firstRows));
-    const previous = gatherRows(context, from[context.options.mtpHidden], continued);
-    const states = draftRows(context, this.#model, { depth: module, previous, rows, caches });
-    return { states, firstRows: rows.firstRows };
+    const continued = new Array<number>(rows.count).fill(0);
+    for (const [s, { ids, firstState }] of sequences.entries()) {
+      const first = at(rows.firstRows, s);
+      for (let i = 0; i < ids.length; i++) continued[first + i] = firstState + i;
+    }
+    const from = states[context.options.mtpHidden];
+    const previous = gatherRows(context, from, this.#integers(continued));
+    const drafted = draftRows(context, this.#model, { depth: module, previous, rows, caches });
+    return { states: drafted, firstRows: rows.firstRows };
   }
 
   /** What a module's cache holds once it has run over these. */
@@ -229,21 +232,12 @@ export class Drafter {
   }
 }
 
-/** Prompts first: the order in which rows are laid out. */
-function inRowOrder<S extends SequenceRows>(sequences: readonly S[]): readonly S[] {
-  return sequences.toSorted((a, b) => Math.sign(a.firstPosition) - Math.sign(b.firstPosition));
-}
-
-/** Of each row of a pass, laid out as `firstRows` says, the row of the states before. */
-function continuedRows(
-  sequences: readonly ModuleSequence[],
-  firstRows: readonly number[],
-): number[] {
+/** Rows of a recorded pass lie sequence after sequence. */
+function continuedRows(sequences: readonly ModuleSequence[]): number[] {
   const rows: number[] = [];
   for (let s = 0; s < sequences.length; s++) {
     const { ids, firstState } = at(sequences, s);
-    const first = at(firstRows, s);
-    for (let i = 0; i < ids.length; i++) rows[first + i] = firstState + i;
+    for (let i = 0; i < ids.length; i++) rows.push(firstState + i);
   }
   return rows;
 }

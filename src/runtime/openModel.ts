@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
+import { loadedBytes } from '../checkpoint/loadedSize.ts';
 import { openWeights, type Weights } from '../checkpoint/weights.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import { parseModelConfig } from '../config/parseModelConfig.ts';
@@ -32,6 +33,14 @@ export interface OpenedModel {
   readonly loading: ModelLoading;
 }
 
+/** What headers tell. */
+export interface ModelFacts {
+  readonly config: ModelConfig;
+  /** Bytes that the weights will take. */
+  readonly weightBytes: number;
+  readonly maxPositions: number;
+}
+
 /** Weights on their way. */
 export interface ModelLoading {
   /** null where they came without one. */
@@ -54,6 +63,8 @@ export interface OpenModelOptions {
    */
   readonly until?: 'complete' | 'firstToken';
   readonly onProgress?: (progress: LoadProgress) => void;
+  /** Told what is about to be loaded, before memory is taken: the place to refuse. */
+  readonly beforeLoading?: (facts: ModelFacts) => void;
   /** Gives loading up. */
   readonly signal?: AbortSignal;
   /** Allocates gradients and holds weights in f32; without it they keep their stored dtype. */
@@ -69,6 +80,7 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
     options.maxPositions ?? config.maxPositionEmbeddings,
     config.maxPositionEmbeddings,
   );
+  options.beforeLoading?.({ config, weightBytes: bytesToLoad(weights, options), maxPositions });
   const arena = kernels.createArena('weights');
   const parameters = createParameters({
     kernels,
@@ -87,6 +99,14 @@ export async function openModel(options: OpenModelOptions): Promise<OpenedModel>
   const model = createModel({ kernels, arena, config, parameters, maxPositions });
   const { notices } = weights;
   return { config, model, parameters, maxPositions, weightBytes, notices, ...loaded };
+}
+
+function bytesToLoad(weights: Weights, { withGradients = false }: OpenModelOptions): number {
+  const { config } = weights;
+  // Trained weights are f32, and so are their gradients.
+  if (withGradients)
+    return 2 * loadedBytes(config, (name) => (weights.has(name) ? 'f32' : undefined));
+  return loadedBytes(config, (name) => (weights.has(name) ? weights.dtypeOf(name) : undefined));
 }
 
 type LoadedWeights = Pick<OpenedModel, 'kernels' | 'loading'>;

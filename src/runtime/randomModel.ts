@@ -31,14 +31,17 @@ export interface RandomModelOptions {
   readonly dtype: WeightDType;
   readonly maxPositions: number;
   readonly seed: number;
+  /** Left out unless drafts are wanted: a benchmark of plain decoding has no use for them. */
+  readonly mtpModules?: 'kept' | 'leftOut';
 }
 
 const BLOCK = 2 ** 20;
 
-/** Like `openModel`, without a checkpoint and without MTP modules. */
+/** Like `openModel`, without a checkpoint. */
 export function createRandomModel(options: RandomModelOptions): OpenedModel {
   const { kernels, dtype, seed } = options;
-  const config = { ...options.config, numNextnPredictLayers: 0 };
+  const isWhole = options.mtpModules === 'kept';
+  const config = isWhole ? options.config : { ...options.config, numNextnPredictLayers: 0 };
   const maxPositions = Math.min(options.maxPositions, config.maxPositionEmbeddings);
   const arena = kernels.createArena('weights');
   const parameters = createParameters({

@@ -42,6 +42,8 @@ export interface WeightLoaderOptions {
 const NUM_THREADS = 4;
 /** Between two looks at what has come, in milliseconds. */
 const LOOK_EVERY = 20;
+/** Seconds of listing codes before others have their turn. */
+const MOST_AT_ONCE = 0.25;
 
 export class WeightLoader implements ExpertSource {
   readonly totalBytes: number;
@@ -52,6 +54,7 @@ export class WeightLoader implements ExpertSource {
   readonly #arena: Arena;
   readonly #codes: Arena;
   readonly #start: number;
+  #numListed = 0;
   #isComplete = false;
 
   constructor(options: WeightLoaderOptions) {
@@ -103,7 +106,11 @@ export class WeightLoader implements ExpertSource {
   }
 
   /** Returns when all but routed experts is there, and the model can run on `loadingKernels`. */
-  async loadFirst(): Promise<void> {
+  loadFirst(): Promise<void> {
+    return this.#stopOnError(() => this.#loadFirst());
+  }
+
+  async #loadFirst(): Promise<void> {
     const { set, weights, kernels } = this.#options;
     for (const parameter of parametersOf(set)) {
       // A bias that no checkpoint has is zero (V2's gate).
@@ -114,21 +121,15 @@ export class WeightLoader implements ExpertSource {
       storeTensor({ kernels, arena: this.#arena, tensor, stored });
     }
     await this.#until(this.#plan.firstGroups);
-    for (const parameter of parametersOf(set)) {
-      if (!this.isPartial(parameter.weight)) this.#listCodes(parameter);
-    }
   }
 
   /** Returns when everything is there, and nothing is asked for any more. */
-  async loadRest(): Promise<void> {
+  loadRest(): Promise<void> {
+    return this.#stopOnError(() => this.#loadRest());
+  }
+
+  async #loadRest(): Promise<void> {
     await this.#until(this.#plan.numGroups);
-    for (const parameter of parametersOf(this.#options.set)) {
-      if (!this.isPartial(parameter.weight)) continue;
-      // A layer at a time, so that others have their turn.
-      await turn();
-      this.#check();
-      this.#listCodes(parameter);
-    }
     this.#isComplete = true;
     // Giving memory back also lets kernels forget arguments that they wrote down without the lists.
     this.#arena.allocate('f32', [1]);
@@ -136,26 +137,50 @@ export class WeightLoader implements ExpertSource {
     this.#report();
   }
 
+  /** Whoever sees the error may drop the memory that is being written to. */
+  async #stopOnError(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+  }
+
   /** What is there stays; nothing is written any more. */
   stop(): void {
     this.#options.addon.loaderStop(this.#loader);
   }
 
+  /** Returns when so many groups are there, and their codes are listed. */
   async #until(groups: number): Promise<void> {
     for (;;) {
       this.#check();
-      if (this.#options.addon.loaderState(this.#loader).groups >= groups) return;
+      const { groups: done } = this.#options.addon.loaderState(this.#loader);
       this.#report();
-      await pause(LOOK_EVERY);
+      const isListed = this.#listCodes(done);
+      if (done >= groups && isListed) return;
+      // What is listed while the disk reads costs no time of its own.
+      await (isListed ? pause(LOOK_EVERY) : turn());
+    }
+  }
+
+  /** Lists codes of what is there, for a while; whether that was all of it. */
+  #listCodes(groups: number): boolean {
+    const { kernels } = this.#options;
+    const { codes } = this.#plan;
+    const began = machineClock.now();
+    for (;;) {
+      const next = codes[this.#numListed];
+      if (next === undefined || next.lastGroup >= groups) return true;
+      if (machineClock.now() - began > MOST_AT_ONCE) return false;
+      listSpecialCodesOf(next.parameter, { kernels, arena: this.#codes });
+      this.#numListed++;
     }
   }
 
   #report(): void {
     this.#options.onProgress?.(this.progress);
-  }
-
-  #listCodes(parameter: Parameter): void {
-    listSpecialCodesOf(parameter, { kernels: this.#options.kernels, arena: this.#codes });
   }
 
   #check(): void {
@@ -193,6 +218,8 @@ interface LoadPlan {
   readonly converted: readonly CheckpointTensor[];
   /** The group of a stack's expert 0; those of the others follow. */
   readonly experts: ReadonlyMap<Weight, number>;
+  /** Parameters in the order in which they come, with the last group of each. */
+  readonly codes: readonly { readonly parameter: Parameter; readonly lastGroup: number }[];
 }
 
 const EXPERT = /^(model\.layers\.\d+\.mlp\.)experts\.(\d+)\./;
@@ -218,6 +245,7 @@ function planLoading(
   };
   let group = 0;
   const later: Parameter[] = [];
+  const codes: { parameter: Parameter; lastGroup: number }[] = [];
   for (const parameter of parametersOf(set)) {
     const own = parameter.tensors.filter(({ role }) => role === 'own');
     const direct = own.filter((tensor) => isDirect(tensor, weights));
@@ -227,7 +255,7 @@ function planLoading(
     }
     converted.push(...own.filter((tensor) => !direct.includes(tensor)));
     for (const tensor of direct) place(group, tensor);
-    if (direct.length > 0) group++;
+    if (direct.length > 0) codes.push({ parameter, lastGroup: group++ });
   }
   const firstGroups = group;
   const experts = new Map<Weight, number>();
@@ -241,8 +269,17 @@ function planLoading(
       for (const tensor of byExpert.get(expert) ?? []) place(group, tensor);
       group++;
     }
+    for (const parameter of layer) codes.push({ parameter, lastGroup: group - 1 });
   }
-  return { paths: [...files.keys()], copies, numGroups: group, firstGroups, converted, experts };
+  return {
+    paths: [...files.keys()],
+    copies,
+    numGroups: group,
+    firstGroups,
+    converted,
+    experts,
+    codes,
+  };
 }
 
 function layerOf(tensors: readonly CheckpointTensor[]): string {

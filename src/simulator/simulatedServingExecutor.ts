@@ -227,7 +227,7 @@ export class SimulatedServingExecutor implements ServingExecutor {
     this.#meta.kernels.write(chosen, new Int32Array(rows.count));
     draftRows(this.#context, this.#model, {
       depth: Math.min(depth, this.#model.mtp.length),
-      previous: gatherRows(this.#context, last.states.postNorm, chosen),
+      previous: gatherRows(this.#context, last.states[this.#context.options.mtpHidden], chosen),
       rows,
       caches: this.#caches,
     });

@@ -181,15 +181,15 @@ test('bench: a config that is not there is a missing file, another word no prese
 
 test('bench: an option that a benchmark does not read is refused, with those that read it', async () => {
   const cases = [
-    ['train', '--dtype', 'bf16', 'bench decode, bench prefill, bench compare decode'],
-    ['train', '--rounds', '2', 'bench compare train, bench compare decode'],
+    ['train', '--dtype', 'bf16', 'bench decode, bench prefill, bench serve, bench compare'],
+    ['train', '--rounds', '2', 'bench compare train, bench compare decode, bench compare serve'],
     ['kernels', '--operations', '', 'bench train\n'],
     ['decode', '--sequence-length', '32', 'bench train, bench kernels, bench compare train\n'],
-    ['decode', '--prompt', '9', 'bench prefill, bench compare prefill\n'],
-    ['prefill', '--tokens', '3', 'bench decode, bench compare decode\n'],
+    ['decode', '--prompt', '9', 'bench prefill, bench serve, bench compare prefill\n'],
+    ['prefill', '--tokens', '3', 'bench decode, bench serve, bench compare decode'],
     ['prefill', '--operations', '', 'bench train\n'],
     ['compare train', '--gguf', 'x', 'bench compare decode, bench compare prefill\n'],
-    ['compare train', '--dtype', 'f32', 'bench decode, bench prefill, bench compare decode'],
+    ['compare train', '--dtype', 'f32', 'bench decode, bench prefill, bench serve, bench compare'],
     ['compare decode', '--steps', '3', 'bench train, bench prefill, bench compare train'],
     ['compare prefill', '--context', '64', 'bench decode, bench compare decode\n'],
   ] as const;
@@ -213,7 +213,8 @@ test('bench: every option of the command line is one that some benchmark reads',
   assert.ok(options.length > 15);
   const always = ['--tiny', '--record', '--kernels', '--json'];
   for (const { long, required } of options.filter((each) => !always.includes(each.long))) {
-    const ran = await moebius('bench', 'limits', long, ...(required ? ['2'] : []));
+    const value = long === '--shared-prefix' ? '1' : '2';
+    const ran = await moebius('bench', 'limits', long, ...(required ? [value] : []));
     assertRefused(ran, 'bench.option');
     assert.match(ran.stderr, /readBy: bench [a-z]/, long);
   }

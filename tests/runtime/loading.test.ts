@@ -20,7 +20,7 @@ import { loadAddon } from '../../src/runtime/loadAddon.ts';
 import { LocalServingExecutor } from '../../src/runtime/localServingExecutor.ts';
 import { type OpenedModel, openModel, readModelConfig } from '../../src/runtime/openModel.ts';
 import { writeRandomCheckpoint } from '../../src/runtime/randomCheckpoint.ts';
-import { WeightLoader } from '../../src/runtime/weightLoader.ts';
+import { WeightLoader, type WeightLoaderOptions } from '../../src/runtime/weightLoader.ts';
 import { generateTokens } from '../../src/serving/generate.ts';
 import { hostArray } from '../../src/tensor/tensor.ts';
 
@@ -94,39 +94,27 @@ test('openModel: an FP8 model answers while it loads, and as a whole model after
   assert.deepEqual(await tokensOf(opened, executor), wanted);
 });
 
-test('openModel: a load that was given up says so', async () => {
+test('openModel: a load that was given up before it began says so', async () => {
   const abort = new AbortController();
   abort.abort();
   await assert.rejects(openModel({ path: sharded, kernels, addon, signal: abort.signal }));
-  const later = new AbortController();
-  const opened = await openModel({
-    path: sharded,
-    kernels,
-    addon,
-    until: 'firstToken',
-    signal: later.signal,
-  });
-  later.abort();
-  await assert.rejects(opened.loading.whenComplete, (error: unknown) => {
-    return error instanceof MoebiusError && error.code === 'loading.aborted';
-  });
+});
+
+test('WeightLoader: a load that is given up ends there and says so', async () => {
+  const abort = new AbortController();
+  const loader = new WeightLoader({ ...(await emptySet(sharded)), signal: abort.signal });
+  await loader.loadFirst();
+  abort.abort();
+  await assert.rejects(loader.loadRest(), { code: 'loading.aborted' });
+  assert.ok(!loader.isComplete);
 });
 
 test('WeightLoader: a file that is cut short while it loads is an error with its name', async () => {
   const path = join(folder, 'cut');
   await writeRandomCheckpoint({ path, config, seed: 3, texts: {} });
-  const stored = await readModelConfig(path);
-  const weights = await openWeights(await openFolder(path), stored);
-  const set = createParameters({
-    kernels,
-    arena: kernels.createArena('weights'),
-    config: stored,
-    stage: wholeModel(stored),
-    withGradients: false,
-    dtypeOf: weights.dtypeOf,
-  });
+  const empty = await emptySet(path);
   truncateSync(join(path, 'model.safetensors'), 5_000_000);
-  const loader = new WeightLoader({ addon, kernels, set, weights });
+  const loader = new WeightLoader(empty);
   await assert.rejects(
     loader.loadFirst().then(() => loader.loadRest()),
     (error: unknown) => {
@@ -137,6 +125,21 @@ test('WeightLoader: a file that is cut short while it loads is an error with its
     },
   );
 });
+
+/** A checkpoint's parameters before anything is read. */
+async function emptySet(path: string): Promise<WeightLoaderOptions> {
+  const config = await readModelConfig(path);
+  const weights = await openWeights(await openFolder(path), config);
+  const set = createParameters({
+    kernels,
+    arena: kernels.createArena('weights'),
+    config,
+    stage: wholeModel(config),
+    withGradients: false,
+    dtypeOf: weights.dtypeOf,
+  });
+  return { addon, kernels, set, weights };
+}
 
 function bytesOf(set: ParameterSet): Map<string, Buffer> {
   const bytes = new Map<string, Buffer>();

@@ -34,7 +34,7 @@ const DECODED = [
 ];
 const POSITIONS = 3;
 
-function only(...tokens: readonly number[]): LogitAdjustment {
+function allowing(...tokens: readonly number[]): LogitAdjustment {
   const allowed = new Uint32Array(Math.ceil(vocabSize / 32));
   for (const token of tokens) allowed[token >> 5] = at(allowed, token >> 5) | (1 << (token & 31));
   return { ...NOTHING, allowed };
@@ -108,7 +108,7 @@ for (const [index, { name }] of kernelsUnderTest().entries()) {
     const one = desk();
     const decode = (wishes: readonly Wish[]): Promise<TokensOutcome[]> => one.decode(wishes);
     const [all] = await decode([{ numTop: 20 }, {}]);
-    const masks = [only(20), null, only(21, 39)];
+    const masks = [allowing(20), null, allowing(21, 39)];
     const [masked, beside] = await decode([{ adjustments: masks, numTop: 20 }, {}]);
     const [, alone] = await decode([{}, {}]);
     assert.ok(all !== undefined && masked !== undefined);
@@ -130,7 +130,7 @@ for (const [index, { name }] of kernelsUnderTest().entries()) {
   });
 
   test(`${name}: probabilities of the sampler are of what a token was drawn from`, async () => {
-    const masks = [only(20), only(3, 4, 35), only(0, 31, 32, 39)];
+    const masks = [allowing(20), allowing(3, 4, 35), allowing(0, 31, 32, 39)];
     const [outcome] = await desk().decode([
       { adjustments: masks, numTop: 20, probabilitiesOf: 'sampler' },
       { sampling: { ...HOT, temperature: 0 } },
@@ -160,7 +160,7 @@ for (const [index, { name }] of kernelsUnderTest().entries()) {
     const one = desk();
     const plain = await one.decode([{}, {}], 3);
     assert.ok(plain.every(({ drafts }) => drafts.length === 3));
-    await one.decode([{ adjustments: [only(1), only(2), only(3)] }, { numTop: 4 }], 1);
+    await one.decode([{ adjustments: [allowing(1), allowing(2), allowing(3)] }, { numTop: 4 }], 1);
     assert.deepEqual(await one.decode([{}, {}], 3), plain);
   });
 
@@ -177,12 +177,12 @@ for (const [index, { name }] of kernelsUnderTest().entries()) {
     const each = (adjustment: LogitAdjustment): Wish => ({
       adjustments: [null, null, adjustment],
     });
-    assert.equal(await refused(each(only())), 'sampling.noToken');
+    assert.equal(await refused(each(allowing())), 'sampling.noToken');
     // The last word has bits for tokens that do not exist.
-    const beyond = only();
+    const beyond = allowing();
     beyond.allowed?.set([0, 0xffffff00]);
     assert.equal(await refused(each(beyond)), 'sampling.noToken');
-    const emptied = { ...only(5), ids: [5], factors: [1], addends: [Number.NEGATIVE_INFINITY] };
+    const emptied = { ...allowing(5), ids: [5], factors: [1], addends: [Number.NEGATIVE_INFINITY] };
     assert.equal(await refused(each(emptied)), 'sampling.noToken');
     assert.equal(await refused(each(biased(vocabSize, 1))), 'sampling.adjustment');
     assert.equal(await refused(each(biased(1, Number.NaN))), 'sampling.adjustment');

@@ -17,15 +17,26 @@ import { BYTE_TO_CODE } from '../../src/tokenizer/byteAlphabet.ts';
 
 const END_OF_TEXT = 256;
 
-const config: ModelConfig = {
+export interface TalkingOptions {
+  /** Control tokens behind the end of text, from id 257 on. */
+  readonly controlTokens?: readonly string[];
+  /** Written into `tokenizer_config.json`; without one there is no such file. */
+  readonly chatTemplate?: string;
+}
+
+const smallest: ModelConfig = {
   ...v3Mini,
-  ...{ vocabSize: END_OF_TEXT + 1, bosTokenId: END_OF_TEXT, eosTokenId: END_OF_TEXT },
+  ...{ bosTokenId: END_OF_TEXT, eosTokenId: END_OF_TEXT },
   ...{ hiddenSize: 32, numHiddenLayers: 2, numAttentionHeads: 2, intermediateSize: 48 },
   ...{ nRoutedExperts: 8, moeIntermediateSize: 16, kvLoraRank: 16, qLoraRank: 24 },
 };
 
 /** @returns the folder it was given, with config, weights and tokenizer in it */
-export async function writeTalkingCheckpoint(folder: string): Promise<string> {
+export async function writeTalkingCheckpoint(
+  folder: string,
+  { controlTokens = [], chatTemplate }: TalkingOptions = {},
+): Promise<string> {
+  const config = { ...smallest, vocabSize: END_OF_TEXT + 1 + controlTokens.length };
   const shapes = new Map([...checkpointTensors(config)].map(({ name, shape }) => [name, shape]));
   const values = (name: string): Float32Array => {
     const shape = shapes.get(name) ?? [];
@@ -39,18 +50,27 @@ export async function writeTalkingCheckpoint(folder: string): Promise<string> {
     create: (file) => createFileSink(join(folder, file), 'new'),
   });
   await writeFile(join(folder, 'config.json'), JSON.stringify(serializeModelConfig(config)));
-  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer()));
+  await writeFile(join(folder, 'tokenizer.json'), JSON.stringify(byteTokenizer(controlTokens)));
+  if (chatTemplate !== undefined) {
+    const tokenizerConfig = { chat_template: chatTemplate, bos_token: END, eos_token: END };
+    await writeFile(join(folder, 'tokenizer_config.json'), JSON.stringify(tokenizerConfig));
+  }
   return folder;
 }
 
-function byteTokenizer(): object {
+const END = '<|end|>';
+
+function byteTokenizer(controlTokens: readonly string[]): object {
   const bytes = Array.from(BYTE_TO_CODE, (code, byte) => [String.fromCharCode(code), byte]);
-  const end = { id: END_OF_TEXT, content: '<|end|>', special: true };
+  const plain = { single_word: false, lstrip: false, rstrip: false, normalized: false };
+  const added = [END, ...controlTokens].map((content, i) => {
+    return { id: END_OF_TEXT + i, content, special: true, ...plain };
+  });
   const settings = { add_prefix_space: false, trim_offsets: false, use_regex: false };
   const byteLevel = { type: 'ByteLevel', ...settings };
   return {
     version: '1.0',
-    added_tokens: [{ ...end, single_word: false, lstrip: false, rstrip: false, normalized: false }],
+    added_tokens: added,
     normalizer: null,
     pre_tokenizer: byteLevel,
     post_processor: null,

@@ -177,21 +177,21 @@ async function contestants(
 /** What `llamacpp_bench.mjs` puts before each sequence that it decodes. */
 const PEER_CONTEXT = 64;
 
-function moebiusCommand(args: readonly string[]): Command {
+export function moebiusCommand(args: readonly string[]): Command {
   const program = join(packageRoot() ?? '', 'bin', 'moebius.js');
   return { file: process.execPath, args: [program, 'bench', ...args, '--json'] };
 }
 
-function kernelsOf({ kernels }: CompareOptions): string[] {
+export function kernelsOf({ kernels }: { readonly kernels?: string }): string[] {
   return kernels === undefined ? [] : ['--kernels', kernels];
 }
 
-function limitsIn(figures: Figures): Limits | null {
+export function limitsIn(figures: Figures): Limits | null {
   return (figures.roofline ?? null) as Limits | null;
 }
 
 /** Without what is long: single steps and operations. */
-function withoutLists(figures: Figures): Figures {
+export function withoutLists(figures: Figures): Figures {
   return Object.fromEntries(Object.entries(figures).filter(([, value]) => !Array.isArray(value)));
 }
 

@@ -125,10 +125,11 @@ function workloadOf(kind: Workload['kind'], options: ServingBenchOptions): Workl
 }
 
 /** @throws bench.dtype, bench.dtypeStored, bench.option, bench.length */
-async function openWeights(
-  { kind, config, maxPositions }: Workload,
+export async function openWeights(
+  { kind, config, maxPositions }: Pick<Workload, 'kind' | 'config' | 'maxPositions'>,
   options: ServingBenchOptions,
   machine: Machine,
+  mtpModules: 'kept' | 'leftOut' = 'leftOut',
 ): Promise<OpenedModel> {
   const { dtype, model } = options;
   const known = DTYPES.find((each) => each === (dtype ?? 'f32'));
@@ -167,7 +168,14 @@ async function openWeights(
     });
   }
   const started = machineClock.now();
-  const opened = createRandomModel({ config: read, kernels, dtype: known, maxPositions, seed: 1 });
+  const opened = createRandomModel({
+    config: read,
+    kernels,
+    dtype: known,
+    maxPositions,
+    seed: 1,
+    mtpModules,
+  });
   const spent = (machineClock.now() - started).toFixed(1);
   note(`${formatBytes(opened.weightBytes)} of made-up weights in ${spent} s`);
   return opened;

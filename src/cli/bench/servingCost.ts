@@ -27,13 +27,38 @@ export function bytesOfPass(config: ModelConfig, set: ParameterSet, pass: Pass):
   return bytes;
 }
 
+/**
+ * Bytes that one pass of an MTP module reads, with the head that its drafts come from.
+ *
+ * @param module counts from 1
+ */
+export function bytesOfDraft(
+  config: ModelConfig,
+  set: ParameterSet,
+  { module, ...pass }: Pass & { readonly module: number },
+): number {
+  const layer = `model.layers.${config.numHiddenLayers + module - 1}.`;
+  let bytes = pass.cachedPositions * (config.kvLoraRank + config.qkRopeHeadDim) * 4;
+  for (const parameter of [...set.parameters.values(), ...set.buffers.values()]) {
+    const { name } = parameter;
+    if (name === EMBEDDING || name === HEAD)
+      bytes += bytesOf(parameter) * shareRead(config, name, pass);
+    else if (name.startsWith(layer)) bytes += bytesOf(parameter) * expertShare(config, name, pass);
+  }
+  return bytes;
+}
+
+function expertShare(config: ModelConfig, name: string, { expertsPerLayer }: Pass): number {
+  return name.includes('.experts.') ? expertsPerLayer / config.nRoutedExperts : 1;
+}
+
 function shareRead(config: ModelConfig, name: string, pass: Pass): number {
   const rows = pass.numTokens / config.vocabSize;
   if (name === EMBEDDING) return config.tieWordEmbeddings ? 1 + rows : rows;
   if (name === HEAD) return 1;
   const layer = Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? -1);
   if (layer >= config.numHiddenLayers) return 0;
-  return name.includes('.experts.') ? pass.expertsPerLayer / config.nRoutedExperts : 1;
+  return expertShare(config, name, pass);
 }
 
 function bytesOf({ weight }: Parameter): number {

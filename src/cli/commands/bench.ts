@@ -3,8 +3,10 @@
  *
  * - `train`: steps of a model on made-up tokens, beside the same step's prediction
  * - `kernels`: where a step's time goes, operation by operation, each against the roofline
- * - `decode`, `prefill`: the serving path on made-up weights, or a checkpoint's
- * - `compare`: one of them and another program in turns
+ * - `decode`, `prefill`: the serving path on made-up weights, or a checkpoint's; with
+ *   `--speculate` plain and speculative decoding in turns, against the bound by their bytes
+ * - `serve`: a server under load, over HTTP, as its users would see it
+ * - `compare`: one of them and another program in turns; `serve` and the bare kernels
  * - `limits`: the machine's limits alone
  */
 import { MoebiusError, nearestName } from '../../base/errors.ts';
@@ -13,33 +15,67 @@ import { benchCompare, type CompareOptions } from '../bench/compareBench.ts';
 import { recordResult } from '../bench/ledger.ts';
 import { describeLimits, measureLimits } from '../bench/machineLimits.ts';
 import type { Figures } from '../bench/runCommand.ts';
-import { benchServing } from '../bench/servingBench.ts';
+import { compareServe } from '../bench/serve/compareServe.ts';
+import { benchServe } from '../bench/serve/serveBench.ts';
+import type { ServeBenchOptions } from '../bench/serve/serveOptions.ts';
+import { benchServing, type ServingBenchOptions } from '../bench/servingBench.ts';
+import { benchSpeculation, type SpeculationBenchOptions } from '../bench/speculationBench.ts';
 import { benchKernels, benchTrain } from '../bench/trainBench.ts';
 import { note, printResult } from '../output.ts';
 import { openMachine } from '../wiring.ts';
 
-export interface BenchCommandOptions extends CompareOptions {
+export interface BenchCommandOptions
+  extends CompareOptions,
+    ServeBenchOptions,
+    Omit<Partial<SpeculationBenchOptions>, keyof ServingBenchOptions> {
   /** The ledger that the figures are written to. */
   readonly record?: string | true;
 }
 
-const WORKLOADS = ['train', 'kernels', 'decode', 'prefill', 'compare', 'limits'];
+const WORKLOADS = ['train', 'kernels', 'decode', 'prefill', 'serve', 'compare', 'limits'];
 
 /** Every benchmark reads these; `tiny` only makes defaults small. */
 const ALWAYS = ['tiny', 'kernels', 'record', 'json'] as const;
 const STEPS = ['config', 'batch', 'sequenceLength'] as const;
 const SERVING = ['config', 'batch', 'dtype'] as const;
+const SPECULATION = ['speculate', 'numPrompts', 'temperature', 'acceptance'] as const;
+const LOAD = [
+  ...(['concurrency', 'requestRate', 'burstiness', 'ramp', 'maxConcurrency'] as const),
+  ...([
+    'numPrompts',
+    'seconds',
+    'warmup',
+    'prompt',
+    'sharedPrefix',
+    'vocabSize',
+    'prompts',
+  ] as const),
+  ...(['endpoint', 'maxTokens', 'temperature', 'ignoreEos', 'goodput', 'seed'] as const),
+] as const;
 const PEER = ['peers', 'rounds', 'via'] as const;
 
 /** What each benchmark reads beside `ALWAYS`. What it does not read is refused, not ignored. */
 const OPTIONS: Readonly<Record<string, readonly (keyof BenchCommandOptions)[]>> = {
   train: [...STEPS, 'steps', 'operations', 'shapes'],
   kernels: STEPS,
-  decode: [...SERVING, 'context', 'tokens', 'model', 'shapes'],
+  decode: [...SERVING, 'context', 'tokens', 'model', 'shapes', ...SPECULATION],
   prefill: [...SERVING, 'prompt', 'steps', 'model', 'shapes'],
+  serve: [
+    'url',
+    'apiKey',
+    'name',
+    'model',
+    'config',
+    'dtype',
+    'serve',
+    'asDecode',
+    'tokens',
+    ...LOAD,
+  ],
   limits: [],
   'compare train': [...STEPS, 'steps', ...PEER],
   'compare decode': [...SERVING, 'context', 'tokens', 'gguf', ...PEER],
+  'compare serve': [...SERVING, 'tokens', 'serve', 'rounds', 'via'],
   'compare prefill': [...SERVING, 'prompt', 'steps', 'gguf', ...PEER],
 };
 
@@ -102,9 +138,17 @@ async function run(
       return benchKernels(options);
     case 'decode':
     case 'prefill':
+      if (what === 'decode' && options.speculate !== undefined) {
+        return { ...(await benchSpeculation({ ...options, speculate: options.speculate })) };
+      }
+      refuseAlone(options);
       return { ...(await benchServing(what, options)) };
+    case 'serve':
+      return { ...(await benchServe(options)) };
     case 'compare':
-      return { ...(await benchCompare(compared, options)) };
+      return compared === 'serve'
+        ? { ...(await compareServe(options)) }
+        : { ...(await benchCompare(compared, options)) };
     case 'limits':
       return benchLimits(options);
     default:
@@ -112,6 +156,18 @@ async function run(
         values: { what },
         hint: `Take ${nearestName(what, WORKLOADS) ?? WORKLOADS.join(', ')}.`,
       });
+  }
+}
+
+/** What only `decode --speculate` reads. @throws bench.option */
+function refuseAlone(options: BenchCommandOptions): void {
+  for (const key of SPECULATION) {
+    if (options[key] === undefined) continue;
+    const option = optionName(key);
+    throw new MoebiusError('bench.option', `bench decode does not read ${option} alone`, {
+      values: { [option]: options[key] },
+      hint: `Leave out ${option}, or add --speculate 1.`,
+    });
   }
 }
 

@@ -1,6 +1,7 @@
 /**
- * `moebius chat`: a conversation on the terminal, by the model's own chat template. Each answer
- * streams as it is decided; /reset forgets, /exit leaves, Ctrl-C stops an answer.
+ * `moebius chat`: a conversation on the terminal, with a checkpoint by the model's own chat
+ * template, or with a running server. Each answer streams as it is decided; /reset forgets, /exit
+ * leaves, Ctrl-C stops an answer.
  */
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
@@ -8,26 +9,45 @@ import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
 import { type ChatMessage, ChatTemplate, encodeChat } from '../../tokenizer/chatTemplate.ts';
+import { openRemote, remoteReply } from '../chat/remoteReply.ts';
 import { type OpenedGenerator, openGenerator } from '../openGenerator.ts';
 import { describeError, note, print } from '../output.ts';
 import { numDrafts, type SamplingOptions, samplingOf, timedGeneration } from './generate.ts';
 
 export interface ChatOptions extends SamplingOptions {
-  readonly checkpoint: string;
+  /** This or `url`. */
+  readonly checkpoint?: string;
+  readonly url?: string;
+  readonly apiKey?: string;
+  /** The model's name at the server. */
+  readonly name?: string;
   readonly system?: string;
   readonly maxTokens: number;
   readonly speculate?: number | true;
   readonly kernels?: string;
 }
 
+/** Whom one talks with. */
+interface Partner {
+  readonly description: string;
+  /** @returns the answer, or null where there was none: the conversation goes on */
+  reply(asked: Asked): Promise<string | null>;
+}
+
+interface Asked {
+  readonly messages: readonly ChatMessage[];
+  readonly seed: number;
+  readonly signal: AbortSignal;
+}
+
+/** @throws chat.option */
 export async function chat(options: ChatOptions): Promise<void> {
-  const opened = await openGenerator({ ...options, note });
-  const template = new ChatTemplate(opened.tokenizerConfig);
+  const partner = await openPartner(options);
   const opening: ChatMessage[] =
     options.system === undefined ? [] : [{ role: 'system', content: options.system }];
   let messages = [...opening];
   let seed = options.seed;
-  print(`${options.checkpoint} on ${opened.machine.description}. /reset forgets, /exit leaves.`);
+  print(`${partner.description}. /reset forgets, /exit leaves.`);
   const terminal = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
   // An iterator keeps the lines that come during an answer, from a pipe above all.
   const lines = terminal[Symbol.asyncIterator]();
@@ -53,11 +73,7 @@ export async function chat(options: ChatOptions): Promise<void> {
       }
       const asked: ChatMessage[] = [...messages, { role: 'user', content: line }];
       answer = new AbortController();
-      const text = await reply(opened, options, {
-        prompt: encodeChat(opened.tokenizer, template, asked),
-        seed: seed++,
-        signal: answer.signal,
-      });
+      const text = await partner.reply({ messages: asked, seed: seed++, signal: answer.signal });
       answer = null;
       if (text !== null) messages = [...asked, { role: 'assistant', content: text }];
     }
@@ -66,7 +82,52 @@ export async function chat(options: ChatOptions): Promise<void> {
   }
 }
 
-/** @returns the answer, or null where there was no room for one: the conversation goes on */
+async function openPartner(options: ChatOptions): Promise<Partner> {
+  const { checkpoint, url } = options;
+  if ((checkpoint === undefined) === (url === undefined)) {
+    throw optionError('--checkpoint or --url', 'is who to talk with: one of the two');
+  }
+  const { apiKey, name, kernels, speculate } = options;
+  const foreign =
+    url === undefined
+      ? { '--api-key': apiKey, '--name': name }
+      : { '--kernels': kernels, '--speculate': speculate };
+  for (const [option, value] of Object.entries(foreign)) {
+    if (value === undefined) continue;
+    throw optionError(option, `is not for ${url === undefined ? 'a checkpoint' : 'a server'}`);
+  }
+  if (url !== undefined) {
+    const remote = { ...options, url };
+    const server = await openRemote(remote);
+    return {
+      description: `${server.model.name} at ${server.model.base.origin}`,
+      reply: (asked) => remoteReply(server, remote, asked),
+    };
+  }
+  const opened = await openGenerator({
+    ...options,
+    checkpoint: checkpoint ?? '',
+    note,
+    until: 'firstToken',
+  });
+  const template = new ChatTemplate(opened.tokenizerConfig);
+  return {
+    description: `${checkpoint} on ${opened.machine.description}`,
+    reply: ({ messages, ...asked }) =>
+      reply(opened, options, {
+        ...asked,
+        prompt: encodeChat(opened.tokenizer, template, messages),
+      }),
+  };
+}
+
+function optionError(option: string, why: string): MoebiusError {
+  return new MoebiusError('chat.option', `${option} ${why}`, {
+    values: { option },
+    hint: 'Give --checkpoint DIR for a model here, or --url URL for a running server.',
+  });
+}
+
 async function reply(
   { generator }: OpenedGenerator,
   options: ChatOptions,

@@ -1,10 +1,7 @@
 /** `moebius eval`: bits per byte of a checkpoint on text, which compares models and compressors. */
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import type { TextDocument } from '../../base/document.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatCount } from '../../base/units.ts';
-import { parseTrainConfig } from '../../config/parseTrainConfig.ts';
 import type { TrainConfig } from '../../config/trainConfig.ts';
 import { oneRank } from '../../kernels/collectives.ts';
 import { readRecord } from '../../model/loss.ts';
@@ -12,8 +9,9 @@ import { createRoutingCounts } from '../../model/model.ts';
 import { StageRunner } from '../../model/stageRunner.ts';
 import { countTargets, type MicroBatch } from '../../program/microBatch.ts';
 import { readDocuments } from '../../runtime/documents.ts';
-import { type OpenedModel, openModel, readJson } from '../../runtime/openModel.ts';
+import { type OpenedModel, openModel } from '../../runtime/openModel.ts';
 import { bitsPerByte, validationSet } from '../../training/data/validation.ts';
+import { trainedWith } from '../heldOutText.ts';
 import { openTokenizer } from '../openGenerator.ts';
 import { formatTable, note, printResult } from '../output.ts';
 import { prepareText } from '../prepareTraining.ts';
@@ -74,12 +72,6 @@ export async function evaluate(options: EvalOptions): Promise<void> {
       isComplete: result.numTargets === all,
     },
   });
-}
-
-/** The run that made the checkpoint, if this program did. */
-async function trainedWith(checkpoint: string): Promise<TrainConfig | null> {
-  const path = join(checkpoint, 'train.json');
-  return existsSync(path) ? parseTrainConfig(await readJson(path), path) : null;
 }
 
 /** The text that was named, or what the checkpoint's own run held out. */

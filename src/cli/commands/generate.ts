@@ -8,6 +8,7 @@ import { acceptanceRate } from '../../serving/generate.ts';
 import type { TextGenerator, TextRequest, TextSummary } from '../../serving/textGenerator.ts';
 import { openGenerator } from '../openGenerator.ts';
 import { formatTable, note, printResult } from '../output.ts';
+import { progressLine } from '../progressLine.ts';
 
 export interface SamplingOptions {
   readonly temperature: number;
@@ -30,7 +31,11 @@ export interface GenerateOptions extends SamplingOptions {
 }
 
 export async function generate(options: GenerateOptions): Promise<void> {
-  const { generator, machine } = await openGenerator({ ...options, note });
+  const { generator, machine } = await openGenerator({
+    ...options,
+    note,
+    onProgress: progressLine('loading'),
+  });
   const request: TextRequest = {
     prompt: options.prompt,
     maxTokens: options.maxTokens,

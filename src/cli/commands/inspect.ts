@@ -1,14 +1,21 @@
 /** `moebius inspect`: the figures of a preset, a config file or a checkpoint, as a table. */
+import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { formatBytes, formatCount } from '../../base/units.ts';
 import { checkpointTensors } from '../../checkpoint/parameterNames.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
+import { CACHE_DTYPES, type ServingMemoryPlan } from '../../config/servingMemory.ts';
 import { type InspectedModel, inspectModel } from '../inspectModel.ts';
+import { memoryTable, planOnThisMachine } from '../machinePlan.ts';
 import { type Cell, formatTable, print, printResult } from '../output.ts';
 
 export interface InspectOptions {
   readonly context: number;
   readonly tensors?: boolean;
   readonly modules?: boolean;
+  /** Of serving on this machine, at `context`. */
+  readonly memory?: boolean;
+  readonly sequences: number;
+  readonly cacheDtype: string;
   readonly json?: boolean;
 }
 
@@ -16,9 +23,34 @@ export async function inspect(name: string, options: InspectOptions): Promise<vo
   const { config, ...figures } = await inspectModel(name, options);
   if (options.tensors === true) printTensors(config);
   if (options.modules === true) printModules({ config, ...figures });
+  const memory = options.memory === true ? memoryOf({ config, ...figures }, options) : null;
+  const tables = [formatTable(rowsOf({ config, ...figures }))];
+  if (memory !== null) tables.push(memoryTable(memory));
   printResult(options, {
-    table: formatTable(rowsOf({ config, ...figures })),
-    json: { target: name, ...figures },
+    table: tables.join('\n\n'),
+    json: { target: name, ...figures, ...(memory === null ? {} : { memory }) },
+  });
+}
+
+/** Positions of a cache block, and tokens of a prompt's chunk, as a server has them. */
+const BLOCK_SIZE = 64;
+const CHUNK_TOKENS = 512;
+
+/** @throws inspect.cacheDtype */
+function memoryOf(
+  { config, weightBytes }: InspectedModel,
+  { context, sequences, cacheDtype }: InspectOptions,
+): ServingMemoryPlan {
+  const cacheDType = CACHE_DTYPES.find((dtype) => dtype === cacheDtype);
+  if (cacheDType === undefined) {
+    throw new MoebiusError('inspect.cacheDtype', `a cache cannot be ${cacheDtype}`, {
+      values: { cacheDtype, known: CACHE_DTYPES },
+      hint: `Take ${nearestName(cacheDtype, CACHE_DTYPES) ?? CACHE_DTYPES.join(', ')}.`,
+    });
+  }
+  return planOnThisMachine({
+    ...{ config, weightBytes, cacheDType, context, numSequences: sequences },
+    ...{ blockSize: BLOCK_SIZE, chunkTokens: CHUNK_TOKENS },
   });
 }
 

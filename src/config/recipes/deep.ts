@@ -38,6 +38,8 @@ function derive(dials: Dials): Derivation {
   const tokensPerStep = SEQUENCES * length;
   const steps = dials.steps ?? Math.max(20, Math.round(DEEP_BUDGET_FLOPS / flops / tokensPerStep));
   const warmupSteps = Math.max(1, Math.min(20, Math.round(steps / 10)));
+  const { numExpertsPerTok, nRoutedExperts, nSharedExperts } = model;
+  const experts = `${numExpertsPerTok} of ${nRoutedExperts}, ${nSharedExperts}`;
   const every = Math.max(10, Math.round(steps / 2));
   const config: TrainConfig = {
     ...TRAIN_DEFAULTS,
@@ -64,7 +66,7 @@ function derive(dials: Dials): Derivation {
       { name: 'hidden size', value: model.hiddenSize, reason: 'narrow: a draft is one layer' },
       {
         name: 'experts',
-        value: `${model.numExpertsPerTok} of ${model.nRoutedExperts}, ${model.nSharedExperts} shared`,
+        value: `${experts} shared`,
         reason: 'two tokens share most of what they read',
       },
       {

@@ -59,8 +59,8 @@ export class CallState {
     return this.#failure !== null || this.outputs.every(({ choice }) => choice.end !== null);
   }
 
-  /** null: nothing may be shown, for the call has failed. */
-  push(event: EngineEvent): { output: Output; deltas: readonly Delta[] } | null {
+  /** The error comes once, when the call fails; null: it had failed, and nothing may be shown. */
+  push(event: EngineEvent): { output: Output; deltas: readonly Delta[] } | ProtocolError | null {
     if (this.#failure !== null) return null;
     const output = this.#byId.get(event.requestId);
     assert(output !== undefined, `an event of this call: ${event.requestId}`);
@@ -69,7 +69,7 @@ export class CallState {
       this.#failure = fromFailure(
         event.end.error ?? { code: 'server.failed', message: 'the engine gave no reason' },
       );
-      return null;
+      return this.#failure;
     }
     return { output, deltas };
   }

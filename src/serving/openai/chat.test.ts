@@ -121,6 +121,8 @@ test('chat: what is wrong is refused by its name, with the nearest known one', (
     [{ thinking: { type: 'enabled' } }, 'thinking', /does not think/],
     [{ num_drafts: 1 }, 'num_drafts', /MTP/],
     [{ seed: 1.5 }, 'seed', /whole/],
+    [{ stop: 3 }, 'stop', /expected string or array/],
+    [{ min_tokens: 9, max_tokens: 8 }, 'min_tokens', /no more/],
   ];
   const info = { ...context.info, numMtpModules: 0 };
   const plain = contextOf({ info, tokenizer: byteTokenizer() });
@@ -362,23 +364,25 @@ test('chat: usage tells of caches, thinking and drafts under every name', () => 
   assert.equal(timings.draft_n_accepted, 2);
 });
 
-test('chat: an engine’s failure ends the call with its own error', () => {
-  const call = chat({ stream: true, n: 2 });
-  const [first] = call.requests;
-  const chunks = call.renderer.onEvent({
-    requestId: first?.requestId ?? '',
-    text: '',
-    tokens: [],
-    end: {
-      reason: 'error',
-      stop: null,
-      error: { code: 'engine.crashed', message: 'the kernel thread ended' },
-      usage: ZERO,
-    },
-  });
-  assert.equal(call.renderer.isDone, true);
-  assert.equal(call.renderer.failure?.status, 503);
-  assert.match(JSON.stringify(chunks), /engine_crashed/);
+test('every endpoint: an engine’s failure ends the call with its own error, said once', () => {
+  const error = { code: 'engine.crashed', message: 'the kernel thread ended' };
+  const end = { reason: 'error', stop: null, error, usage: ZERO } as const;
+  const bodies = {
+    chat: { messages: [user], n: 2 },
+    completions: { prompt: 'Hi', n: 2 },
+    responses: { input: 'Hi' },
+    messages: { messages: [user], max_tokens: 9 },
+  } as const;
+  for (const endpoint of ['chat', 'completions', 'responses', 'messages'] as const) {
+    const call = prepare(endpoint, { ...bodies[endpoint], stream: true }, context, {});
+    const chunks = call.requests.flatMap(({ requestId }) =>
+      call.renderer.onEvent({ requestId, text: '', tokens: [], end }),
+    );
+    assert.equal(call.renderer.isDone, true);
+    assert.equal(call.renderer.failure?.status, 503);
+    assert.equal(chunks.length, 1, endpoint);
+    assert.match(JSON.stringify(chunks), /the kernel thread ended/);
+  }
 });
 
 const ZERO = {

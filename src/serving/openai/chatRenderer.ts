@@ -10,7 +10,7 @@ import {
 import type { Delta } from './choice.ts';
 import { chatLogprobs, type TokenNames } from './logprobs.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
-import { errorBody, type ProtocolError } from './protocolError.ts';
+import { errorBody, ProtocolError } from './protocolError.ts';
 
 export interface ChatRendererOptions extends CallStateOptions {
   readonly id: string;
@@ -52,7 +52,8 @@ export class ChatRenderer implements ResponseRenderer {
 
   onEvent(event: EngineEvent): readonly StreamChunk[] {
     const step = this.#state.push(event);
-    if (step === null) return this.failure === null ? [] : [{ data: errorBody(this.failure) }];
+    if (step === null) return [];
+    if (step instanceof ProtocolError) return [{ data: errorBody(step) }];
     const { output, deltas } = step;
     const chunks = deltas.flatMap((delta) => this.#delta(output, delta));
     if (event.end !== undefined) chunks.push(this.#last(output));

@@ -187,9 +187,9 @@ export function chatSettings(
   };
 }
 
-/** Blank lines around the marker, as the model itself writes them. */
+/** On a line of its own, as the model itself writes it. */
 function closeIds(endId: number, { tokenizer }: ProtocolContext): readonly number[] {
-  return [...tokenizer.encode('\n'), endId, ...tokenizer.encode('\n\n')];
+  return [...tokenizer.encode('\n'), endId];
 }
 
 function grammarOf(

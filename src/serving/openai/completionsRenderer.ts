@@ -3,7 +3,7 @@ import type { EngineEvent, EngineToken } from '../engineClient.ts';
 import { CallState, type CallStateOptions, finishReason, type Output } from './callState.ts';
 import { finite, type TokenNames, tokenName, topOf } from './logprobs.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
-import { errorBody, type ProtocolError } from './protocolError.ts';
+import { errorBody, ProtocolError } from './protocolError.ts';
 
 export interface CompletionsRendererOptions extends CallStateOptions {
   readonly id: string;
@@ -47,7 +47,8 @@ export class CompletionsRenderer implements ResponseRenderer {
 
   onEvent(event: EngineEvent): readonly StreamChunk[] {
     const step = this.#state.push(event);
-    if (step === null) return this.failure === null ? [] : [{ data: errorBody(this.failure) }];
+    if (step === null) return [];
+    if (step instanceof ProtocolError) return [{ data: errorBody(step) }];
     const { output, deltas } = step;
     const chunks: StreamChunk[] = [];
     for (const delta of deltas) {

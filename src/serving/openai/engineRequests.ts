@@ -49,6 +49,11 @@ export function planRequests(
   for (const [promptIndex, promptIds] of prompts.entries()) {
     const asked = { maxTokens, param: plan.maxTokensParam, promptParam: plan.promptParam };
     const room = roomFor(promptIds.length, asked, context);
+    if ((settings.minTokens ?? 0) > room) {
+      throw invalid('min_tokens', `min_tokens is ${settings.minTokens}, and ${room} may come`, {
+        hint: 'Ask for no more tokens than may come.',
+      });
+    }
     if (promptIds.length === 0) {
       throw invalid('prompt', 'the prompt has no tokens', { hint: 'Give a prompt.' });
     }

@@ -4,7 +4,7 @@ import type { EngineEvent } from '../engineClient.ts';
 import { CallState, type CallStateOptions } from './callState.ts';
 import type { Choice, Delta, ToolCall } from './choice.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
-import { messagesErrorBody, type ProtocolError } from './protocolError.ts';
+import { messagesErrorBody, ProtocolError } from './protocolError.ts';
 
 export interface MessagesRendererOptions extends CallStateOptions {
   readonly id: string;
@@ -50,9 +50,9 @@ export class MessagesRenderer implements ResponseRenderer {
 
   onEvent(event: EngineEvent): readonly StreamChunk[] {
     const step = this.#state.push(event);
-    if (step === null) {
-      if (this.failure === null) return [];
-      return [{ event: 'error', data: messagesErrorBody(this.failure) }];
+    if (step === null) return [];
+    if (step instanceof ProtocolError) {
+      return [{ event: 'error', data: messagesErrorBody(step) }];
     }
     for (const delta of step.deltas) this.#delta(delta);
     if (event.end !== undefined) {

@@ -102,6 +102,8 @@ const MEANINGS: Readonly<Record<string, Omit<HttpMeaning, 'param'>>> = {
   'engine.closed': { status: 503, type: 'overloaded_error', apiCode: 'shutting_down' },
   'engine.closing': { status: 503, type: 'overloaded_error', apiCode: 'shutting_down' },
   'engine.queueFull': { status: 503, type: 'overloaded_error', apiCode: 'queue_full' },
+  'engine.hung': { status: 503, type: 'server_error', apiCode: 'engine_hung' },
+  'engine.grammar': { status: 500, type: 'server_error' },
   'sampling.nonFinite': { status: 500, type: 'server_error' },
 };
 
@@ -113,6 +115,7 @@ const CALLERS_ROOMS: ReadonlySet<string> = new Set([
   'tokenizer',
   'sampling',
   'generate',
+  'input',
   'engine',
 ]);
 

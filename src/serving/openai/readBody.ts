@@ -64,7 +64,16 @@ function deepest(issue: z.core.$ZodIssue): z.core.$ZodIssue {
       if (found.path.length > (best?.path.length ?? 0)) best = found;
     }
   }
-  return best === undefined ? issue : { ...best, path: [...issue.path, ...best.path] };
+  if (best !== undefined) return { ...best, path: [...issue.path, ...best.path] };
+  return { ...issue, message: `${issue.message}${expectedOf(issue)}` };
+}
+
+/** What the branches of a union wanted: `, expected string or array`. */
+function expectedOf(issue: z.core.$ZodIssue & { readonly code: 'invalid_union' }): string {
+  const wanted = issue.errors
+    .flat()
+    .flatMap((inner) => (inner.code === 'invalid_type' ? [inner.expected] : []));
+  return wanted.length === 0 ? '' : `, expected ${[...new Set(wanted)].join(' or ')}`;
 }
 
 /** Wrong values before unknown names: those often follow from a wrong kind. */

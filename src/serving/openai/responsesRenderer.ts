@@ -8,7 +8,7 @@ import { CallState, type CallStateOptions, type Output } from './callState.ts';
 import type { Delta, ToolCall } from './choice.ts';
 import { chatLogprobs, type TokenNames } from './logprobs.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
-import { errorBody, type ProtocolError } from './protocolError.ts';
+import { errorBody, ProtocolError } from './protocolError.ts';
 
 export interface ResponsesRendererOptions extends CallStateOptions {
   readonly id: string;
@@ -61,10 +61,9 @@ export class ResponsesRenderer implements ResponseRenderer {
 
   onEvent(event: EngineEvent): readonly StreamChunk[] {
     const step = this.#state.push(event);
-    if (step === null) {
-      if (this.failure !== null) {
-        this.#send('response.failed', { response: this.#response('failed') });
-      }
+    if (step === null) return [];
+    if (step instanceof ProtocolError) {
+      this.#send('response.failed', { response: this.#response('failed') });
       return this.#sent();
     }
     for (const delta of step.deltas) this.#delta(delta);

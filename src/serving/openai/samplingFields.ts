@@ -98,7 +98,7 @@ export const SAMPLING_FIELDS: FieldSchemas<SamplingFields> = {
   min_tokens: z.int().min(0).nullish(),
   ignore_eos: flag,
   return_tokens_as_token_ids: flag,
-  num_drafts: z.union([z.int().min(0).max(16), z.literal('auto')]).nullish(),
+  num_drafts: z.union([z.int().min(0).max(8), z.literal('auto')]).nullish(),
   priority: z.int().min(-1000).max(1000).nullish(),
   cache_salt: z.string().min(1).max(256).nullish(),
   stream: flag,

@@ -1,0 +1,57 @@
+/**
+ * What a server decodes per second while all its streams decode, so that it can be held against the
+ * bare kernels of `bench decode`: the same prompts, the same positions, and no prompt in the
+ * window.
+ *
+ *     stream 1   prompt ····|·········█████████████|
+ *     stream 2      prompt ····|······█████████████|···
+ *                                     └── window ──┘
+ *
+ * It opens when every stream has its first `numWarmUp` tokens and closes when the first one ends.
+ */
+import { MoebiusError } from '../../../base/errors.ts';
+import { median } from '../../../base/median.ts';
+import type { RequestRecord } from './accounting.ts';
+
+export interface DecodeRate {
+  /** Streams over the median gap of one: what a step costs undisturbed. */
+  readonly tokensPerSecond: number;
+  /** Tokens of the window over its length: all that was lost is in it. */
+  readonly tokensPerSecondMean: number;
+  readonly windowSeconds: number;
+  readonly windowTokens: number;
+}
+
+/** @param records of streams that began together, whose chunks say their tokens */
+export function decodeRate(records: readonly RequestRecord[], numWarmUp: number): DecodeRate {
+  const streams = records.map(tokenTimes);
+  const opens = Math.max(...streams.map((times) => times[numWarmUp] ?? Number.NaN));
+  const closes = Math.min(...streams.map((times) => times.at(-1) ?? Number.NaN));
+  if (!(closes > opens)) {
+    throw new MoebiusError('bench.decodeWindow', 'the streams did not decode at the same time', {
+      values: { streams: records.length, tokens: streams.map(({ length }) => length) },
+      hint: 'Let the server run as many sequences at once, and decode more --tokens.',
+    });
+  }
+  const gaps: number[] = [];
+  for (const times of streams) {
+    for (const [i, time] of times.entries()) {
+      if (time > opens && time <= closes) gaps.push(time - (times[i - 1] ?? time));
+    }
+  }
+  return {
+    tokensPerSecond: records.length / median(gaps),
+    tokensPerSecondMean: gaps.length / (closes - opens),
+    windowSeconds: closes - opens,
+    windowTokens: gaps.length,
+  };
+}
+
+/** When each token came; those of one chunk are spread over the time since the chunk before. */
+function tokenTimes({ chunks }: RequestRecord): number[] {
+  return chunks.flatMap(({ at, tokens }, i) => {
+    const before = chunks[i - 1]?.at ?? at;
+    const count = tokens ?? 1;
+    return Array.from({ length: count }, (_, k) => before + ((at - before) * (k + 1)) / count);
+  });
+}
