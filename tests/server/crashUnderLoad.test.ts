@@ -1,7 +1,7 @@
 /**
- * A kernel thread that dies under load, behind real HTTP: everything that was under way fails with a
- * typed error within five seconds, and the server answers again. The engine's own thread, client and
- * server are the real ones; its model is a chain of letters, which dies of a poison.
+ * A kernel thread that dies under load, behind real HTTP: everything that was under way fails with
+ * a typed error within five seconds, and the server answers again. The engine's own thread, client
+ * and server are the real ones; its model is a chain of letters, which dies of a poison.
  */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';

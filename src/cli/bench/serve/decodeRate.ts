@@ -59,9 +59,9 @@ function tokenTimes(record: RequestRecord): number[] {
 }
 
 /**
- * A server says how many tokens there were only at the end. A token that is no text of its own (half
- * a character, a control token) comes with the next one, about twice as late: what chunks leave of
- * the tokens goes to the longest gaps.
+ * A server says how many tokens there were only at the end. A token that is no text of its own
+ * (half a character, a control token) comes with the next one, about twice as late: what chunks
+ * leave of the tokens goes to the longest gaps.
  */
 function tokensOfChunks({ chunks, usage }: RequestRecord): number[] {
   const counts = chunks.map(({ tokens }) => tokens ?? 1);
