@@ -12,8 +12,8 @@ import { regularAutomaton } from '../nfa.ts';
 import { NOTHING, type Pattern, repeat, sequence, text } from '../pattern.ts';
 import { searchRegex, wholeRegex } from '../regex.ts';
 import { FORMATS } from './formats.ts';
+import type { PlainSchema } from './keywords.ts';
 import { below, countAt, refuseSchema, stringAt } from './keywords.ts';
-import type { PlainSchema } from './schemaRules.ts';
 
 export function stringPattern(schemas: readonly PlainSchema[]): Pattern {
   let [min, max] = [0, Number.POSITIVE_INFINITY];
