@@ -5,11 +5,11 @@
  *   node bench/grammarMasks.ts [--tiny]
  *
  * Each grammar follows a text that it admits, token by token, and fills the mask before each.
- * `first` is a grammar that was just compiled: every state is met for the first time. `kept` follows the
- * text again. `each token` clones the matcher for every token of the vocabulary, at some places of
- * the text. The ratio is that of its median to the median of `kept`. Compiling is measured as the
- * median of several, after the tree of the vocabulary is there; the very first grammar of a process
- * also waits for the engine to compile this code.
+ * `first` is a grammar that was just compiled: every state is met for the first time. `kept`
+ * follows the text again. `each token` clones the matcher for every token of the vocabulary, at
+ * some places of the text. The ratio is that of its median to the median of `kept`. Compiling is
+ * measured as the median of several, after the tree of the vocabulary is there; the very first
+ * grammar of a process also waits for the engine to compile this code.
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -3,9 +3,9 @@
  *
  * What a state allows depends on the stack below only where a token runs past the end of the
  * state's rule. So a walk over the vocabulary's tree from a state with nothing below it gives two
- * things: tokens that are allowed whatever lies below, and *exits*, the nodes where the rule may end
- * inside a token. What follows an exit depends on the state where the call returns, and is again found once
- * for each pair of exits and return:
+ * things: tokens that are allowed whatever lies below, and *exits*, the nodes where the rule may
+ * end inside a token. What follows an exit depends on the state where the call returns, and is
+ * again found once for each pair of exits and return:
  *
  *   mask of a stack = tokens(state) ∪ tokens(exits of state, return) ∪ tokens(their exits, …) ∪ …
  *
