@@ -388,7 +388,8 @@ function aliases(
     if (one.kind !== 'counted') continue;
     const known = new Map<string, number>();
     const last = Number.isFinite(one.max) ? one.max : one.min;
-    for (let count = 0; count <= last; count++) {
+    // Not the entry: it is no final state, whatever the counts say.
+    for (let count = 1; count <= last; count++) {
       const below = Math.max(0, Math.min(one.min - count, maxTokenBytes + 1));
       const above = Math.min(one.max - count, maxTokenBytes + 1);
       const key = `${below} ${above}`;
