@@ -60,12 +60,14 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     http: { headersTimeout: HEADERS_MS, maxHeaderSize: 32 * 1024 },
     routerOptions: { maxParamLength: 512 },
   });
+  const refusals = new WeakMap<FastifyRequest, string>();
   const answerError = (
     error: FastifyError,
     request: FastifyRequest,
     reply: FastifyReply,
   ): FastifyReply => {
     const refusal = fromHttp(error, limits.bodyBytes);
+    refusals.set(request, refusal.code);
     if (refusal.status >= 500 && refusal.code === 'server.failed') {
       const { stack, message } = error;
       options.log.write({ level: 'error', event: 'failed', message, stack, id: request.id });
@@ -94,7 +96,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     // Generating calls tell the log themselves; who asks for health every second is not told of.
     if (desk.hasTaken(request)) return;
     if (statusCode < 400 && quiet.has(request.routeOptions.url ?? '')) return;
-    desk.note({ request, status: statusCode, caller: callers.of(request), fields: {} });
+    const error = refusals.get(request);
+    const fields = error === undefined ? {} : { error };
+    desk.note({ request, status: statusCode, caller: callers.of(request), fields });
   });
   const routes: readonly Route[] = [
     ...generationRoutes(desk, callers),

@@ -242,14 +242,21 @@ export class ThreadEngineClient implements EngineClient {
   #checkHang(hangSeconds: number): void {
     if (this.#worker === null || this.#state.kind !== 'ready' || this.#open.size === 0) return;
     if (this.#options.clock.now() - this.#heardAt < hangSeconds) return;
-    this.#failure = {
-      code: 'engine.hung',
-      message: `the engine has said nothing for ${hangSeconds} s`,
-    };
-    const hung = this.#worker;
+    const message = `the engine has said nothing for ${hangSeconds} s`;
+    this.#end({ code: 'engine.hung', message });
+  }
+
+  /** Ends the thread as if it had died: what it runs fails, and another one is started. */
+  restart(): void {
+    this.#end({ code: 'engine.restarted', message: 'the engine is started again' });
+  }
+
+  #end(failure: EngineFailure): void {
+    const worker = this.#worker;
+    if (worker === null) return;
     // A thread inside a kernel ends only when the kernel does: nobody waits for that.
-    this.#onExit(this.#failure);
-    void hung.terminate();
+    this.#onExit(failure);
+    void worker.terminate();
   }
 
   #refusal(): EngineFailure | null {
