@@ -408,7 +408,7 @@ export interface AttentionKeys {
 export const MAX_TOP_TOKENS = 20;
 
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
-export const MAX_DECODE_ROWS = 16;
+export const MAX_DECODE_ROWS = 32;
 
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */
 export type Operation = Exclude<keyof Kernels, 'name' | 'createArena' | 'read' | 'write'>;

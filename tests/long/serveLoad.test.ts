@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { assertRecovered, serverUnderLoad } from '../support/abuse/serverLoad.ts';
 import { liveServer } from '../support/liveServer.ts';
 
-const server = liveServer();
+const server = liveServer(['--max-body-bytes', '1000000']);
 const seconds = Number(process.env.MOEBIUS_LOAD_SECONDS ?? 300);
 
 test('serve: five minutes of 200 users and eight attackers leave nothing behind', async (context) => {

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { assertRecovered, serverUnderLoad } from '../support/abuse/serverLoad.ts';
 import { liveServer } from '../support/liveServer.ts';
 
-const server = liveServer();
+const server = liveServer(['--max-body-bytes', '1000000']);
 
 test('serve: fifteen seconds of users and attackers leave nothing behind', async (context) => {
   const { url, processId } = server;
@@ -12,8 +12,7 @@ test('serve: fifteen seconds of users and attackers leave nothing behind', async
     ...{ url, processId, seconds: 15, numUsers: 40, numAttackers: 4, seed: 7 },
   });
   context.diagnostic(JSON.stringify(report));
-  // A young heap still grows for a while: a leak of a kilobyte a request would not be seen here, but
-  // in the long test.
+  // A young heap still grows for a while: a leak of a kilobyte a request is for the long test.
   assertRecovered(report, { slackBytes: 128 * 2 ** 20 });
   assert.ok(report.answers.answered > 20 && report.answers.left > 20 && report.numAttacks > 50);
 });

@@ -1,6 +1,6 @@
 /**
- * A real server for a file of tests: `moebius serve` in a process of its own, on a free port of this
- * machine, with the thinking checkpoint, gone when the file has ended.
+ * A real server for a file of tests: `moebius serve` in a process of its own, on a free port of
+ * this machine, with the thinking checkpoint, gone when the file has ended.
  */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';

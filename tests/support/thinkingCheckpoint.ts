@@ -1,7 +1,8 @@
 /**
  * The talking checkpoint with what an assistant has: tokens for thinking and for tool calls, and a
- * chat template in V3.1's form that writes tools, calls and results and opens thinking when told to.
- * Its weights are random, so it says nothing; grammars and budgets make it think, call and answer.
+ * chat template in V3.1's form that writes tools, calls and results and opens thinking when told
+ * to. Its weights are random, so it says nothing; grammars and budgets make it think, call and
+ * answer.
  */
 import { writeTalkingCheckpoint } from './talkingCheckpoint.ts';
 

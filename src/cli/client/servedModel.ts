@@ -30,8 +30,19 @@ export async function servedModel(server: {
       hint: 'Give its name with --name.',
     });
   }
-  const { vocab_size: vocabSize } = model ?? {};
-  return { name, vocabSize: typeof vocabSize === 'number' ? vocabSize : null, base };
+  return { name, vocabSize: await vocabSizeOf(base, server.apiKey), base };
+}
+
+/** Only ours say it, at an address that others do not have. */
+async function vocabSizeOf(base: URL, apiKey: string | undefined): Promise<number | null> {
+  try {
+    const info = await getJson(new URL('server_info', base), apiKey);
+    const { engine } = info as { engine?: { vocabSize?: unknown } | null };
+    return typeof engine?.vocabSize === 'number' ? engine.vocabSize : null;
+  } catch (error) {
+    if (error instanceof MoebiusError) return null;
+    throw error;
+  }
 }
 
 /** @throws client.url */

@@ -155,7 +155,7 @@ const HEADS: readonly Attack[] = [
     allowed: [400, 505, 'closed'],
     sending: raw('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   },
-  { name: 'HTTP/0.9', allowed: [400, 'closed'], sending: raw('GET /health\r\n\r\n') },
+  { name: 'HTTP/0.9', allowed: [200, 400, 505, 'closed'], sending: raw('GET /health\r\n\r\n') },
   {
     name: 'an upgrade',
     allowed: [200, 400, 404, 426, 'closed'],
@@ -253,7 +253,8 @@ function judge({ name, allowed }: Attack, { responses, end }: Exchange, numWante
   if (numWanted > 1) assert.equal(responses.length, numWanted, told);
   for (const { status, body, headers } of responses) {
     assert.ok(allowed.includes(status), `${told} ${body.slice(0, 300)}`);
-    if (status < 400 || status === 503) continue;
+    // Node itself refuses a request without a host, in no words.
+    if (status < 400 || status === 503 || (name === 'no host' && body === '')) continue;
     assert.match(headers['content-type'] ?? '', /application\/json/, told);
     const { error } = JSON.parse(body) as { error?: { message?: string } };
     assert.ok((error?.message ?? '').length > 0, `${told}: an error object with a message`);

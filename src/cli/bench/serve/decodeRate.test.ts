@@ -39,6 +39,16 @@ test('decodeRate: tokens that come together count one by one', () => {
   assert.equal(rate.tokensPerSecondMean, 1);
 });
 
+test('decodeRate: a token that came with the next one is found by its gap', () => {
+  const whole = stream(0, 1, 21);
+  const chunks = whole.chunks
+    .filter((_, i) => i !== 7 && i !== 12)
+    .map((chunk) => ({ ...chunk, tokens: null }));
+  const rate = decodeRate([{ ...whole, chunks }], 4);
+  assert.equal(rate.tokensPerSecond, 1);
+  assert.equal(rate.tokensPerSecondMean, 1);
+});
+
 test('decodeRate: streams that never run at once are refused', () => {
   const records = [stream(0, 1, 5), stream(6, 1, 5)];
   assert.throws(() => decodeRate(records, 1), { code: 'bench.decodeWindow' });

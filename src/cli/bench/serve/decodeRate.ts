@@ -22,7 +22,7 @@ export interface DecodeRate {
   readonly windowTokens: number;
 }
 
-/** @param records of streams that began together, whose chunks say their tokens */
+/** @param records of streams that began together */
 export function decodeRate(records: readonly RequestRecord[], numWarmUp: number): DecodeRate {
   const streams = records.map(tokenTimes);
   const opens = Math.max(...streams.map((times) => times[numWarmUp] ?? Number.NaN));
@@ -48,10 +48,30 @@ export function decodeRate(records: readonly RequestRecord[], numWarmUp: number)
 }
 
 /** When each token came; those of one chunk are spread over the time since the chunk before. */
-function tokenTimes({ chunks }: RequestRecord): number[] {
-  return chunks.flatMap(({ at, tokens }, i) => {
+function tokenTimes(record: RequestRecord): number[] {
+  const { chunks } = record;
+  const counts = tokensOfChunks(record);
+  return chunks.flatMap(({ at }, i) => {
     const before = chunks[i - 1]?.at ?? at;
-    const count = tokens ?? 1;
+    const count = counts[i] ?? 1;
     return Array.from({ length: count }, (_, k) => before + ((at - before) * (k + 1)) / count);
   });
+}
+
+/**
+ * A server says how many tokens there were only at the end. A token that is no text of its own
+ * (half a character, a control token) comes with the next one, about twice as late: what chunks
+ * leave of the tokens goes to the longest gaps.
+ */
+function tokensOfChunks({ chunks, usage }: RequestRecord): number[] {
+  const counts = chunks.map(({ tokens }) => tokens ?? 1);
+  let missing = (usage?.completionTokens ?? 0) - counts.reduce((sum, count) => sum + count, 0);
+  const perToken = (i: number): number =>
+    i === 0 ? 0 : ((chunks[i]?.at ?? 0) - (chunks[i - 1]?.at ?? 0)) / (counts[i] ?? 1);
+  for (; missing > 0 && chunks.length > 1; missing--) {
+    let longest = 1;
+    for (let i = 2; i < chunks.length; i++) if (perToken(i) > perToken(longest)) longest = i;
+    counts[longest] = (counts[longest] ?? 1) + 1;
+  }
+  return counts;
 }

@@ -95,8 +95,6 @@ async function benchAsDecode(options: ServeBenchOptions): Promise<DecodeFigures>
         JSON.stringify({
           ...(JSON.parse(bodyOf(i)) as object),
           prompt: at(prompts, i),
-          // A token without a text of its own comes with the next one's chunk.
-          stream_options: { include_usage: true, continuous_usage_stats: true },
         }),
     });
     const failed = records.find(({ failure }) => failure !== null);
