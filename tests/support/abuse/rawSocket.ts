@@ -1,4 +1,4 @@
-/** HTTP by hand: bytes go out as they are, well-formed or not, and what comes back is taken apart. */
+/** HTTP by hand: bytes go out as they are, well-formed or not; what comes back is taken apart. */
 import { connect, type Socket } from 'node:net';
 
 export interface RawResponse {
