@@ -52,7 +52,7 @@ test('bench decode --speculate: made-up drafts stand as often as they are said t
 });
 
 test('bench decode --speculate: several drafts and sequences, each with its places', async (context) => {
-  const more = ['--speculate', '3', '--batch', '2', '--prompts', '4', '--temperature', '1'];
+  const more = ['--speculate', '3', '--batch', '2', '--num-prompts', '4', '--temperature', '1'];
   const json = await moebiusJson(...configOf(context), ...more);
   assert.equal((json.acceptancePerPosition as readonly number[]).length, 3);
   assert.equal(json.prompts, 4);
@@ -76,7 +76,7 @@ test('bench decode --speculate: what it cannot run is refused', async (context) 
   assertRefused(await moebius(...config, ...often), 'bench.speculate');
   assertRefused(await moebius(...config, '--speculate', '1', '--shapes'), 'bench.option');
   for (const alone of [
-    ['--prompts', '3'],
+    ['--num-prompts', '3'],
     ['--temperature', '1'],
     ['--acceptance', '0.5'],
   ]) {
