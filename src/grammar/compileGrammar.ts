@@ -19,8 +19,8 @@ import { rulesOfSpec } from './rulesOfSpec.ts';
 import { buildTokenTrie } from './tokenTrie.ts';
 
 /**
- * The tree of the vocabulary is built at its first grammar (a second or less for 129,280 tokens) and kept with
- * the vocabulary's object, so pass the same object each time.
+ * The tree of the vocabulary is built at its first grammar (a second or less for 129,280 tokens)
+ * and kept with the vocabulary's object, so pass the same object each time.
  *
  * @throws grammar.* what the grammar says wrong, or asks for and cannot be held to
  */
