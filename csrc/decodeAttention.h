@@ -1,6 +1,6 @@
-// Absorbed attention of some heads of some rows over a paged cache, lanes along the latents, so that
-// cached vectors of floats are read where they lie; narrow ones are widened, a block of positions at
-// a time, for all heads and rows that see them.
+// Absorbed attention of some heads of some rows over a paged cache, lanes along the latents, so
+// that cached vectors of floats are read where they lie; narrow ones are widened, a block of
+// positions at a time, for all heads and rows that see them.
 //
 //     score(h,s) = q[h] · [latent | kPe][s]       out[h] = Σ_s softmax(score)(h,s) · latent[s]
 //

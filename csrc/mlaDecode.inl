@@ -5,8 +5,8 @@
 //
 // T rows (decoded tokens and drafts), D hidden, H heads, N nope, P rope, V value dim, C latents.
 // Bytes: the weights once, the cache of each row's sequence; FLOPs: 2 T per weight. Memory-bound.
-// Five sections: down projections; queries, by heads, and the cache's new rows; attention, by parts of
-// sequences and heads; values, by heads; output. Every row is computed as it would be alone.
+// Five sections: down projections; queries, by heads, and the cache's new rows; attention, by parts
+// of sequences and heads; values, by heads; output. Every row is computed as it would be alone.
 #pragma once
 #include "decode.h"
 #include "decodeAttention.h"
