@@ -6,10 +6,10 @@
  *     absorbed   2 n C H (N + V)  +  2 pairs H (2 C + P)
  *
  * A row that is cached is read back, so that it is the same rounded latent whether it came with
- * this chunk or an earlier one. Pieces begin at the same positions however a prompt is cut, and results
- * over one are added to those over the pieces before: a row's bits depend on its position alone.
- * Keys and values of a piece are all the memory it takes: 2¹⁰ positions of V3's 128 heads are 128
- * MiB, whatever the context.
+ * this chunk or an earlier one. Pieces begin at the same positions however a prompt is cut, and
+ * results over one are added to those over the pieces before: a row's bits depend on its position
+ * alone. Keys and values of a piece are all the memory it takes: 2¹⁰ positions of V3's 128 heads
+ * are 128 MiB, whatever the context.
  */
 import { at } from '../base/assert.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
