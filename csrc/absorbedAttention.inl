@@ -6,7 +6,8 @@
 //
 // T query rows, H heads, C latent rank, P rope dim, S cached positions a row sees.
 // FLOPs: T · S · H · 2(2C + P); bytes: S tokens (latentCache.h) per row, or per run of rows of one
-// sequence, which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about even, at 128
+// sequence, which share the read. H FLOPs a byte and more: at 16 heads memory and FMAs are about
+// even, at 128
 // heads FMAs bound it.
 //
 // Lanes are (row, head) pairs of one sequence, so that one row of 16 heads fills an AVX-512 vector.

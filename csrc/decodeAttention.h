@@ -1,14 +1,16 @@
-// Absorbed attention of some heads of some rows over a paged cache, lanes along the latents, so that
-// cached vectors of floats are read where they lie; narrow ones are widened, a block of positions at
-// a time, for all heads and rows that see them.
+// Absorbed attention of some heads of some rows over a paged cache, lanes along the latents, so
+// that cached vectors of floats are read where they lie; narrow ones are widened, a block of
+// positions at a time, for all heads and rows that see them.
 //
 //     score(h,s) = q[h] · [latent | kPe][s]       out[h] = Σ_s softmax(score)(h,s) · latent[s]
 //
 // Two positions at a time meet a group of kHeadGroup heads held in registers' worth of sums; scores
 // of a block of positions stay in the first cache, the block in the second, and sums are rescaled
 // block by block. FLOPs: 2 (2C + P) per head and position; bytes: a cached token per position, once
-// per thread and run of rows of one sequence. Heads are independent of each other, rows too: bits
-// depend on neither threads nor batch.
+// per thread and run of rows of one sequence. Positions are cut into *parts* at fixed places, each
+// attended to by itself and put together in order, so that threads share the positions of a long
+// sequence and each is read once. Heads are independent of each other, rows too: bits depend on
+// neither threads nor batch.
 #pragma once
 #include "absorbedAttention.inl"
 #include "dotStreams.h"
@@ -19,28 +21,23 @@ namespace {
 constexpr int kHeadGroup = kLanes / 2;
 constexpr int kPositions = 64;  // of a block
 constexpr int kSumVectors = 2;  // of latents per pass over a block
+constexpr i64 kPart = 2048;     // positions; whole blocks
 constexpr i64 kPairsAhead = 3;  // asked for while a pair is scored
 
 // What a thread needs besides the sums of its heads.
 struct HeadScratch {
   float* scores;  // [kPositions / 2][2 · kHeadGroup], position within the pair, then head
   float* rows;    // [kPositions][width], widened
-  float* states;  // [rows of the run][groups][kState]
-  // Of a group: kLanes maxima, the last half of them unused, then kLanes totals.
-  static constexpr i64 kState = 2 * kLanes;
   static i64 padded(i64 latent) {
     return ceilDiv(latent, kSumVectors * kLanes) * kSumVectors * kLanes;
   }
   static i64 rowFloats(i64 width) { return (width + 15) / 16 * 16; }
-  static i64 floats(i64 width, i64 heads, i64 rows) {
-    return kPositions * kHeadGroup + kPositions * rowFloats(width) +
-           rows * ceilDiv(heads, kHeadGroup) * kState;
-  }
-  HeadScratch(float* memory, i64 width)
-      : scores(memory),
-        rows(memory + kPositions * kHeadGroup),
-        states(rows + kPositions * rowFloats(width)) {}
+  static i64 floats(i64 width) { return kPositions * (kHeadGroup + rowFloats(width)); }
+  HeadScratch(float* memory) : scores(memory), rows(memory + kPositions * kHeadGroup) {}
 };
+
+// Of a group of heads: kLanes maxima, the last half of them unused, then kLanes totals.
+constexpr i64 kState = 2 * kLanes;
 
 // A group of heads of one row: queries are rows of width floats, log2(e) and the scale multiplied
 // in; sums as many rows, `sumStride` apart.
@@ -173,29 +170,36 @@ MOEBIUS_NOINLINE void attendPositions(const HeadGroup& group, const CachedBlock&
 // Rows first … end of queries, all of one sequence.
 struct DecodeRun {
   i64 first, end, sequence;
-  const i32* lengths;
+  i64 longest;       // of their lengths
+  i64 firstPartial;  // rows of partial results before this run's, which are [part][row]
+  i64 rows() const { return end - first; }
+  i64 parts() const { return ceilDiv(longest, kPart); }
 };
 
-// Heads begin … end of a run. Queries are [row][heads][width]; out, likewise, [row][heads][padded]
-// latents.
-inline void attendRun(float* out, const float* queries, i64 heads, i64 begin, i64 end,
-                      const DecodeRun& run, const PagedCache& paged, const HeadScratch& s) {
+// Sums and states of all heads of some rows over a part.
+struct PartialRows {
+  float* sums;    // [row][heads][padded]
+  float* states;  // [row][groups][kState]
+  i64 heads, padded;
+  i64 groups() const { return ceilDiv(heads, kHeadGroup); }
+  float* sumsOf(i64 row, i64 head) const { return sums + (row * heads + head) * padded; }
+  float* stateOf(i64 row, i64 group) const { return states + (row * groups() + group) * kState; }
+};
+
+// Groups of heads begin … end of a run over part `part`, into its rows of `to`. Queries are
+// [row][heads][width].
+inline void attendPartOf(const PartialRows& to, const float* queries, i64 begin, i64 end,
+                         const DecodeRun& run, i64 part, const i32* lengths,
+                         const PagedCache& paged, const HeadScratch& s) {
   const LatentCache& cache = paged.cache;
   const i64 width = cache.width();
-  const i64 padded = HeadScratch::padded(cache.latent);
-  const i64 numGroups = ceilDiv(end - begin, kHeadGroup);
-  const auto groupOf = [&](i64 row, i64 group) -> HeadGroup {
-    const i64 head = row * heads + begin + group * kHeadGroup;
-    return {queries + head * width, minOf<i64>(kHeadGroup, end - begin - group * kHeadGroup),
-            out + head * padded, padded,
-            s.states + ((row - run.first) * numGroups + group) * HeadScratch::kState};
-  };
-  i64 longest = 0;
+  const i64 firstTo = run.firstPartial + part * run.rows() - run.first;
   for (i64 row = run.first; row < run.end; row++) {
-    longest = maxOf<i64>(longest, run.lengths[row]);
-    clearFloats(out + (row * heads + begin) * padded, (end - begin) * padded);
-    for (i64 g = 0; g < numGroups; g++) {
-      float* state = groupOf(row, g).state;
+    for (i64 g = begin; g < end; g++) {
+      const i64 head = g * kHeadGroup;
+      const i64 count = minOf<i64>(kHeadGroup, to.heads - head);
+      clearFloats(to.sumsOf(firstTo + row, head), count * to.padded);
+      float* state = to.stateOf(firstTo + row, g);
       for (i64 i = 0; i < kLanes; i++) state[i] = kMinusInfinity;
       clearFloats(state + kLanes, kLanes);
     }
@@ -204,8 +208,9 @@ inline void attendRun(float* out, const float* queries, i64 heads, i64 begin, i6
   const float* rows[kPositions];
   // What is read in place is asked for a few pairs ahead, what is widened a block ahead.
   const i64 apart = cache.isWide() ? 2 * kPairsAhead : kPositions;
-  for (i64 first = 0; first < longest; first += kPositions) {
-    const i64 known = minOf<i64>(2 * kPositions, longest - first);
+  const i64 last = minOf((part + 1) * kPart, run.longest);
+  for (i64 first = part * kPart; first < last; first += kPositions) {
+    const i64 known = minOf<i64>(2 * kPositions, last - first);
     paged.slots(slots, run.sequence, first, known);
     const i64 positions = minOf<i64>(kPositions, known);
     for (i64 i = 0; i < positions; i++) {
@@ -213,26 +218,46 @@ inline void attendRun(float* out, const float* queries, i64 heads, i64 begin, i6
     }
     i64 numAhead = maxOf<i64>(0, minOf<i64>(kPositions, known - apart));
     for (i64 row = run.first; row < run.end; row++) {
-      const i64 seen = minOf(positions, run.lengths[row] - first);
+      const i64 seen = minOf(positions, lengths[row] - first);
       if (seen <= 0) continue;
-      for (i64 g = 0; g < numGroups; g++) {
+      for (i64 g = begin; g < end; g++) {
+        const i64 head = g * kHeadGroup;
+        const HeadGroup group = {queries + (row * to.heads + head) * width,
+                                 minOf<i64>(kHeadGroup, to.heads - head),
+                                 to.sumsOf(firstTo + row, head), to.padded,
+                                 to.stateOf(firstTo + row, g)};
         const CachedBlock block = {rows, seen, slots + apart, numAhead, cache.bytes()};
-        attendPositions(groupOf(row, g), block, width, cache.latent, s.scores);
+        attendPositions(group, block, width, cache.latent, s.scores);
         numAhead = 0;
       }
     }
   }
-  for (i64 row = run.first; row < run.end; row++) {
-    for (i64 g = 0; g < numGroups; g++) {
-      const HeadGroup group = groupOf(row, g);
-      for (i64 h = 0; h < group.count; h++) {
-        const float total = group.state[kLanes + h];
-        const vf share = splat(total == 0.0f ? 0.0f : 1.0f / total);
-        float* sums = group.sums + h * padded;
-        for (i64 i = 0; i < padded; i += kLanes) store(sums + i, load(sums + i) * share);
-      }
+}
+
+// One head of a row of a run from its parts: Σ_p w sum_p / Σ_p w total_p, w = 2^(max_p − max).
+inline void joinHead(float* out, const PartialRows& from, const DecodeRun& run, i64 row, i64 head,
+                     i64 length) {
+  const i64 first = run.firstPartial + row - run.first;
+  const i64 parts = ceilDiv(length, kPart);
+  const auto stateOf = [&](i64 part) {
+    return from.stateOf(first + part * run.rows(), head / kHeadGroup) + head % kHeadGroup;
+  };
+  float most = kMinusInfinity;
+  for (i64 p = 0; p < parts; p++) most = maxOf(most, *stateOf(p));
+  const vf base = splat(most == kMinusInfinity ? 0.0f : most);
+  vf total = zero();
+  for (i64 p = 0; p < parts; p++) {
+    const float* state = stateOf(p);
+    const vf weight = exp2Negative(splat(*state) - base);
+    total = fma(weight, splat(state[kLanes]), total);
+    const float* sums = from.sumsOf(first + p * run.rows(), head);
+    for (i64 i = 0; i < from.padded; i += kLanes) {
+      const vf sum = load(sums + i);
+      store(out + i, p == 0 ? weight * sum : fma(weight, sum, load(out + i)));
     }
   }
+  const vf share = total == zero() ? zero() : splat(1.0f) / total;
+  for (i64 i = 0; i < from.padded; i += kLanes) store(out + i, load(out + i) * share);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Dot products of a few rows with many rows of weights, read once where they lie: decoding.
 //
-//   result(i, r) = Σ_k x(i, k) · w(r, k)        i < 16 rows of activations, r in a range
+//   result(i, r) = Σ_k x(i, k) · w(r, k)        i < 64 rows of activations, r in a range
 //
 // Bytes: w once; FLOPs: 2 per element of w and row of x; bound by the memory w is in up to about
 // four rows. How rows follow each other: dotStreams.h.

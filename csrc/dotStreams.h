@@ -169,7 +169,7 @@ MOEBIUS_NOINLINE void writeResults(const DotOutput& out, const DotResults& resul
 // Results are handed over for so many steps at a time: what is done with them would keep the core
 // from looking ahead to the next rows.
 constexpr i64 kBatch = 16;
-constexpr i64 kChunks = 2;  // of eight rows of x
+constexpr i64 kChunks = 8;  // of eight rows of x
 
 // compute(first row of x, results) for every chunk of rows of x at each step, next() behind it, and
 // done(DotResults) for every chunk of every batch.

@@ -1,3 +1,4 @@
+// Reading weights by threads: parts of 4 MiB, taken under one lock, read with it open.
 #include "loader.h"
 
 #include <fcntl.h>

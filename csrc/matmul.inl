@@ -30,7 +30,8 @@ SwigluEnd swigluEnd(const Matrix<float>& hidden, const Matrix<const float>& gate
   return {};
 }
 
-// args: out, a, b (weights), layout, accumulate, swiglu (may be left out), gateUp (as swiglu), order
+// args: out, a, b (weights), layout, accumulate, swiglu (may be left out), gateUp (as swiglu),
+// order
 void matmul(const Context& context, const double* raw) {
   Args args(raw);
   const Matrix<float> out = args.matrix();

@@ -10,8 +10,8 @@
 // At T = 512 that is 100 FLOPs a byte and more: bound by FMAs, the exponentials 15 % on top at
 // (N+P, V) = (48, 32).
 //
-// Queries may stand further on in a longer run of keys, or behind all of them; and results over other
-// keys may be added to: they are where the running softmax begins, with a sum of 1.
+// Queries may stand further on in a longer run of keys, or behind all of them; and results over
+// other keys may be added to: they are where the running softmax begins, with a sum of 1.
 //
 // A task is (sequence, head, block of queries): it walks its keys once, a block at a time, copied
 // into panels that all its query tiles share. Tasks are independent, so the result does not depend

@@ -5,8 +5,8 @@
 //
 // T rows (decoded tokens and drafts), D hidden, H heads, N nope, P rope, V value dim, C latents.
 // Bytes: the weights once, the cache of each row's sequence; FLOPs: 2 T per weight. Memory-bound.
-// Four sections: down projections; queries, by heads, and the cache's new rows; attention and
-// values, by heads; output. Every row is computed as it would be alone.
+// Five sections: down projections; queries, by heads, and the cache's new rows; attention, by parts
+// of sequences and heads; values, by heads; output. Every row is computed as it would be alone.
 #pragma once
 #include "decode.h"
 #include "decodeAttention.h"
@@ -62,11 +62,27 @@ void mlaDecode(const Context& context, const double* raw) {
   float* queries = scratch<float>(context, T * H * (N + P));
   float* absorbed = scratch<float>(context, T * H * width);
   float* latents = scratch<float>(context, T * H * padded);
+  DecodeRun* runs = scratch<DecodeRun>(context, T + 1);
+  i64 numRuns = 0;
+  i64 numPartials = 0;
+  double cachedWork = 0;
+  for (i64 t = 0; t < T; numRuns++) {
+    DecodeRun& run = runs[numRuns] = {t, t, sequences[t], 0, numPartials};
+    for (; t < T && sequences[t] == sequences[run.first]; t++) {
+      run.longest = maxOf<i64>(run.longest, lengths[t]);
+    }
+    run.end = t;
+    numPartials += run.parts() * run.rows();
+    cachedWork += double(run.rows()) * double(run.longest);
+  }
+  const i64 groups = ceilDiv(H, i64(kHeadGroup));
+  const PartialRows partials = {scratch<float>(context, numPartials * H * padded),
+                                scratch<float>(context, numPartials * groups * kState), H, padded};
   float* values = scratch<float>(context, T * H * V);
   const i64 normFloats = inputFloats(T, maxOf(D, queryDepth));
   const i64 inputs =
       maxOf(inputFloats(T, maxOf(maxOf(D, queryDepth), H * V)), inputFloats(maxOf(T, H), C));
-  const i64 attentionFloats = HeadScratch::floats(width, ceilDiv(H, context.threads), T);
+  const i64 attentionFloats = HeadScratch::floats(width);
   const i64 perThread = normFloats + inputs + maxOf(attentionFloats, kProductScratch);
   float* memory = scratch<float>(context, context.threads * perThread);
   const auto normedOf = [&](int thread) { return memory + thread * perThread; };
@@ -128,14 +144,29 @@ void mlaDecode(const Context& context, const double* raw) {
   });
 
   onEveryThread(context, [&](int thread) {
+    const HeadScratch attention(inputOf(thread) + inputs);
+    Line line(cachedWork * double(groups), thread, context.threads);
+    for (i64 r = 0; r < numRuns; r++) {
+      for (i64 part = 0; part < runs[r].parts(); part++) {
+        const i64 positions = minOf(kPart, runs[r].longest - part * kPart);
+        const Share share = line.next(groups, double(runs[r].rows()) * double(positions));
+        if (share.begin == share.end) continue;
+        attendPartOf(partials, absorbed, share.begin, share.end, runs[r], part, lengths, cache,
+                     attention);
+      }
+    }
+  });
+
+  onEveryThread(context, [&](int thread) {
     const Share heads(H, thread, context.threads);
     const Share rows(D, thread, context.threads);
     prefetchStreams(sourceOf(o, true), rows.begin, rows.end);
-    const HeadScratch attention(inputOf(thread) + inputs, width);
-    for (i64 t = 0, end; t < T && heads.begin < heads.end; t = end) {
-      for (end = t + 1; end < T && sequences[end] == sequences[t];) end++;
-      attendRun(latents, absorbed, H, heads.begin, heads.end, {t, end, sequences[t], lengths},
-                cache, attention);
+    for (i64 r = 0; r < numRuns; r++) {
+      for (i64 t = runs[r].first; t < runs[r].end; t++) {
+        for (i64 h = heads.begin; h < heads.end; h++) {
+          joinHead(latents + (t * H + h) * padded, partials, runs[r], t, h, lengths[t]);
+        }
+      }
     }
     if (T == 1) {
       forRowType(sourceOf(kv, true), [&]<class W>(const W*) {

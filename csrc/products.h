@@ -78,8 +78,8 @@ void multiplyRows(const Context& context, const Product& p, int threads) {
 void multiplyOverThreads(const Context& context, const Product& p) {
   const int threads = threadsFor(context, costOf(p.m, p.n, p.k));
   const bool isStreamed = p.order == Order::streamed;
-  const bool isOneBlock = !isStreamed && p.n <= kBlockColumns && p.k <= kDepth && p.k > 0 && !p.b.isPacked;
-  if (threads > 1 && isOneBlock && p.a.alongK && p.m >= 4 * threads * kPieceRows) {
+  const bool isOneBlock = p.n <= kBlockColumns && p.k <= kDepth && p.k > 0 && !p.b.isPacked;
+  if (threads > 1 && isOneBlock && !isStreamed && p.a.alongK && p.m >= 4 * threads * kPieceRows) {
     return multiplyRows(context, p, threads);
   }
   const i64 unit = columnUnit(p);

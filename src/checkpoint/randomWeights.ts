@@ -1,6 +1,6 @@
 /**
- * A checkpoint of made-up weights in a model's true shape, as fast as a disk takes it: what loading,
- * memory and speed depend on is there, what the numbers mean is not.
+ * A checkpoint of made-up weights in a model's true shape, as fast as a disk takes it: what
+ * loading, memory and speed depend on is there, what the numbers mean is not.
  *
  * Matrices are N(0, 1/columns), so that states keep their size and routing is about even; embedding
  * rows are N(0, 1), gains 1. Drawing sixteen billion normals would take half an hour: there is one

@@ -145,7 +145,7 @@ export function createProgram(): Command {
     .option('--prompt <n>', 'prefill, serve: tokens of a prompt; 512', integerOption(1))
     .option('--model <dir>', 'decode, prefill, serve: a checkpoint in place of made-up weights')
     .option('--speculate <n>', 'decode: MTP drafts a step, beside plain', integerOption(1))
-    .option('--acceptance <x>', 'decode --speculate: made-up drafts', numberOption(0, 1))
+    .option('--acceptance <x>', 'decode --speculate: made-up drafts', numberOption(0, 100))
     .option('--operations', 'train: measure one more step operation by operation')
     .option('--shapes', 'operations one by one for each shape')
     .option('--peers <dir>', 'compare: folder of the other programs and their models')

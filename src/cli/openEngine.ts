@@ -40,7 +40,7 @@ export function createEngine(args: {
   const { config, model } = opened;
   const { maxContext, maxSequences, numBlocks, blockSize, tokenBudget } = settings;
   const executor = servingExecutor({
-    ...{ kernels: machine.kernels, model, clock: machineClock, numBlocks, blockSize },
+    ...{ kernels: opened.kernels, model, clock: machineClock, numBlocks, blockSize },
     ...{ maxPositions: opened.maxPositions, mtpHidden: 'postNorm' },
     deterministic: settings.isDeterministic,
     ...(settings.cacheDtype === undefined ? {} : { cacheDtype: settings.cacheDtype }),

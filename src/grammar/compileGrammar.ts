@@ -8,13 +8,19 @@ import { assert, at } from '../base/assert.ts';
 import { type Configuration, FAILED, type Frame, rootFrame, Tracker } from './configuration.ts';
 import type { CompiledGrammar, GrammarMatcher, GrammarSpec, GrammarVocabulary } from './grammar.ts';
 import { buildMachine, type Machine } from './machine.ts';
-import { type ExitSet, MaskCache, type MaskPart, type SharedWalks } from './maskCache.ts';
+import {
+  type ExitSet,
+  indexOfTrie,
+  MaskCache,
+  type MaskPart,
+  type VocabularyIndex,
+} from './maskCache.ts';
 import { rulesOfSpec } from './rulesOfSpec.ts';
-import { buildTokenTrie, type TokenTrie } from './tokenTrie.ts';
+import { buildTokenTrie } from './tokenTrie.ts';
 
 /**
- * The tree of the vocabulary is built at its first grammar (0.1 s for 129,280 tokens) and kept with
- * the vocabulary's object, so pass the same object each time.
+ * The tree of the vocabulary is built at its first grammar (a second or less for 129,280 tokens)
+ * and kept with the vocabulary's object, so pass the same object each time.
  *
  * @throws grammar.* what the grammar says wrong, or asks for and cannot be held to
  */
@@ -32,17 +38,12 @@ export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary)
   return { start: () => new Matcher(compiled, tracker.start(rootFrame())) };
 }
 
-interface VocabularyIndex {
-  readonly trie: TokenTrie;
-  readonly shared: SharedWalks;
-}
-
 const indexes = new WeakMap<GrammarVocabulary, VocabularyIndex>();
 
 function indexOf(vocabulary: GrammarVocabulary): VocabularyIndex {
   let index = indexes.get(vocabulary);
   if (index === undefined) {
-    index = { trie: buildTokenTrie(vocabulary), shared: new Map() };
+    index = indexOfTrie(buildTokenTrie(vocabulary));
     indexes.set(vocabulary, index);
   }
   return index;

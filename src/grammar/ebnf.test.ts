@@ -171,12 +171,12 @@ test('EBNF: control tokens by their spelling', () => {
 test('EBNF: refusals name the rule or the place', () => {
   const refused: readonly (readonly [string, string, RegExp])[] = [
     ['root ::= objekt\nobject ::= "a"', 'grammar.unknownRule', /objekt/],
-    ['start ::= "a"', 'grammar.unknownRule', /root/],
-    ['root ::= "a"\nroot ::= "b"', 'grammar.duplicateRule', /root/],
+    ['start ::= "a"', 'grammar.unknownRule', /rule root|: root/],
+    ['root ::= "a"\nroot ::= "b"', 'grammar.duplicateRule', /rule root|: root/],
     ['root ::= a "x"\na ::= b "y"\nb ::= a "z" | "w"', 'grammar.leftRecursion', /a → b → a/],
-    ['root ::= "x"? root "y" | "z"', 'grammar.leftRecursion', /root/],
-    ['root ::= "a" root', 'grammar.empty', /root/],
-    ['root ::= root', 'grammar.empty', /root/],
+    ['root ::= "x"? root "y" | "z"', 'grammar.leftRecursion', /rule root|: root/],
+    ['root ::= "a" root', 'grammar.empty', /rule root|: root/],
+    ['root ::= root', 'grammar.empty', /rule root|: root/],
     ['root ::= "a', 'grammar.badEbnf', /line 1, column 12: a literal is not closed/],
     ['root ::= [a', 'grammar.badEbnf', /class/],
     ['root ::= ("a"', 'grammar.badEbnf', /group/],

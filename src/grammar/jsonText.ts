@@ -30,7 +30,8 @@ const MUST_ESCAPE: readonly CodeRange[] = [
   [0x22, 0x22],
   [0x5c, 0x5c],
 ];
-const RAW_CHARACTER = characters(...complementOf(MUST_ESCAPE));
+const RAW_RANGES = complementOf(MUST_ESCAPE);
+const RAW_CHARACTER = characters(...RAW_RANGES);
 const DIGIT = characters([0x30, 0x39]);
 const HEX = characters([0x30, 0x39], [0x41, 0x46], [0x61, 0x66]);
 const ENDLESS = Number.POSITIVE_INFINITY;
@@ -152,7 +153,7 @@ function spelledClass(ranges: readonly CodeRange[]): Pattern {
   const raw: CodeRange[] = [];
   const escaped: Pattern[] = [];
   for (const [first, last] of ranges) {
-    for (const [from, to] of complementOf(MUST_ESCAPE)) {
+    for (const [from, to] of RAW_RANGES) {
       const overlap: CodeRange = [Math.max(first, from), Math.min(last, to)];
       if (overlap[0] <= overlap[1]) raw.push(overlap);
     }

@@ -37,7 +37,7 @@ const MAX_COPIED_STATES = 1024;
 /** More are refused. */
 const MAX_COUNT = 100_000;
 
-/** All rules that the root needs, lowered, in the order in which they are met; the root is first. */
+/** All rules that the root needs, lowered; the root is first. */
 export function lowerRules({ rules, root }: RuleSet): ReadonlyMap<string, LoweredRule> {
   const lowered = new Map<string, LoweredRule>();
   const pending: [string, Pattern][] = [];

@@ -107,7 +107,8 @@ export function buildMachine(ruleSet: RuleSet, maxTokenBytes: number): Machine {
   });
   const mayBeEmpty = callees.get(ruleSet.root)?.isNullable === true;
   if (at(isLive, at(entries, 0)) === 0 && !mayBeEmpty) refuseEmpty(ruleSet.root);
-  for (const [i, to] of table.next.entries()) {
+  for (let i = 0; i < table.next.length; i++) {
+    const to = table.next[i] as number;
     if (to >= 0 && isLive[to] === 0) table.next[i] = -1;
   }
   const calls = allCalls.map((list) =>
@@ -272,7 +273,10 @@ function joinTables(automata: readonly Automaton[], offsets: Int32Array): Table 
       table.classBaseOf[offset + state] = i * 256;
       table.ruleOf[offset + state] = i;
     }
-    for (const to of automaton.next) table.next[row++] = to < 0 ? -1 : offset + to;
+    for (let j = 0; j < automaton.next.length; j++) {
+      const to = automaton.next[j] as number;
+      table.next[row++] = to < 0 ? -1 : offset + to;
+    }
   }
   return table;
 }
@@ -295,8 +299,9 @@ function liveStates({ numStates, table, finals, entries, calls, controls }: Edge
   const sources: number[][] = Array.from({ length: numStates }, () => []);
   const callers: number[][] = Array.from({ length: numStates }, () => []);
   for (let state = 0; state < numStates; state++) {
-    for (let i = at(table.rowOf, state), last = -1; i < rowEnd(table, state); i++) {
-      const to = at(table.next, i);
+    const past = rowEnd(table, state);
+    for (let i = at(table.rowOf, state), last = -1; i < past; i++) {
+      const to = table.next[i] as number;
       if (to >= 0 && to !== last) at(sources, to).push(state);
       last = to;
     }
@@ -327,7 +332,8 @@ function liveStates({ numStates, table, finals, entries, calls, controls }: Edge
 
 function byteReaders(table: Table): Uint8Array {
   return Uint8Array.from(table.rowOf, (row, state) => {
-    for (let i = row; i < rowEnd(table, state); i++) if (at(table.next, i) >= 0) return 1;
+    const past = rowEnd(table, state);
+    for (let i = row; i < past; i++) if ((table.next[i] as number) >= 0) return 1;
     return 0;
   });
 }
@@ -382,7 +388,8 @@ function aliases(
     if (one.kind !== 'counted') continue;
     const known = new Map<string, number>();
     const last = Number.isFinite(one.max) ? one.max : one.min;
-    for (let count = 0; count <= last; count++) {
+    // Not the entry: it is no final state, whatever the counts say.
+    for (let count = 1; count <= last; count++) {
       const below = Math.max(0, Math.min(one.min - count, maxTokenBytes + 1));
       const above = Math.min(one.max - count, maxTokenBytes + 1);
       const key = `${below} ${above}`;

@@ -1,11 +1,11 @@
 /**
  * The tokens that may come, found once for each state and kept.
  *
- * What a state allows depends on the stack below only where a token runs past the end of the state's
- * rule. So a walk over the vocabulary's tree from a state with nothing below it gives two things:
- * tokens that are allowed whatever lies below, and *exits*, the nodes where the rule may end inside a
- * token. What follows an exit depends on the state where the call returns, and is again found once
- * for each pair of exits and return:
+ * What a state allows depends on the stack below only where a token runs past the end of the
+ * state's rule. So a walk over the vocabulary's tree from a state with nothing below it gives two
+ * things: tokens that are allowed whatever lies below, and *exits*, the nodes where the rule may
+ * end inside a token. What follows an exit depends on the state where the call returns, and is
+ * again found once for each pair of exits and return:
  *
  *   mask of a stack = tokens(state) ∪ tokens(exits of state, return) ∪ tokens(their exits, …) ∪ …
  *
@@ -48,6 +48,31 @@ interface Walked {
 /** Walks of rules that stand on their own, by the rule's automaton; for all grammars. */
 export type SharedWalks = Map<string, (Walked | undefined)[]>;
 
+/** What all grammars of a vocabulary share. */
+export interface VocabularyIndex {
+  readonly trie: TokenTrie;
+  readonly shared: SharedWalks;
+  readonly scratch: WalkScratch;
+}
+
+export interface WalkScratch {
+  readonly accepted: Int32Array;
+  readonly exitNodes: Int32Array;
+  readonly isExit: Uint8Array;
+}
+
+export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
+  return {
+    trie,
+    shared: new Map(),
+    scratch: {
+      accepted: new Int32Array(trie.size),
+      exitNodes: new Int32Array(trie.numNodes),
+      isExit: new Uint8Array(trie.numNodes),
+    },
+  };
+}
+
 /** When a grammar's masks take more, they are forgotten and found anew. */
 const MAX_BYTES = 96 * 2 ** 20;
 const MAX_SHARED_RULES = 256;
@@ -62,22 +87,25 @@ export class MaskCache {
   readonly #bottom: Frame = rootFrame();
   readonly #path: Int32Array;
   readonly #seen: Uint32Array;
+  /** Scratch of walks: tokens and nodes found so far, and which nodes those are. */
+  readonly #accepted: Int32Array;
+  readonly #exitNodes: Int32Array;
+  readonly #isExit: Uint8Array;
   readonly #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
   #numBytes = 0;
 
-  constructor(
-    machine: Machine,
-    tracker: Tracker,
-    { trie, shared }: { readonly trie: TokenTrie; readonly shared: SharedWalks },
-  ) {
+  constructor(machine: Machine, tracker: Tracker, { trie, shared, scratch }: VocabularyIndex) {
     this.#machine = machine;
     this.#trie = trie;
     this.#shared = shared;
     this.#space = new WalkSpace(machine, tracker);
     this.#path = new Int32Array(trie.maxDepth + 2);
     this.#seen = new Uint32Array((trie.size + 31) >>> 5);
+    this.#accepted = scratch.accepted;
+    this.#exitNodes = scratch.exitNodes;
+    this.#isExit = scratch.isExit;
   }
 
   /** Tokens that begin with a byte that the state itself reads. */
@@ -135,11 +163,20 @@ export class MaskCache {
     const space = this.#space;
     const path = this.#path;
     const seen = this.#seen.fill(0);
-    const accepted: number[] = [];
-    const exitNodes: number[] = [];
-    for (const top of from) {
-      if (space.mayEnd(start) && top !== 0) exitNodes.push(top);
-      if (!space.readsBytes(start)) continue;
+    const accepted = this.#accepted;
+    const exitNodes = this.#exitNodes;
+    const isExit = this.#isExit;
+    let numAccepted = 0;
+    let numExits = 0;
+    const readsAtStart = space.readsBytes(start);
+    const endsAtStart = space.mayEnd(start);
+    for (let i = 0; i < from.length; i++) {
+      const top = from[i] as number;
+      if (endsAtStart && top !== 0 && isExit[top] === 0) {
+        isExit[top] = 1;
+        exitNodes[numExits++] = top;
+      }
+      if (!readsAtStart) continue;
       path[depths[top] as number] = start;
       const past = ends[top] as number;
       for (let node = top + 1; node < past; ) {
@@ -150,28 +187,33 @@ export class MaskCache {
           continue;
         }
         const pastTokens = tokenStarts[node + 1] as number;
-        for (let i = tokenStarts[node] as number; i < pastTokens; i++) {
-          const id = tokens[i] as number;
+        for (let j = tokenStarts[node] as number; j < pastTokens; j++) {
+          const id = tokens[j] as number;
           const bit = 1 << (id & 31);
           const word = seen[id >>> 5] as number;
           if ((word & bit) !== 0) continue;
           seen[id >>> 5] = word | bit;
-          accepted.push(id);
+          accepted[numAccepted++] = id;
         }
-        if (space.mayEnd(place)) exitNodes.push(node);
+        if (space.mayEnd(place) && isExit[node] === 0) {
+          isExit[node] = 1;
+          exitNodes[numExits++] = node;
+        }
         path[depth] = place;
         node = space.readsBytes(place) ? node + 1 : (ends[node] as number);
       }
     }
-    const isDense = accepted.length > seen.length;
+    const exits = exitNodes.slice(0, numExits);
+    for (let i = 0; i < numExits; i++) isExit[exits[i] as number] = 0;
+    const isDense = numAccepted > seen.length;
     return {
       tokens: {
-        count: accepted.length,
-        first: accepted[0] ?? -1,
-        list: isDense ? null : Int32Array.from(accepted),
+        count: numAccepted,
+        first: numAccepted === 0 ? -1 : (accepted[0] as number),
+        list: isDense ? null : accepted.slice(0, numAccepted),
         mask: isDense ? seen.slice() : null,
       },
-      exitNodes: Int32Array.from(from.length > 1 ? [...new Set(exitNodes)] : exitNodes),
+      exitNodes: exits,
     };
   }
 
@@ -187,7 +229,9 @@ export class MaskCache {
 
   #exitSet(nodes: Int32Array): ExitSet {
     let hash = nodes.length;
-    for (const node of nodes) hash = (Math.imul(hash, 0x01000193) ^ node) >>> 0;
+    for (let i = 0; i < nodes.length; i++) {
+      hash = (Math.imul(hash, 0x01000193) ^ (nodes[i] as number)) >>> 0;
+    }
     const known = this.#exitSets.get(hash) ?? [];
     let set = known.find((one) => isSame(one.nodes, nodes));
     if (set === undefined) {
@@ -200,7 +244,9 @@ export class MaskCache {
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {
-  return a.length === b.length && a.every((value, i) => value === b[i]);
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
 }
 
 function signatureOf({ numClasses, classOf, next, finals }: Automaton): string {

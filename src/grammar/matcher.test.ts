@@ -20,6 +20,7 @@ const SPECS: Readonly<Record<string, GrammarSpec>> = {
   object: { kind: 'jsonObject' },
   regex: { kind: 'regex', pattern: '(?:[a-é]{2,5}|中.|"\\d+")*x?' },
   counted: { kind: 'regex', pattern: '(?:ab?){120,140}c' },
+  bounded: { kind: 'regex', pattern: '"(?:a|é|\\\\"){0,130}"b{0,200}' },
   choice: { kind: 'choice', choices: ['yes', 'no', 'yesterday', '中', '中国'] },
   nested: { kind: 'ebnf', text: 'root ::= "(" root* ")" | "[" root ("," root)* "]"? | "a"' },
   ambiguous: { kind: 'ebnf', text: 'root ::= item+\nitem ::= "a" | "a" item "b"? | "ab" root?' },

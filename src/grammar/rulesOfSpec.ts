@@ -1,4 +1,4 @@
-/** Each kind of grammar as rules, under one name each; parts of a grammar keep their rules apart. */
+/** Each kind of grammar as rules; parts of a grammar keep their rules apart. */
 import { MoebiusError } from '../base/errors.ts';
 import { parseEbnf } from './ebnf.ts';
 import type { GrammarSpec, GrammarVocabulary } from './grammar.ts';

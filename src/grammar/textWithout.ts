@@ -1,6 +1,6 @@
 /**
- * Any text in which a given text is not found: the automaton of Knuth, Morris and Pratt, whose state
- * is how much of the unwanted text has just been read, without its last state.
+ * Any text in which a given text is not found: the automaton of Knuth, Morris and Pratt, whose
+ * state is how much of the unwanted text has just been read, without its last state.
  */
 import { type Automaton, trimmed } from './automaton.ts';
 import { difference } from './automatonAlgebra.ts';

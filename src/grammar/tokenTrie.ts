@@ -2,7 +2,7 @@
  * The vocabulary as a tree of bytes, in the order in which a walk meets it: a node's subtree lies
  * behind it, up to `ends[node]`, so a walk that fails at a node goes on there.
  */
-import { at } from '../base/assert.ts';
+import { assert, at } from '../base/assert.ts';
 import type { GrammarVocabulary } from './grammar.ts';
 
 export interface TokenTrie {
@@ -32,7 +32,7 @@ export function buildTokenTrie(vocabulary: GrammarVocabulary): TokenTrie {
     if (isText) ids.push(id);
   }
   const bytesOf = (id: number): Uint8Array => spellings[id] as Uint8Array;
-  ids.sort((a, b) => compareBytes(bytesOf(a), bytesOf(b)) || a - b);
+  sortByBytes(ids, bytesOf);
 
   let [numNodes, maxDepth] = [1, 0];
   for (const [i, id] of ids.entries()) {
@@ -70,6 +70,29 @@ export function buildTokenTrie(vocabulary: GrammarVocabulary): TokenTrie {
   for (const open of path) trie.ends[open] = numNodes;
   trie.tokenStarts[numNodes] = ids.length;
   return trie;
+}
+
+/** By the first four bytes as one number, which sorts without calls; then the few that tie. */
+function sortByBytes(ids: number[], bytesOf: (id: number) => Uint8Array): void {
+  const unit = 2 ** 21;
+  assert(ids.length <= unit, 'a vocabulary has at most 2²¹ tokens');
+  const keys = Float64Array.from(ids, (id, i) => {
+    const bytes = bytesOf(id);
+    let prefix = 0;
+    for (let j = 0; j < 4; j++) prefix = prefix * 256 + (bytes[j] ?? 0);
+    return prefix * unit + i;
+  }).sort();
+  const unsorted = ids.slice();
+  for (let from = 0; from < keys.length; ) {
+    const prefix = Math.floor((keys[from] as number) / unit);
+    const run: number[] = [];
+    let to = from;
+    for (; to < keys.length && Math.floor((keys[to] as number) / unit) === prefix; to++) {
+      run.push(unsorted[(keys[to] as number) % unit] as number);
+    }
+    if (run.length > 1) run.sort((a, b) => compareBytes(bytesOf(a), bytesOf(b)) || a - b);
+    for (const id of run) ids[from++] = id;
+  }
 }
 
 function compareBytes(a: Uint8Array, b: Uint8Array): number {

@@ -307,7 +307,8 @@ export interface Kernels {
   }): void;
   /**
    * What comes between the head and a draw: a mask, then changes of single logits in their order,
-   * z = (z > 0 ? z / factor : z · factor) + addend, computed in doubles. *In place* if out is logits.
+   * z = (z > 0 ? z / factor : z · factor) + addend, computed in doubles. *In place* if out is
+   * logits.
    * @param allowed_TW `[T, ceil(V / 32)]`: bit v mod 32 of word ⌊v / 32⌋ is set where token v may
    *   come, else its logit is −∞; left out, all may
    * @param offsets row t has the changes from offsets[t] to offsets[t + 1]
@@ -408,7 +409,7 @@ export interface AttentionKeys {
 export const MAX_TOP_TOKENS = 20;
 
 /** Rows that `mlaDecode` and `feedForwardDecode` take at most; more are work for large products. */
-export const MAX_DECODE_ROWS = 16;
+export const MAX_DECODE_ROWS = 32;
 
 /** The name of an operation, as meta kernels, benchmarks and fault reports use it. */
 export type Operation = Exclude<keyof Kernels, 'name' | 'createArena' | 'read' | 'write'>;

@@ -74,7 +74,7 @@ function fetchingOperations(
   };
 }
 
-/** Few-row operations wait for others behind them (`Kernels` may queue); any other ends the wait. */
+/** Few-row operations may wait in a queue for those behind them; any other ends the wait. */
 function finish(kernels: Kernels, x: F32): void {
   kernels.fill({ out: x, value: 0 });
 }

@@ -1,7 +1,7 @@
 /**
  * Decodes more rows than the decode kernels take at once: group after group, so that every row has
- * the bits it would have alone, also where one sequence has many rows (positions that were generated
- * before and are run again).
+ * the bits it would have alone, also where one sequence has many rows (positions that were
+ * generated before and are run again).
  */
 import { at } from '../base/assert.ts';
 import type { Kernels } from '../kernels/kernels.ts';

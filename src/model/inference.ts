@@ -1,9 +1,10 @@
 /**
  * Serving passes: no gradients, and attention over paged caches of latents.
  *
- * Prompts attend the plain way, with keys and values projected up from the cache for every position,
- * a piece at a time. Other rows use the absorbed form (DeepSeek-V2 report, 2.1.2): the up-projections move to the query and to
- * the output, so a step reads C + P numbers per cached token instead of H · (N + V).
+ * Prompts attend the plain way, with keys and values projected up from the cache for every
+ * position, a piece at a time. Other rows use the absorbed form (DeepSeek-V2 report, 2.1.2): the
+ * up-projections move to the query and to the output, so a step reads C + P numbers per cached
+ * token instead of H · (N + V).
  *
  *     qa = UKᵀ q_nope     score = qa · c + q_pe · k_pe     o = UV · Σ p c     [UK; UV] = Wkvb
  *

@@ -5,16 +5,15 @@
  *     plain      2 S C H (N + V)  +  2 pairs H (N + P + V)        S positions seen, n rows
  *     absorbed   2 n C H (N + V)  +  2 pairs H (2 C + P)
  *
- * A row that is cached is read back, so that it is the same rounded latent whether it came with this
- * chunk or an earlier one. Pieces begin at the same positions however a prompt is cut, and results
- * over one are added to those over the pieces before: a row's bits depend on its position alone.
- * Keys and values of a piece are all the memory it takes: 2¹⁰ positions of V3's 128 heads are 128
- * MiB, whatever the context.
+ * A row that is cached is read back, so that it is the same rounded latent whether it came with
+ * this chunk or an earlier one. Pieces begin at the same positions however a prompt is cut, and
+ * results over one are added to those over the pieces before: a row's bits depend on its position
+ * alone. Keys and values of a piece are all the memory it takes: 2¹⁰ positions of V3's 128 heads
+ * are 128 MiB, whatever the context.
  */
 import { at } from '../base/assert.ts';
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { AttentionKeys, I32 } from '../kernels/kernels.ts';
-import type { SequenceRows } from './servingRows.ts';
 
 /** Positions of a piece: whole blocks of keys of `mlaAttention`, enough for a product's rows. */
 const PIECE = 1024;
@@ -34,6 +33,14 @@ export interface PromptPiece {
   readonly isFirst: boolean;
 }
 
+/** What of a prompt's rows matters here. */
+export interface PromptRows {
+  readonly ids: { readonly length: number };
+  readonly firstPosition: number;
+  /** Cache blocks in order of position. */
+  readonly blocks: readonly number[];
+}
+
 /** Whether the plain form takes fewer operations for `rows` behind `before` others. */
 export function isPlainCheaper(
   config: ModelConfig,
@@ -48,7 +55,7 @@ export function isPlainCheaper(
 
 /** @param prompts in the order of their rows, which begin at row 0 */
 export function promptPieces(
-  prompts: readonly SequenceRows[],
+  prompts: readonly PromptRows[],
   blockSize: number,
   upload: (values: Int32Array) => I32,
 ): PromptPiece[] {
@@ -95,7 +102,7 @@ export function promptPieces(
 
 /** A piece of one prompt. */
 interface Draft {
-  readonly prompt: SequenceRows;
+  readonly prompt: PromptRows;
   readonly firstRow: number;
   readonly endRow: number;
   /** Positions it covers. */

@@ -6,8 +6,8 @@
  * blockSize. Each layer keeps the latent and the rotated rope key of a token, C + P numbers (V3:
  * 576), in floats or narrower (`kernels/latentCache.ts`).
  *
- * Sequences that attend the plain way come first (`promptPieces.ts` says which and how); every other
- * row, a decoded token or a draft, attends to what is cached in the absorbed form.
+ * Sequences that attend the plain way come first (`promptPieces.ts` says which and how); every
+ * other row, a decoded token or a draft, attends to what is cached in the absorbed form.
  */
 import { assert, at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';

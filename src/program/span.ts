@@ -18,6 +18,9 @@ export interface Span {
   readonly stream?: string;
 }
 
+/** The part of a `sample` in which drafts are made: what a policy weighs against what they save. */
+export const SPAN_OF_DRAFTS = 'sample/draft';
+
 /** Seconds from the first start to the last end. */
 export function wallSeconds(spans: readonly Span[]): number {
   if (spans.length === 0) return 0;

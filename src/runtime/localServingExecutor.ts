@@ -39,14 +39,11 @@ import type {
   ServingInstruction,
   ServingOutcome,
 } from '../program/instruction.ts';
-import type { Span } from '../program/span.ts';
+import { SPAN_OF_DRAFTS, type Span } from '../program/span.ts';
 import type { Arena, ArenaMark } from '../tensor/arena.ts';
 import { numColumns } from '../tensor/tensor.ts';
 import { Drafter, type DraftSequence } from './drafter.ts';
 import { onlyProgram } from './localExecutor.ts';
-
-/** The part of a `sample` instruction that makes drafts has a span of its own. */
-export const SPAN_OF_DRAFTS = 'sample/draft';
 
 const NO_DRAFTS: readonly DraftSequence[] = [];
 
@@ -143,13 +140,14 @@ export class LocalServingExecutor implements ServingExecutor {
       const instruction = at(instructions, index);
       const start = clock.now();
       const drafting = await this.#do(instruction, outcomes);
-      const end = clock.now();
-      spans.push({ rank: 0, name: instruction.kind, instruction: index, start, end });
-      if (drafting.length === 0 || this.#last === null) continue;
-      await this.#drafter.draft(drafting, this.#last);
-      // Apart, so that a policy sees what drafts cost.
-      const span = { rank: 0, name: SPAN_OF_DRAFTS, instruction: index };
-      spans.push({ ...span, start: end, end: clock.now() });
+      const sampled = clock.now();
+      if (drafting.length > 0 && this.#last !== null) {
+        await this.#drafter.draft(drafting, this.#last);
+      }
+      const end = drafting.length > 0 ? clock.now() : sampled;
+      const place = { rank: 0, instruction: index };
+      spans.push({ ...place, name: instruction.kind, start, end });
+      if (drafting.length > 0) spans.push({ ...place, name: SPAN_OF_DRAFTS, start: sampled, end });
     }
     return { spans, outcomes };
   }

@@ -1,7 +1,7 @@
 /**
- * A checkpoint's linear projections and experts to FP8, as DeepSeek-V3 is published: E4M3 codes with
- * one scale per 128 × 128 block. Embedding, head, norms, gates, router biases and an MTP module's
- * `eh_proj` stay the bytes they are.
+ * A checkpoint's linear projections and experts to FP8, as DeepSeek-V3 is published: E4M3 codes
+ * with one scale per 128 × 128 block. Embedding, head, norms, gates, router biases and an MTP
+ * module's `eh_proj` stay the bytes they are.
  *
  * Tensor by tensor, so that memory is that of the largest one whatever the model's size; shards
  * keep their names and tensors. Scales lie before codes in a file (wider types come first), so

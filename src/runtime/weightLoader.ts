@@ -4,8 +4,8 @@
  * expert, those that a token waits for before all others.
  *
  * Bytes go straight from the file to their place: no copy of a tensor is made on the way, so a
- * model takes the memory of its weights once. What is stored otherwise than it is computed on (gains
- * in BF16, say) is few and small, and is converted here.
+ * model takes the memory of its weights once. What is stored otherwise than it is computed on
+ * (gains in BF16, say) is few and small, and is converted here.
  */
 import { assert } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';

@@ -5,9 +5,9 @@
  *                          ▲                         └► body ───► whole, when it is done
  *                          └── abort: reader gone, reader too slow, admin, shutdown
  *
- * The status of a response can be told once only, so headers wait a little: a stream's for the first
- * event (at most a tenth of a second), a whole response's until it is done or the first sign of life
- * is due. An error that comes later is in the stream, or in the body under a 200.
+ * The status of a response can be told once only, so headers wait a little: a stream's for the
+ * first event (at most a tenth of a second), a whole response's until it is done or the first sign
+ * of life is due. An error that comes later is in the stream, or in the body under a 200.
  */
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';

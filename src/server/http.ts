@@ -21,7 +21,7 @@ import { generationRoutes } from './generationRoutes.ts';
 import { answerClientError, fromHttp, sendError } from './httpErrors.ts';
 import { parseJsonBody } from './jsonBody.ts';
 import { MetricSet, requestMetrics } from './metrics.ts';
-import { notFound, wrongMethod } from './refusals.ts';
+import { badHttp, notFound, wrongMethod } from './refusals.ts';
 import type { Route } from './routes.ts';
 import type { CorsOrigins, ServerOptions } from './serverOptions.ts';
 import { statusRoutes } from './statusRoutes.ts';
@@ -57,7 +57,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     // Draining is told by the handlers, as a 503 of ours.
     return503OnClosing: false,
     forceCloseConnections: true,
-    http: { headersTimeout: HEADERS_MS, maxHeaderSize: 32 * 1024 },
+    // Node's own answer to a missing Host has no body; ours does.
+    http: { headersTimeout: HEADERS_MS, maxHeaderSize: 32 * 1024, requireHostHeader: false },
     routerOptions: { maxParamLength: 512 },
   });
   const refusals = new WeakMap<FastifyRequest, string>();
@@ -73,7 +74,8 @@ export async function createServer(options: ServerOptions): Promise<Server> {
       options.log.write({ level: 'error', event: 'failed', message, stack, id: request.id });
     }
     // What is left of a refused body is not read: the connection cannot be used again.
-    if (refusal.status === 413) reply.header('connection', 'close');
+    const isOver = refusal.status === 413 || refusal.code === 'request.http';
+    if (isOver) reply.header('connection', 'close');
     const isMessages = request.url.startsWith('/v1/messages');
     return sendError(reply, refusal, isMessages ? messagesErrorBody : errorBody);
   };
@@ -88,6 +90,12 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   );
   await app.register(cors, { origin: corsOrigin(options.corsOrigins), exposedHeaders: EXPOSED });
   app.addHook('onRequest', async (request, reply) => {
+    const { httpVersion, headers } = request.raw;
+    // A line without a version counts as HTTP/0.9 to Node, and would be served.
+    if (!httpVersion.startsWith('1.')) throw badHttp(`is in HTTP/${httpVersion}`, 'Use HTTP/1.1.');
+    if (httpVersion === '1.1' && headers.host === undefined) {
+      throw badHttp('has no Host header', 'Send one.');
+    }
     reply.header('x-request-id', request.id).header('x-content-type-options', 'nosniff');
     if (desk.isDraining) reply.header('connection', 'close');
   });

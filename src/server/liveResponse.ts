@@ -1,10 +1,10 @@
 /**
  * A response that is written while it is made: over minutes, to readers that may be slow or gone.
  *
- * What is pushed in one turn goes out in one write. What a reader does not take is bounded, in bytes
- * and in seconds, and beyond the bound the reader is dropped: memory never grows with patience.
- * While there is nothing to say, `Heartbeat` keeps the connection alive, because clients and proxies
- * hang up on silence (Node's own fetch after 300 seconds without headers).
+ * What is pushed in one turn goes out in one write. What a reader does not take is bounded, in
+ * bytes and in seconds, and beyond the bound the reader is dropped: memory never grows with
+ * patience. While there is nothing to say, `Heartbeat` keeps the connection alive, because clients
+ * and proxies hang up on silence (Node's own fetch after 300 seconds without headers).
  */
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';

@@ -116,6 +116,14 @@ export function wrongMethod(method: string, allowed: readonly string[]): Protoco
   });
 }
 
+export function badHttp(what: string, hint: string): ProtocolError {
+  return new ProtocolError('request.http', `the request ${what}`, {
+    status: 400,
+    type: 'invalid_request_error',
+    hint,
+  });
+}
+
 /** A body that is no JSON of ours. */
 export function badBody(because: string, hint: string): ProtocolError {
   return new ProtocolError('request.body', `the body ${because}`, {

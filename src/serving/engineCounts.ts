@@ -1,7 +1,7 @@
 /** What an engine did since it began, for its stats. */
 import type { BatchPlan } from '../policy/batching/batchScheduler.ts';
 import type { StepCost } from '../policy/speculation/draftPolicy.ts';
-import type { Span } from '../program/span.ts';
+import { SPAN_OF_DRAFTS, type Span } from '../program/span.ts';
 import type { EngineStats } from './engineClient.ts';
 
 type Totals = Omit<
@@ -68,7 +68,7 @@ export class EngineCounts {
     for (const { name, start, end } of spans) {
       if (name === 'decode') cost.passSeconds += end - start;
       if (name === 'sample') cost.sampleSeconds += end - start;
-      if (name === 'sample/draft') cost.draftSeconds += end - start;
+      if (name === SPAN_OF_DRAFTS) cost.draftSeconds += end - start;
     }
     let numDrafts = 0;
     for (const { drafts } of decodes) numDrafts += drafts.length;

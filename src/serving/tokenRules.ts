@@ -149,9 +149,11 @@ export class TokenRules {
 
   #mask(progress: Progress): Uint32Array | null {
     const closing = this.#closing(progress);
-    if (closing === null && !(progress.isFollowing && progress.matcher !== null)) return null;
+    const matcher = progress.isFollowing ? progress.matcher : null;
+    // Where the text must end it has ended, and what is drawn behind it is never looked at.
+    if (closing === null && (matcher === null || matcher.mustEnd)) return null;
     const mask = new Uint32Array(Math.ceil(this.#vocabSize / 32));
-    if (closing === null) progress.matcher?.fillMask(mask);
+    if (closing === null) matcher?.fillMask(mask);
     else mask[closing >>> 5] = 1 << (closing & 31);
     return mask;
   }

@@ -31,7 +31,7 @@ import type {
   ServingOutcome,
   TokensOutcome,
 } from '../program/instruction.ts';
-import type { Span } from '../program/span.ts';
+import { SPAN_OF_DRAFTS, type Span } from '../program/span.ts';
 import type { Arena, ArenaMark } from '../tensor/arena.ts';
 import type { CostModel } from './costModel.ts';
 
@@ -118,7 +118,7 @@ export class SimulatedServingExecutor implements ServingExecutor {
       const end = this.#seconds;
       const place = { rank: 0, instruction };
       spans.push({ ...place, name: each.kind, start, end });
-      if (drafting !== null) spans.push({ ...place, name: 'sample/draft', start: drafting, end });
+      if (drafting !== null) spans.push({ ...place, name: SPAN_OF_DRAFTS, start: drafting, end });
     }
     return { spans, outcomes };
   }

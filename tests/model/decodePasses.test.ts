@@ -242,6 +242,6 @@ for (const makeKernels of kernelsUnderTest().map((_, i) => () => at(kernelsUnder
     const sequences = new Sequences();
     assert.equal(passes.run([sequences.next(0, 4)]).shape.numRows, 4);
     const many = [sequences.next(0, MAX_DECODE_ROWS + 1)];
-    assert.throws(() => passes.run(many), /17 rows in a pass over few/);
+    assert.throws(() => passes.run(many), /rows in a pass over few/);
   });
 }

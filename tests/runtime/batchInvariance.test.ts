@@ -1,7 +1,8 @@
 /**
- * What a request's numbers may depend on. Deterministic: on its own tokens and on which of them were
- * its prompt, to the bit, however the prompt is cut, whatever else runs, whatever was cached before,
- * by however many threads. Otherwise the same up to float noise, and a decoded row to the bit.
+ * What a request's numbers may depend on. Deterministic: on its own tokens and on which of them
+ * were its prompt, to the bit, however the prompt is cut, whatever else runs, whatever was cached
+ * before, by however many threads. Otherwise the same up to float noise, and a decoded row to the
+ * bit.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

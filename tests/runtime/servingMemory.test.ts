@@ -3,7 +3,16 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ManualClock } from '../../src/base/clock.ts';
 import { MoebiusError } from '../../src/base/errors.ts';
-import { planServingMemory, refuseUnlessFits } from '../../src/config/servingMemory.ts';
+import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
+import { moonlight16bA3b } from '../../src/config/presets/moonshot.ts';
+import { v3Mini } from '../../src/config/presets/small.ts';
+import {
+  CACHE_DTYPES,
+  cacheBytesPerLayer,
+  planServingMemory,
+  refuseUnlessFits,
+} from '../../src/config/servingMemory.ts';
+import { cacheBytesPerToken } from '../../src/kernels/latentCache.ts';
 import { createReferenceKernels } from '../../src/kernels/reference.ts';
 import { BlockManager } from '../../src/policy/cache/blockManager.ts';
 import { LocalServingExecutor } from '../../src/runtime/localServingExecutor.ts';
@@ -125,4 +134,13 @@ test('machineMemory: the smallest of memory, container and process limit counts'
 test('machineMemory: this machine has memory', () => {
   const { availableBytes, totalBytes } = machineMemory();
   assert.ok(availableBytes > 0 && availableBytes <= totalBytes);
+});
+
+test('cacheBytesPerLayer: a cache takes what the kernels lay out', () => {
+  for (const config of [deepseekV3, moonlight16bA3b, v3Mini, { ...v3Mini, kvLoraRank: 200 }]) {
+    const widths = { latent: config.kvLoraRank, rope: config.qkRopeHeadDim };
+    for (const dtype of CACHE_DTYPES) {
+      assert.equal(cacheBytesPerLayer(config, dtype), cacheBytesPerToken(dtype, widths));
+    }
+  }
 });

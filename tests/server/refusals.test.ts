@@ -133,6 +133,7 @@ test(
     const { port, get } = await testServer(context);
     const attacks = [
       'nonsense\r\n\r\n',
+      'GET /health\r\n\r\n',
       `GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(40_000)}\r\n\r\n`,
       'GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
       'GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc',

@@ -128,12 +128,18 @@ export async function benchSpeculation(
 
 /** @throws bench.speculate, bench.option */
 function checkSpeculation(
-  { speculate, shapes }: SpeculationBenchOptions,
+  { speculate, shapes, acceptance = 0 }: SpeculationBenchOptions,
   { opened, numSequences }: { opened: OpenedModel; numSequences: number },
 ): void {
   if (opened.model.mtp.length === 0) {
     throw new MoebiusError('bench.speculate', 'the model has no MTP module to draft with', {
       hint: 'Take a config with numNextnPredictLayers ≥ 1, or leave out --speculate.',
+    });
+  }
+  if (acceptance > 1) {
+    throw new MoebiusError('bench.speculate', 'no more than all drafts can stand', {
+      values: { acceptance },
+      hint: 'Give --acceptance as a share, from 0 to 1.',
     });
   }
   if (shapes !== undefined) {

@@ -15,8 +15,8 @@ import type {
   ServingInstruction,
   TokensOutcome,
 } from '../../program/instruction.ts';
+import { SPAN_OF_DRAFTS } from '../../program/span.ts';
 import { machineClock } from '../../runtime/clock.ts';
-import { SPAN_OF_DRAFTS } from '../../runtime/localServingExecutor.ts';
 import type { OpenedModel } from '../../runtime/openModel.ts';
 import { servingExecutor } from '../wiring.ts';
 

@@ -45,7 +45,7 @@ export async function serve(checkpoint: string | undefined, options: ServeOption
   const signal = shutdownSignal();
   try {
     const url = await server.listen(options);
-    note(describe(model, context, resolved, options));
+    note(describe(model, context, resolved, new URL(url).port));
     const info = await Promise.race([engine.ready, engine.givenUp, signal.first]);
     if (info !== null) {
       const seconds = machineClock.now() - startedAt;
@@ -137,7 +137,7 @@ function describe(
   model: ServedModel,
   { modelId, aliases, defaults }: ModelContext,
   resolved: ResolvedServe,
-  options: ServeOptions,
+  port: string,
 ): string {
   const { serving, keys, adminKey, limits } = resolved;
   const { temperature, topP, topK, minP, repetitionPenalty } = defaults;
@@ -155,7 +155,7 @@ function describe(
       `temperature ${temperature}, top_p ${topP}, top_k ${topK}, min_p ${minP}, ` +
         `repetition_penalty ${repetitionPenalty} (${from})`,
     ],
-    ['while loading', `port ${options.port} answers /health`],
+    ['while loading', `port ${port} answers /health`],
   ]);
 }
 

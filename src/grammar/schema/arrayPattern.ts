@@ -1,8 +1,8 @@
 /** Arrays: first items each with schemas of their own, the rest alike, counts between bounds. */
 import { bracketed, COMMA } from '../jsonText.ts';
 import { EMPTY, NOTHING, optional, type Pattern, repeat, sequence } from '../pattern.ts';
+import type { PatternOf, PlainSchema } from './keywords.ts';
 import { below, countAt, type Located, locate, refuseSchema, schemasAt } from './keywords.ts';
-import type { PatternOf, PlainSchema } from './schemaRules.ts';
 
 interface Part {
   readonly prefix: readonly Located[];

@@ -3,6 +3,7 @@
  * and for the rest a refusal, so that nothing is asked for and silently not done.
  */
 import { MoebiusError, nearestName } from '../../base/errors.ts';
+import type { Pattern } from '../pattern.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
@@ -11,6 +12,15 @@ export interface Located {
   readonly schema: JsonObject | boolean;
   readonly path: string;
 }
+
+/** A schema of a case, which is an object: true says nothing and false makes no case. */
+export interface PlainSchema {
+  readonly schema: JsonObject;
+  readonly path: string;
+}
+
+/** What compilers of parts ask for: the pattern of values that all these admit. */
+export type PatternOf = (located: readonly Located[]) => Pattern;
 
 const ENFORCED = new Set([
   ...['type', 'enum', 'const', 'anyOf', 'oneOf', 'allOf', '$ref'],

@@ -27,6 +27,7 @@ import {
   text,
 } from '../pattern.ts';
 import { searchRegex } from '../regex.ts';
+import type { PatternOf, PlainSchema } from './keywords.ts';
 import {
   below,
   countAt,
@@ -36,7 +37,6 @@ import {
   refuseSchema,
   schemaMapAt,
 } from './keywords.ts';
-import type { PatternOf, PlainSchema } from './schemaRules.ts';
 import { stringPattern } from './stringPattern.ts';
 
 /** What one of several schemas that hold together says of properties. */

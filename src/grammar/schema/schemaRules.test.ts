@@ -9,7 +9,7 @@ import type { CompiledGrammar } from '../grammar.ts';
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** Strings, lists and numbers would go on for long if they ended as seldom as other letters come. */
+/** Closing tokens many times: else random texts would hardly ever end. */
 const vocabulary = testVocabulary(
   Array.from({ length: 60 }, (_, i) => ['"', ']', '}'][i % 3] ?? ''),
 );

@@ -23,22 +23,17 @@ import { type Bound, decimalPattern } from './decimalPattern.ts';
 import { type Case, SchemaExpander } from './expandSchema.ts';
 import {
   below,
-  type JsonObject,
   KEYWORDS_OF_TYPE,
   type Located,
   listAt,
   locate,
   numberAt,
+  type PatternOf,
+  type PlainSchema,
   refuseSchema,
 } from './keywords.ts';
 import { objectPattern } from './objectPattern.ts';
 import { stringPattern } from './stringPattern.ts';
-
-/** A schema of a case, which is an object: true says nothing and false makes no case. */
-export interface PlainSchema {
-  readonly schema: JsonObject;
-  readonly path: string;
-}
 
 /** @throws grammar.unsupportedSchema */
 export function schemaRules(schema: unknown): RuleSet {
@@ -53,9 +48,6 @@ export function schemaRules(schema: unknown): RuleSet {
   }
   return { rules, root: 'json schema' };
 }
-
-/** What compilers of parts ask for: the pattern of values that all these admit. */
-export type PatternOf = (located: readonly Located[]) => Pattern;
 
 const TYPES = ['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] as const;
 type Type = (typeof TYPES)[number];
