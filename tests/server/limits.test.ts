@@ -31,8 +31,10 @@ test(
   async (context) => {
     const server = await testServer(context, { engine: slow, limits: { maxQueuedRequests: 1 } });
     const leave = new AbortController();
+    context.after(() => leave.abort());
     occupy(server, leave.signal);
     await until(() => server.engine.stats.running === 1);
+    await until(async () => (await loadOf(server)).queued_requests === 0);
     const waiting = server.post(CHAT, chatBody({ max_tokens: 2 }));
     await until(() => server.engine.stats.waiting === 1);
     const error = await refused(await server.post(CHAT, chatBody()), 503);
