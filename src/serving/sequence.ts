@@ -3,9 +3,11 @@
  * machine without a clock; the engine tells it what was decided and when.
  */
 import { at } from '../base/assert.ts';
+import { MoebiusError } from '../base/errors.ts';
 import type { BatchedSequence } from '../policy/batching/compileBatch.ts';
 import type { TokensOutcome } from '../program/instruction.ts';
 import type { TokenBytes } from '../tokenizer/streamDecoder.ts';
+import { failureOf } from './checkEngineRequest.ts';
 import type {
   EngineEnd,
   EngineEvent,
@@ -141,14 +143,7 @@ export class Sequence {
         ...(top === undefined ? {} : { top }),
       };
       this.ids.push(id);
-      const isAccepted = this.rules.accept(id);
-      const piece = this.#shown.push(token);
-      shown.text += piece.text;
-      shown.tokens.push(...piece.tokens);
-      if (this.#shown.stop !== null) end = { reason: 'stop', stop: this.#shown.stop };
-      else if (!isAccepted) end = { reason: 'error', stop: null, error: strayToken(id) };
-      else if (this.rules.mustEnd) end = { reason: 'stop', stop: null };
-      else if (this.room <= 0) end = { reason: 'length', stop: null };
+      end = this.#take(token, shown);
     }
     const { requestId } = this.request;
     if (end === null) return { requestId, ...shown };
@@ -167,6 +162,24 @@ export class Sequence {
     const { requestId } = this.request;
     const ending = { reason, stop: null, ...(error === undefined ? {} : { error }) };
     return { requestId, text: '', tokens: [], end: this.#end(ending, now) };
+  }
+
+  /** Adds a token to the text, by the rules; @returns the end, if this was it */
+  #take(token: EngineToken, shown: { text: string; tokens: EngineToken[] }): Ending | null {
+    try {
+      const isAccepted = this.rules.accept(token.id);
+      const piece = this.#shown.push(token);
+      shown.text += piece.text;
+      shown.tokens.push(...piece.tokens);
+      if (this.#shown.stop !== null) return { reason: 'stop', stop: this.#shown.stop };
+      if (!isAccepted) return { reason: 'error', stop: null, error: strayToken(token.id) };
+      if (this.rules.mustEnd) return { reason: 'stop', stop: null };
+      return this.room <= 0 ? { reason: 'length', stop: null } : null;
+    } catch (error) {
+      // A token that the tokenizer lacks, a grammar too ambiguous to follow: of this text alone.
+      if (!(error instanceof MoebiusError)) throw error;
+      return { reason: 'error', stop: null, error: failureOf(error) };
+    }
   }
 
   #endBy(id: number): Ending | null {

@@ -3,6 +3,7 @@
  * thinking, penalties, biases, and ends that come too early. Answers are adjustments of logits, as
  * data, for the last token and for every draft behind it, as if the drafts stood.
  */
+import { MoebiusError } from '../base/errors.ts';
 import type { GrammarMatcher } from '../grammar/grammar.ts';
 import type { LogitAdjustment } from '../program/instruction.ts';
 import type { EngineRequest } from './engineClient.ts';
@@ -81,7 +82,7 @@ export class TokenRules {
     const next = copyOf(this.#now);
     while (ids.length < limit) {
       const id = this.#closing(next) ?? (next.isFollowing ? next.matcher?.forcedToken() : null);
-      if (id === null || id === undefined || !this.#accept(next, id)) break;
+      if (id === null || id === undefined || !this.#mayGoOn(next, id)) break;
       ids.push(id);
     }
     return ids;
@@ -93,7 +94,7 @@ export class TokenRules {
     const next = copyOf(this.#now);
     const stands = (id: number): boolean => {
       const closing = this.#closing(next);
-      return (closing === null || closing === id) && this.#accept(next, id);
+      return (closing === null || closing === id) && this.#mayGoOn(next, id);
     };
     const end = drafts.findIndex((id) => !stands(id));
     return end < 0 ? drafts : drafts.slice(0, end);
@@ -116,6 +117,16 @@ export class TokenRules {
   accept(id: number): boolean {
     this.#output.set(id, (this.#output.get(id) ?? 0) + 1);
     return this.#accept(this.#now, id);
+  }
+
+  /** Of a draft; where a grammar cannot be followed the token itself will say so. */
+  #mayGoOn(progress: Progress, id: number): boolean {
+    try {
+      return this.#accept(progress, id);
+    } catch (error) {
+      if (error instanceof MoebiusError) return false;
+      throw error;
+    }
   }
 
   #accept(progress: Progress, id: number): boolean {

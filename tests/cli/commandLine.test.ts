@@ -117,7 +117,7 @@ test('doctor: ends with what this machine can do, as JSON', async () => {
 test('config recipes: ends with recipes and presets, as JSON', async () => {
   const { recipes, presets } = await moebiusJson('config', 'recipes');
   const names = (recipes as readonly Json[]).map(({ name }) => name);
-  assert.deepEqual(names.toSorted(), ['start', 'tiny', 'v3-mini']);
+  assert.deepEqual(names.toSorted(), ['deep', 'start', 'tiny', 'v3-mini']);
   assert.ok((presets as readonly string[]).includes('deepseek-v3'));
 });
 

@@ -127,11 +127,11 @@ export const refusals: readonly Refusal[] = [
   refusal('absorbedAttention', 'lengths of other rows', (_, { ints }) => ({ length_T: ints(3) })),
   refusal('absorbedAttention', 'a table in one dim', (_, { ints }) => ({ blockTable: ints(2) })),
   refusal('mlaDecode', 'more rows than it is made for', (_, { floats, ints, tensor }) => ({
-    x_TD: floats(17, 6),
-    positions_T: ints(17),
-    slots_T: ints(17),
-    sequence_T: ints(17),
-    length_T: tensor('i32', 1, 17),
+    x_TD: floats(33, 6),
+    positions_T: ints(33),
+    slots_T: ints(33),
+    sequence_T: ints(33),
+    length_T: tensor('i32', 1, 33),
   })),
   refusal('mlaDecode', 'a cache of another width', (_, { floats }) => ({ cache: floats(2, 8, 9) })),
   refusal('mlaDecode', 'an odd number of rotated columns', (_, { floats }) => ({
@@ -146,7 +146,7 @@ export const refusals: readonly Refusal[] = [
   })),
   refusal('mlaDecode', 'rows that are its gain', ({ x_TD }) => ({ gain: elements(x_TD, 0, 6) })),
   refusal('feedForwardDecode', 'more rows than it is made for', (_, { floats }) => ({
-    x_TD: floats(17, 6),
+    x_TD: floats(33, 6),
   })),
   refusal('feedForwardDecode', 'a network of another depth', (_, { floats }) => ({
     mlp: { gateUp: { values: floats(6, 5) }, down: { values: floats(6, 3) } },

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { MoebiusError } from '../../src/base/errors.ts';
 import type { ServingExecutor } from '../../src/executor/executor.ts';
 import { readJson } from '../../src/runtime/openModel.ts';
 import type { EngineRequest } from '../../src/serving/engineClient.ts';
@@ -189,4 +190,25 @@ test('Engine: what is wrong with a request comes as its end, with a code', async
     assert.equal(end?.reason, 'error');
     assert.equal(end?.error?.code, code);
   }
+});
+
+test('Engine: a token that the tokenizer lacks ends its own request and no other', async () => {
+  const { prompt, generated } = await golden();
+  const strange = generated[3] ?? 0;
+  const refuse = (id: number): Uint8Array => {
+    if (id !== strange) return new Uint8Array([97 + id]);
+    throw new MoebiusError('tokenizer.unknownId', `no token has the id ${id}`);
+  };
+  const tokenBytes = { tokenBytes: refuse, addedToken: () => undefined };
+  const { engine } = engineOn(executor, { tokenBytes });
+  const listener = new Listener();
+  engine.add(engineRequest('meets it', prompt));
+  const logitBias = [{ id: strange, bias: -100 }];
+  engine.add(engineRequest('avoids it', prompt, { logitBias, maxTokens: 20 }));
+  await finish(engine, listener);
+  const { end, text } = listener.of('meets it');
+  assert.equal(end?.error?.code, 'tokenizer.unknownId');
+  assert.equal(text, spell(generated.slice(0, 3)));
+  assert.equal(listener.of('avoids it').end?.reason, 'length');
+  assert.equal(engine.stats.usedBlocks, 0);
 });
