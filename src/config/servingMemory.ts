@@ -153,7 +153,7 @@ function memoryRows(request: ServingMemoryRequest): readonly MemoryRow[] {
       bytes: 4 * config.qkRopeHeadDim * context,
       formula: `${context} positions × ${config.qkRopeHeadDim} × 4 B`,
     },
-    { name: 'process', bytes: PROCESS_BYTES, formula: 'program, tokenizer, scratch: measured' },
+    { name: 'process', bytes: PROCESS_BYTES, formula: 'program, tokenizer, scratch: an estimate' },
   ];
 }
 

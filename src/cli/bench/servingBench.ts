@@ -8,7 +8,7 @@
 import { assert, at } from '../../base/assert.ts';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { median } from '../../base/median.ts';
-import { formatBytes, formatCount, formatPercent } from '../../base/units.ts';
+import { formatBytes, formatPercent } from '../../base/units.ts';
 import type { WeightDType } from '../../model/parameters.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { type OpenedModel, openModel, readModelConfig } from '../../runtime/openModel.ts';
@@ -299,7 +299,7 @@ function print(figures: ServingFigures, options: ServingBenchOptions): void {
     ['milliseconds per pass', (figures.medianSeconds * 1e3).toFixed(3)],
     [
       'read per token',
-      `${formatCount(Math.round(figures.bytesPerToken))}B ` +
+      `${formatBytes(figures.bytesPerToken)} ` +
         `(${figures.expertsPerLayer.toFixed(1)} experts a layer, ${figures.expertsAre})`,
     ],
     ['read speed', `${read}, ${share(figures.shareOfBandwidth)} of the limit`],
