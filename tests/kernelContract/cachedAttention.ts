@@ -21,9 +21,9 @@ export const cacheCases: readonly KernelCase[] = [
       rope: size(20),
       dtype: cacheDTypes,
     }),
-    runs: 45,
+    runs: 20,
     always: cacheTypes.map((dtype) => ({
-      ...{ tokens: 200, blocks: 5, blockSize: 64, latent: 512, rope: 64 },
+      ...{ tokens: 40, blocks: 2, blockSize: 32, latent: 512, rope: 64 },
       dtype,
     })),
     lay: (bench, { tokens, blocks, blockSize, latent, rope, dtype }) => {

@@ -47,14 +47,14 @@ function machines(): Machine[] {
   const wasm = loadWasm({ threads: 1, isShared: false });
   if ('reason' in wasm) throw new Error(wasm.reason);
   const all: Machine[] = [
-    { name: 'reference', kernels: [createReferenceKernels()], runs: 3 },
+    { name: 'reference', kernels: [createReferenceKernels()], runs: 1 },
     { name: 'wasm', kernels: [createWasmKernels(wasm.instance)], runs: 4 },
   ];
   const loaded = loadAddon();
   if ('reason' in loaded) return all;
   for (const isa of loaded.addon.isas) {
     const of = (threads: number): Kernels => createNativeKernels(loaded.addon, { isa, threads });
-    all.push({ name: `native ${isa}`, kernels: [of(1), of(2)], runs: 12 });
+    all.push({ name: `native ${isa}`, kernels: [of(1), of(2)], runs: 6 });
   }
   return all;
 }

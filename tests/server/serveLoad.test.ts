@@ -6,10 +6,10 @@ import { liveServer } from '../support/liveServer.ts';
 
 const server = liveServer(['--max-body-bytes', '1000000']);
 
-test('serve: fifteen seconds of users and attackers leave nothing behind', async (context) => {
+test('serve: eight seconds of users and attackers leave nothing behind', async (context) => {
   const { url, processId } = server;
   const report = await serverUnderLoad({
-    ...{ url, processId, seconds: 15, numUsers: 40, numAttackers: 4, seed: 7 },
+    ...{ url, processId, seconds: 8, numUsers: 40, numAttackers: 4, seed: 7 },
   });
   context.diagnostic(JSON.stringify(report));
   // A young heap still grows for a while: a leak of a kilobyte a request is for the long test.
