@@ -120,6 +120,7 @@ test('README: both languages show the same real outputs and the same measured ra
   assert.deepEqual(Object.keys(english ?? {}), [
     'output:start',
     'output:test',
+    'output:serve',
     'output:plan',
     'ratios',
   ]);

@@ -168,7 +168,8 @@ export class ThreadEngineClient implements EngineClient {
     switch (message.kind) {
       case 'starting': {
         const { doneBytes, totalBytes } = message;
-        this.#state = { kind: 'starting', doneBytes, totalBytes };
+        // Experts are read on while requests are served already.
+        if (this.#state.kind !== 'ready') this.#state = { kind: 'starting', doneBytes, totalBytes };
         this.#options.onProgress(doneBytes, totalBytes);
         return;
       }

@@ -22,6 +22,8 @@ import type { ServeBenchOptions } from './serveOptions.ts';
 
 export interface ServeComparison extends Comparison {
   readonly config: string;
+  readonly workload: 'serve';
+  readonly peerName: string;
   readonly dtype: string;
   readonly batch: number;
   /** Of the means over the window, where stalls count: the median pair by pair. */
@@ -57,7 +59,11 @@ export async function compareServe(
   });
   const mean = (figures: Figures): number => figure(figures, 'tokensPerSecondMean');
   const means = comparison.rounds.map((each) => mean(each.ours.figures) / mean(each.peer.figures));
-  const figures = { config, dtype, batch, ...comparison, ratioOfMeans: median(means) };
+  const figures: ServeComparison = {
+    ...{ workload: 'serve', peerName: 'the kernels alone', config, dtype, batch },
+    ...comparison,
+    ratioOfMeans: median(means),
+  };
   printResult(options, { table: table(figures), json: { ...figures } });
   return figures;
 }
