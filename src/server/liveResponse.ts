@@ -24,22 +24,19 @@ export interface LiveOptions {
 export class LiveResponse {
   readonly #options: LiveOptions;
   readonly #raw: ServerResponse;
-  readonly #onTaken: () => void;
   #pending = '';
   #isScheduled = false;
   #isEnding = false;
   #wroteAt: number;
   /** When the reader last took something, or there was nothing left to take. */
   #takenAt: number;
+  #takenBytes = 0;
 
   constructor(options: LiveOptions) {
     this.#options = options;
     this.#raw = options.raw;
     this.#wroteAt = options.clock.now();
     this.#takenAt = this.#wroteAt;
-    this.#onTaken = () => {
-      this.#takenAt = options.clock.now();
-    };
   }
 
   get hasHeaders(): boolean {
@@ -80,7 +77,9 @@ export class LiveResponse {
     if (this.#raw.destroyed) return;
     const { clock, stalledSeconds, quietSeconds, onQuiet } = this.#options;
     const now = clock.now();
-    if (this.#raw.writableLength === 0) this.#takenAt = now;
+    const taken = (this.#raw.socket?.bytesWritten ?? 0) - this.#raw.writableLength;
+    if (this.#raw.writableLength === 0 || taken > this.#takenBytes) this.#takenAt = now;
+    this.#takenBytes = taken;
     if (now - this.#takenAt >= stalledSeconds) {
       this.#drop();
       return;
@@ -96,8 +95,22 @@ export class LiveResponse {
     const text = this.#pending;
     this.#pending = '';
     this.#note();
-    this.#raw.write(text, this.#onTaken);
+    this.#write(text);
     if (this.#raw.writableLength > this.#options.bufferedBytes) this.#drop();
+  }
+
+  /**
+   * As `raw.write`, which gives the socket a chunk in four parts and then a turn of the event loop.
+   * In one string it is one call, at little more than half the cost (docs/log.md).
+   */
+  #write(text: string): void {
+    const { socket, chunkedEncoding, headersSent, writableLength } = this.#raw;
+    const isBehindNothing = socket !== null && writableLength === socket.writableLength;
+    if (!isBehindNothing || !chunkedEncoding || !headersSent) {
+      this.#raw.write(text);
+      return;
+    }
+    socket.write(`${Buffer.byteLength(text).toString(16)}\r\n${text}\r\n`);
   }
 
   #note(): void {

@@ -43,6 +43,8 @@ const TOKENS = [
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000, 100_000, 200_000,
 ];
 
+const MOST_WAITING = 256;
+
 /** Metrics of one meaning under all of their names. */
 export class MetricSet {
   readonly registry: Registry = new Registry();
@@ -74,14 +76,21 @@ export class MetricSet {
   }
 
   histogram(family: Family, buckets: readonly number[]): (value: number) => void {
+    // Values of a few hundred tokens are sorted into buckets together, at the latest when asked for.
+    const waiting: number[] = [];
+    const collect = (): void => {
+      for (const value of waiting) for (const observe of all) observe(value);
+      waiting.length = 0;
+    };
     const all = this.#names(family).map((names) => {
       const registers = [this.registry];
-      const histogram = new Histogram({ ...names, buckets: [...buckets], registers });
+      const histogram = new Histogram({ ...names, buckets: [...buckets], registers, collect });
       histogram.zero(names.model);
       return (value: number) => histogram.observe(names.model, value);
     });
     return (value) => {
-      for (const observe of all) observe(value);
+      waiting.push(value);
+      if (waiting.length >= MOST_WAITING) collect();
     };
   }
 

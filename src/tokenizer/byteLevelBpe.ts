@@ -169,6 +169,11 @@ export class Tokenizer {
     return id < 0 ? undefined : id;
   }
 
+  /** Whether a token has this id; there may be ids below `vocabSize` that none has. */
+  hasToken(id: number): boolean {
+    return this.#parts.vocabulary.has(id);
+  }
+
   /** A token as the file spells it: added tokens as text, others in the byte alphabet (`Ġa`). */
   idToToken(id: number): string | undefined {
     return this.#parts.vocabulary.token(id);

@@ -37,6 +37,7 @@ async function realServer(context: TestContext): Promise<RealServer> {
     ...{ source, kernels: null, threads: 1, maxContext: null, maxSequences: 4, tokenBudget: 64 },
     ...{ numBlocks: null, cacheBytes: null, cacheDType: 'f32', speculation: 'auto' },
     isDeterministic: false,
+    streamSeconds: 0,
   };
   const crashes: string[] = [];
   const engine = new ThreadEngineClient({

@@ -7,7 +7,7 @@ import { type MarkovEngineOptions, markovEngine } from './markovEngine.ts';
 if (parentPort === null) throw new Error('this is the program of a thread');
 const port = parentPort;
 try {
-  await runEngineLoop(markovEngine(workerData as MarkovEngineOptions), port);
+  await runEngineLoop(markovEngine(workerData as MarkovEngineOptions), port, 0);
   process.exit(0);
 } catch (error) {
   port.postMessage({ kind: 'failed', error: crashFailure(error) } satisfies FromEngine);

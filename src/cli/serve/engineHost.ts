@@ -16,12 +16,13 @@ function fail(error: unknown): never {
 }
 
 try {
-  const { engine, whenLoaded } = await openServing(workerData as ServingSettings, {
+  const settings = workerData as ServingSettings;
+  const { engine, whenLoaded } = await openServing(settings, {
     notice: (text) => post({ kind: 'notice', text }),
     progress: (doneBytes, totalBytes) => post({ kind: 'starting', doneBytes, totalBytes }),
   });
   whenLoaded.catch(fail);
-  await runEngineLoop(engine, port);
+  await runEngineLoop(engine, port, settings.streamSeconds);
   process.exit(0);
 } catch (error) {
   fail(error);

@@ -19,6 +19,7 @@ import type {
   ExpertLoads,
 } from '../../serving/engineClient.ts';
 import type { FromEngine, ToEngine } from './engineMessages.ts';
+import { EventOutbox } from './eventOutbox.ts';
 
 /** The engine as this loop drives it. */
 export interface SteppedEngine {
@@ -33,30 +34,44 @@ export interface SteppedEngine {
   expertLoads(then: 'reset' | 'goOn'): Promise<ExpertLoads>;
 }
 
-/** Between two turns of the event loop, while there is work. */
+/** Between two turns of the event loop, and two readings of stats, while there is work. */
 const TURN_SECONDS = 0.02;
 
-/** @returns when it is told to close; an exception of a step goes up */
-export async function runEngineLoop(engine: SteppedEngine, port: MessagePort): Promise<void> {
+/**
+ * @param streamSeconds at most so often a text that is under way is told of; see `EventOutbox`
+ * @returns when it is told to close; an exception of a step goes up
+ */
+export async function runEngineLoop(
+  engine: SteppedEngine,
+  port: MessagePort,
+  streamSeconds: number,
+): Promise<void> {
   const inbox = new Inbox(port);
+  const outbox = new EventOutbox(streamSeconds);
   const post = (message: FromEngine): void => port.postMessage(message);
   post({ kind: 'ready', info: engine.info, stats: engine.stats });
   let nextTurn = 0;
   while (true) {
     for (let message = inbox.take(); message !== undefined; message = inbox.take()) {
       if (message.kind === 'close') return;
+      // A prompt may take long, and what is held must not wait for it.
+      if (message.kind === 'submit' && !outbox.isEmpty) {
+        post({ kind: 'step', events: outbox.take(machineClock.now()) });
+      }
       await obey(engine, message, post);
     }
     if (engine.isIdle) {
       await inbox.arrival();
       continue;
     }
-    const events = await engine.step();
-    post({ kind: 'step', events, stats: engine.stats });
-    // Files that are still being read, and timers, get their turn; a turn for every step would cost
-    // a short one a hundredth of its time.
+    outbox.add(await engine.step());
     const now = machineClock.now();
-    if (now < nextTurn) continue;
+    const isTurn = now >= nextTurn || engine.isIdle;
+    const stats = isTurn || outbox.hasNews ? { stats: engine.stats } : {};
+    if (isTurn || outbox.isDue(now)) post({ kind: 'step', events: outbox.take(now), ...stats });
+    // Files that are still being read, and timers, get their turn; a turn for every step would cost
+    // a short one a hundredth of its time, and so would stats.
+    if (!isTurn) continue;
     await setImmediate();
     nextTurn = now + TURN_SECONDS;
   }

@@ -30,7 +30,8 @@ export type FromEngine =
   | {
       readonly kind: 'step';
       readonly events: readonly EngineEvent[];
-      readonly stats: EngineStats;
+      /** Now and then, with all that begins or ends, and before the engine idles. */
+      readonly stats?: EngineStats;
     }
   | { readonly kind: 'freedBlocks'; readonly callId: number; readonly blocks: number }
   | { readonly kind: 'loads'; readonly callId: number; readonly loads: ExpertLoads }

@@ -38,6 +38,8 @@ export interface ServingSettings {
   readonly cacheDType: CacheDType;
   readonly speculation: 'auto' | number;
   readonly isDeterministic: boolean;
+  /** At most so often a text that is under way is told of. */
+  readonly streamSeconds: number;
 }
 
 export interface ServingHooks {

@@ -45,6 +45,7 @@ export interface ServeOptions {
   readonly maxBufferedBytes: number;
   readonly stalledSeconds: number;
   readonly keepAliveSeconds: number;
+  readonly streamInterval: number;
   readonly drainSeconds: number;
   readonly hangSeconds: number;
   readonly maxRestarts: number;
@@ -123,6 +124,7 @@ export function addServeOptions(command: Command): Command {
     count('--max-buffered-bytes <n>', 'bytes that a slow reader may leave', 1024, bufferedBytes),
     count('--stalled-seconds <n>', 'after which a reader is dropped', 1, stalledSeconds),
     count('--keep-alive-seconds <n>', 'silence before a sign of life', 1, 5),
+    count('--stream-interval <ms>', 'at least, between two pieces of a stream', 0, 10),
     count('--drain-seconds <n>', 'for what runs, after SIGTERM', 0, 30),
     count('--hang-seconds <n>', 'silence of the kernels that counts as a crash; 0: none', 0, 600),
     count('--max-restarts <n>', 'of the kernel thread, one after another', 0, 5),
@@ -187,6 +189,7 @@ export function resolveServe(
       cacheDType: cacheDType(options.cacheDtype),
       speculation: options.speculate,
       isDeterministic: options.deterministic === true,
+      streamSeconds: options.streamInterval / 1000,
     },
     keys: [
       ...(options.apiKey ?? []).map((key, i) => apiKey(key, `key-${i + 1}`, keyLimits)),

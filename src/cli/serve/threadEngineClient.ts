@@ -184,7 +184,7 @@ export class ThreadEngineClient implements EngineClient {
         this.#options.onReady(message.info);
         return;
       case 'step':
-        this.#stats = message.stats;
+        if (message.stats !== undefined) this.#stats = message.stats;
         for (const event of message.events) this.#give(event);
         return;
       case 'freedBlocks':

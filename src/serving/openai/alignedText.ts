@@ -88,7 +88,7 @@ export class AlignedText {
   #place(token: EngineToken): void {
     const from = this.#decoded;
     // The model may have more tokens than its tokenizer; those have no text.
-    const isKnown = this.#tokenizer.idToToken(token.id) !== undefined;
+    const isKnown = this.#tokenizer.hasToken(token.id);
     const text = isKnown ? this.#decoder.push(token.id) : '';
     this.#decoded += text.length;
     const added = isKnown ? this.#tokenizer.addedToken(token.id) : undefined;

@@ -94,12 +94,12 @@ export class ChatRenderer implements ResponseRenderer {
     switch (delta.kind) {
       case 'content': {
         const logprobs = this.#logprobs(delta.tokens, []);
-        return [this.#chunk(output, { content: delta.text }, { logprobs })];
+        return [this.#textChunk(output.index, { delta: { content: delta.text }, logprobs })];
       }
       case 'reasoning': {
         if (this.#options.reasoning === 'hidden') return [];
         const logprobs = this.#logprobs([], delta.tokens);
-        return [this.#chunk(output, this.#reasoning(delta.text), { logprobs })];
+        return [this.#textChunk(output.index, { delta: this.#reasoning(delta.text), logprobs })];
       }
       case 'callBegin': {
         const { index, id, name } = delta.call;
@@ -125,6 +125,15 @@ export class ChatRenderer implements ResponseRenderer {
       // Who asked for no usage gets the timings here.
       this.#options.usage === 'none' && this.isDone ? { timings: this.#state.timings() } : {},
     );
+  }
+
+  /** As `#chunk`, for what comes with every token: copied once, not four times. */
+  #textChunk(index: number, { delta, logprobs }: { delta: object; logprobs: object | null }) {
+    const { id, usage } = this.#options;
+    const choices = [{ index, delta, logprobs, finish_reason: null }];
+    const { modelId: model } = this.#context;
+    const data = { id, object: 'chat.completion.chunk', created: this.#created, model, choices };
+    return { data: usage === 'none' ? data : { ...data, usage: null } };
   }
 
   #chunk(output: Output, delta: object, choice: object = {}, frame: object = {}): StreamChunk {

@@ -87,9 +87,10 @@ export class Choice {
     assert(this.#end === null, 'nothing comes behind the end');
     if (event.started !== undefined) this.#cachedTokens = event.started.cachedTokens;
     const items = this.#aligned.push(event.text, event.tokens);
-    const deltas: Delta[] = items.flatMap((item) => this.#item(item));
+    const deltas: Delta[] = [];
+    for (const item of items) this.#item(item, deltas);
     if (event.end === undefined) return merged(deltas);
-    for (const item of this.#aligned.end()) deltas.push(...this.#item(item));
+    for (const item of this.#aligned.end()) this.#item(item, deltas);
     const how = event.end.reason === 'stop' ? 'stop' : 'cut';
     for (const span of this.#parser?.end(how) ?? []) this.#span(span, deltas);
     this.#end = event.end;
@@ -97,11 +98,9 @@ export class Choice {
     return merged(deltas);
   }
 
-  #item(item: TextItem): readonly Delta[] {
-    const deltas: Delta[] = [];
+  #item(item: TextItem, deltas: Delta[]): void {
     if (this.#parser === null) this.#span({ kind: 'content', text: item.text }, deltas);
     else for (const span of this.#parser.push(item)) this.#span(span, deltas);
-    return deltas;
   }
 
   #span(span: Span, deltas: Delta[]): void {
@@ -172,6 +171,7 @@ export class Choice {
 
 /** Neighbours of one kind become one. */
 function merged(deltas: readonly Delta[]): readonly Delta[] {
+  if (deltas.length < 2) return deltas;
   const out: Delta[] = [];
   for (const delta of deltas) {
     const last = out[out.length - 1];

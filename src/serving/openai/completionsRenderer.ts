@@ -56,7 +56,7 @@ export class CompletionsRenderer implements ResponseRenderer {
       const from = this.#shown[output.index] ?? 0;
       this.#shown[output.index] = from + delta.text.length;
       const logprobs = this.#logprobs(delta.tokens, from);
-      chunks.push(this.#chunk(output, { text: delta.text, logprobs }));
+      chunks.push(this.#textChunk(output.index, { text: delta.text, logprobs }));
     }
     if (event.end !== undefined) {
       const timings =
@@ -90,6 +90,15 @@ export class CompletionsRenderer implements ResponseRenderer {
 
   #end({ choice }: Output): object {
     return { finish_reason: finishReason(choice), stop_reason: choice.end?.stop ?? null };
+  }
+
+  /** As `#chunk`, for what comes with every token: copied once, not four times. */
+  #textChunk(index: number, { text, logprobs }: { text: string; logprobs: object | null }) {
+    const { id, usage } = this.#options;
+    const choices = [{ index, text, logprobs, finish_reason: null }];
+    const { modelId: model } = this.#context;
+    const data = { id, object: 'text_completion', created: this.#created, model, choices };
+    return { data: usage === 'none' ? data : { ...data, usage: null } };
   }
 
   #chunk({ index }: Output, choice: object, frame: object = {}): StreamChunk {

@@ -58,7 +58,7 @@ function textOfBytes(bytes: Uint8Array): string {
 
 function bytesOf(id: number, tokenizer: Tokenizer): Uint8Array {
   // The model may have more tokens than its tokenizer.
-  return tokenizer.idToToken(id) === undefined ? new Uint8Array(0) : tokenizer.tokenBytes(id);
+  return tokenizer.hasToken(id) ? tokenizer.tokenBytes(id) : new Uint8Array(0);
 }
 
 export function finite(logprob: number): number {
