@@ -160,6 +160,22 @@ for (const kernels of kernelsUnderTest().slice(1)) {
     });
   }
 
+  test(`${kernels.name}: an answer that comes back in a prompt is run as a prompt`, async () => {
+    const world: World = { kernels, cacheDtype: 'f32', isDeterministic: true };
+    const first = request('4080', 4080);
+    const { told } = await run(world, { requests: [first], tokenBudget: 5000 });
+    const answer = told.get('4080')?.ids.slice(0, 20) ?? [];
+    const second = {
+      ...first,
+      requestId: 'second',
+      promptIds: Int32Array.from([...LONG, ...answer]),
+    };
+    const alone = await run(world, { requests: [second], tokenBudget: 5000 });
+    const behind = await run(world, { requests: [first, second], tokenBudget: 5000 });
+    assert.deepEqual(behind.told.get('second'), alone.told.get('second'));
+    assert.equal(behind.stats.prefixHitTokens, Math.floor(4080 / BLOCK_SIZE) * BLOCK_SIZE);
+  });
+
   test(`${kernels.name}: without the mode every way has other bits somewhere`, async () => {
     const world: World = { kernels, cacheDtype: 'f32', isDeterministic: false };
     const expected = await alone(world);
