@@ -1,8 +1,8 @@
 /**
- * Deterministic mode in long texts: a request gives the same tokens with log probabilities of the
- * same bits alone, in a batch, in other chunks, behind a prefix that was cached, and run again after
- * it gave way, on either side of 2,048 and 4,096 positions, where attention is put together from
- * parts (`../decodeBorders.test.ts`).
+ * Deterministic mode in long texts: a request gives the same tokens, and log probabilities of the
+ * same bits, alone, in a batch, in other chunks, behind a prefix that was cached, and run again
+ * after it gave way, on either side of 2,048 and 4,096 positions, where attention is put together
+ * from parts (`../decodeBorders.test.ts`).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

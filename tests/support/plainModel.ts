@@ -1,7 +1,7 @@
 /**
- * DeepSeek-V3's forward pass written down once more, in doubles and loops, from a golden checkpoint:
- * apart from the model's own code and every kernel. What is cached may come from elsewhere, so that
- * a cache's rounding can be told from all other errors.
+ * DeepSeek-V3's forward pass written down once more, in doubles and loops, from a golden
+ * checkpoint: apart from the model's own code and every kernel. What is cached may come from
+ * elsewhere, so that a cache's rounding can be told from all other errors.
  *
  * Legend: D hidden, H heads, N nope, P rope, V value, C latents.
  */
