@@ -382,6 +382,15 @@ napi_value initialise(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "isas", stringsOf(env, isaNames));
   napi_set_named_property(env, exports, "operations", stringsOf(env, operations));
 
+  // By scripts/build-addon.js, from what it compiles: how all of this is called.
+  static const char* const kSignatures[] = {MOEBIUS_SIGNATURES};
+  static_assert(sizeof kSignatures == sizeof kOperationNames, "a signature for every operation");
+  const std::vector<const char*> signatures(kSignatures, kSignatures + kNumOperations);
+  napi_set_named_property(env, exports, "signatures", stringsOf(env, signatures));
+  napi_value convention;
+  napi_create_string_utf8(env, MOEBIUS_CONVENTION, NAPI_AUTO_LENGTH, &convention);
+  napi_set_named_property(env, exports, "callingConvention", convention);
+
   napi_value number;
   napi_create_int32(env, kAbiVersion, &number);
   napi_set_named_property(env, exports, "abiVersion", number);

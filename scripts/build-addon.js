@@ -23,6 +23,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism, homedir } from 'node:os';
 import { basename, dirname, join, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { conventionFlags } from './setup/callingConvention.js';
 import { runChild } from './setup/child.js';
 import { withLock } from './setup/lock.js';
 import { say, withProgress } from './setup/progress.js';
@@ -38,7 +39,7 @@ const LINK_FLAGS = ['-shared', '-pthread'].concat(
 
 /**
  * @typedef {{ command: string[], version: string }} Compiler
- * @typedef {{ name: string, path: string, key: string }} Unit
+ * @typedef {{ name: string, path: string, key: string, flags: string[] }} Unit
  * @typedef {{ key: string, units: Unit[], include: string }} Recipe what the sources ask for
  * @typedef {{ key: string, compiler: string, flags: string[], units: string[] }} Note left beside
  *   an addon: the recipe it was built by
@@ -154,8 +155,10 @@ function readRecipe(root, include) {
   }
   const common = shared.digest('hex');
   const units = names.filter(isUnit).map((name) => {
-    const key = createHash('sha256').update(common).update(read(name)).digest('hex');
-    return { name, path: join(folder, name), key };
+    const flags = name === 'addon.cpp' ? conventionFlags(root) : [];
+    const text = createHash('sha256').update(common).update(read(name));
+    const key = text.update(flags.join(' ')).digest('hex');
+    return { name, path: join(folder, name), key, flags };
   });
   const whole = JSON.stringify(units.map(({ name, key }) => [name, key]));
   return { key: createHash('sha256').update(common).update(whole).digest('hex'), units, include };
@@ -223,8 +226,9 @@ async function build(root, folder, compiler, recipe, force) {
     title,
     () => `${done} of ${missing.length} files`,
     async () => {
-      await eachOf(missing, availableParallelism(), async ({ path, object }) => {
-        await compileTo(object, compiler, [...FLAGS, `-I${recipe.include}`, '-c', path]);
+      await eachOf(missing, availableParallelism(), async ({ path, object, flags }) => {
+        const all = [...FLAGS, ...flags, `-I${recipe.include}`, '-c', path];
+        await compileTo(object, compiler, all);
         done++;
       });
       if (readRecipe(root, recipe.include).key !== recipe.key) {

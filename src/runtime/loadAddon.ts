@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { MoebiusError } from '../base/errors.ts';
-import { ABI_VERSION } from '../kernels/compiled/abi.ts';
+import { CALLING_CONVENTION, differingOperations } from '../kernels/compiled/convention.ts';
 import type { NativeAddon } from '../kernels/native/addon.ts';
 import type { NativeOptions } from '../kernels/native.ts';
 import { packageRoot } from './packageRoot.ts';
@@ -26,22 +26,39 @@ export type LoadedAddon =
 
 const ADDON = join('build', 'Release', 'moebius.node');
 
+/** @throws runtime.otherAddon where the addon was built from sources that are called otherwise */
 export function loadAddon(options: LoadAddonOptions = {}): LoadedAddon {
   const found = options.path ?? findAddon();
   if (typeof found !== 'string') return found;
   const path = found;
-  let addon: NativeAddon;
+  let addon: Partial<NativeAddon>;
   try {
-    addon = createRequire(import.meta.url)(path) as NativeAddon;
+    addon = createRequire(import.meta.url)(path) as Partial<NativeAddon>;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     return { reason: `${path} does not load: ${message}` };
   }
-  if (addon.abiVersion !== ABI_VERSION) {
-    const versions = `${addon.abiVersion} instead of ${ABI_VERSION}`;
-    return { reason: `${path} was built for another version of this code (${versions})` };
-  }
-  return { addon, path };
+  checkConvention(path, addon);
+  return { addon: addon as NativeAddon, path };
+}
+
+/**
+ * Addon and TypeScript are of one checkout, unless sources came in and nobody built. Such an addon
+ * may run some operations and crash the process in others, so it is not used at all.
+ */
+function checkConvention(path: string, addon: Partial<NativeAddon>): void {
+  const { callingConvention = 'none', operations = [], signatures } = addon;
+  const { whole } = CALLING_CONVENTION;
+  if (callingConvention === whole) return;
+  const versions = `its calling convention is ${callingConvention}, that of this code ${whole}`;
+  throw new MoebiusError('runtime.otherAddon', `${path} is of other sources: ${versions}`, {
+    values: {
+      addon: callingConvention,
+      code: whole,
+      operations: signatures === undefined ? [] : differingOperations({ operations, signatures }),
+    },
+    hint: 'Build it again: npm run build:native (or go without it: MOEBIUS_KERNELS=wasm).',
+  });
 }
 
 /**

@@ -9,6 +9,7 @@ import type { ModelConfig } from '../config/modelConfig.ts';
 import type { RunResult, ServingExecutor } from '../executor/executor.ts';
 import { callShape } from '../kernels/callShape.ts';
 import { oneRank } from '../kernels/collectives.ts';
+import type { CacheDType } from '../kernels/latentCache.ts';
 import { createMetaKernels, type MetaKernels, type OperationRecord } from '../kernels/meta.ts';
 import type { StepContext } from '../model/context.ts';
 import { gatherRows } from '../model/embedding.ts';
@@ -49,6 +50,8 @@ export interface SimulatedServingOptions {
   readonly numBlocks: number;
   readonly blockSize: number;
   readonly maxPositions: number;
+  /** What latents are kept in, f32 when left out: fewer bytes are read and written. */
+  readonly cacheDtype?: CacheDType;
   readonly cost: CostModel;
   readonly tokens: TokenSource;
 }
@@ -84,7 +87,8 @@ export class SimulatedServingExecutor implements ServingExecutor {
     this.#model = createModel({ kernels, arena, config, parameters, maxPositions });
     const { blocks, mtp } = this.#model;
     const layers = [...blocks, ...mtp.map(({ block }) => block)].map(({ layer }) => layer);
-    this.#caches = createLatentCaches({ arena, config, layers, numBlocks, blockSize });
+    const dtype = options.cacheDtype ?? 'f32';
+    this.#caches = createLatentCaches({ arena, config, layers, numBlocks, blockSize, dtype });
     const counts = createRoutingCounts({ kernels, arena, config, stage });
     this.#arena = kernels.createArena('serving');
     this.#mark = this.#arena.mark();

@@ -107,9 +107,22 @@ function recording(executor: ServingExecutor): { executor: ServingExecutor; toke
   };
 }
 
-const real: ServingExecutor = await localExecutor();
+/** Caches of every type, and both ways to schedule. */
+const WORLDS: readonly EngineWorldOptions[] = [
+  { cacheDtype: 'f32', isDeterministic: false },
+  { cacheDtype: 'bf16', isDeterministic: true },
+  { cacheDtype: 'f8e4m3', isDeterministic: false },
+];
 
-test('Engine: real and simulated executors lead to the same decisions and words', async () => {
+for (const world of WORLDS) test(nameOf(world), () => holdsInBoth(world));
+
+function nameOf({ cacheDtype, isDeterministic }: EngineWorldOptions): string {
+  const how = isDeterministic ? ', deterministic' : '';
+  return `Engine: real and simulated executors decide and say the same (${cacheDtype}${how})`;
+}
+
+async function holdsInBoth(world: EngineWorldOptions): Promise<void> {
+  const real: ServingExecutor = await localExecutor(world);
   const arrival = fc.record({
     beginning: fc.nat(1),
     length: fc.integer({ min: 1, max: 38 }),
@@ -126,7 +139,8 @@ test('Engine: real and simulated executors lead to the same decisions and words'
       fc.array(arrival, { minLength: 2, maxLength: 7 }),
       fc.integer({ min: 4, max: 20 }),
       async (drawn, tokenBudget) => {
-        const options: EngineWorldOptions = { numBlocks: 17, maxSequences: 4, tokenBudget };
+        const sizes = { numBlocks: 17, maxSequences: 4, tokenBudget };
+        const options: EngineWorldOptions = { ...world, ...sizes };
         const arrivals = drawn.map((each, i): Arrival => {
           const { beginning, length, maxTokens, temperature, numDrafts, priority } = each;
           const ids = Array.from({ length }, (_, k) => (k * 7 + beginning) % VOCABULARY);
@@ -138,6 +152,7 @@ test('Engine: real and simulated executors lead to the same decisions and words'
         const first = await logOf(recorded.executor, arrivals, options);
         const simulated = new SimulatedServingExecutor({
           ...{ config, dtypeOf: () => 'f32', maxPositions: MAX_CONTEXT, ...engineInfo(options) },
+          cacheDtype: world.cacheDtype ?? 'f32',
           cost: { seconds: ({ flops, bytes }) => Math.max(flops / 1e11, bytes / 1e10) },
           tokens: recorded.tokens,
         });
@@ -154,7 +169,7 @@ test('Engine: real and simulated executors lead to the same decisions and words'
         for (const plan of first.plans) preempted += plan.preempted.length;
       },
     ),
-    { numRuns: 60, endOnFailure: true },
+    { numRuns: 25, endOnFailure: true },
   );
   assert.ok(accepted > 0 && preempted > 0);
-});
+}

@@ -6,6 +6,7 @@ import { ManualClock } from '../../src/base/clock.ts';
 import type { ServingExecutor } from '../../src/executor/executor.ts';
 import type { CompiledGrammar, GrammarSpec } from '../../src/grammar/grammar.ts';
 import type { Kernels } from '../../src/kernels/kernels.ts';
+import type { CacheDType } from '../../src/kernels/latentCache.ts';
 import { createNativeKernels } from '../../src/kernels/native.ts';
 import { createReferenceKernels } from '../../src/kernels/reference.ts';
 import type { Sampling } from '../../src/program/instruction.ts';
@@ -40,6 +41,8 @@ export interface EngineWorldOptions extends Partial<EngineOptions> {
   readonly numBlocks?: number;
   readonly blockSize?: number;
   readonly maxSequences?: number;
+  /** f32 when left out. */
+  readonly cacheDtype?: CacheDType;
 }
 
 export interface EngineWorld {
@@ -81,6 +84,8 @@ export async function localExecutor(options: EngineWorldOptions = {}): Promise<S
   return new LocalServingExecutor({
     ...{ kernels, model, clock: new ManualClock(), numBlocks, blockSize, maxPositions },
     mtpHidden: 'postNorm',
+    cacheDtype: options.cacheDtype ?? 'f32',
+    deterministic: options.isDeterministic ?? false,
   });
 }
 

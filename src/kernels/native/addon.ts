@@ -2,8 +2,11 @@
 
 /** The loaded `build/Release/moebius.node` (`csrc/addon.cpp`). */
 export interface NativeAddon {
-  /** `ABI_VERSION`, or the addon is of other sources. */
   readonly abiVersion: number;
+  /** Of the sources that it was built from (`compiled/convention.ts`). */
+  readonly callingConvention: string;
+  /** What each of `operations` reads, as a hash. */
+  readonly signatures: readonly string[];
   /** Instruction sets this machine can run, best first: `avx512`, `avx2`, `sse2`, or `neon`. */
   readonly isas: readonly string[];
   /** Names of operations; `run` reads the index. */
