@@ -76,7 +76,7 @@ export class MetricSet {
   }
 
   histogram(family: Family, buckets: readonly number[]): (value: number) => void {
-    // Values of a few hundred tokens are sorted into buckets together, at the latest when asked for.
+    // Values of some hundred tokens are sorted into buckets together, or when somebody asks.
     const waiting: number[] = [];
     const collect = (): void => {
       for (const value of waiting) for (const observe of all) observe(value);

@@ -1,4 +1,4 @@
-/** Events that are held for a while: nothing lost, nothing out of order, no beginning or end late. */
+/** Events that are held for a while: none lost or out of order, no beginning or end late. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
