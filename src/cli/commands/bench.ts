@@ -75,7 +75,7 @@ const OPTIONS: Readonly<Record<string, readonly (keyof BenchCommandOptions)[]>> 
   limits: [],
   'compare train': [...STEPS, 'steps', ...PEER],
   'compare decode': [...SERVING, 'context', 'tokens', 'gguf', ...PEER],
-  'compare serve': [...SERVING, 'tokens', 'serve', 'rounds', 'via'],
+  'compare serve': [...SERVING, 'model', 'tokens', 'serve', 'withoutDrafts', 'rounds', 'via'],
   'compare prefill': [...SERVING, 'prompt', 'steps', 'gguf', ...PEER],
 };
 

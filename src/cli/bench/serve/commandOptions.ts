@@ -9,6 +9,7 @@ export function addServeBenchOptions(command: Command): void {
     .option('--name <model>', 'serve: the model’s name; the first that is listed')
     .option('--serve <words>', 'serve: options for the server that is started')
     .option('--as-decode', 'serve: decode as bench decode does, to be held against it')
+    .option('--without-drafts', 'compare serve: with the same server that does not speculate')
     .option('--concurrency <n>', 'serve: a closed loop of n requests; 8', integerOption(1))
     .option('--request-rate <r>', 'serve: an open loop, r a second', numberOption(1e-6, 1e6))
     .option('--burstiness <x>', 'serve: gamma arrivals; 1 is Poisson', numberOption(1e-3, 1e6))

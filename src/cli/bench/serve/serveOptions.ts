@@ -18,6 +18,8 @@ export interface ServeBenchOptions extends BenchOptions {
   readonly serve?: string;
   /** As many streams as `concurrency` that decode what `bench decode` does. */
   readonly asDecode?: boolean;
+  /** Compared with the same server that does not speculate. */
+  readonly withoutDrafts?: boolean;
   /** Of each such stream that count. */
   readonly tokens?: number;
   readonly concurrency?: number;
