@@ -45,8 +45,58 @@ interface Walked {
   readonly exitNodes: Int32Array;
 }
 
-/** Walks of rules that stand on their own, by the rule's automaton; for all grammars. */
-export type SharedWalks = Map<string, (Walked | undefined)[]>;
+/** Of one rule, by its state. */
+type Walks = (Walked | undefined)[];
+
+/**
+ * Walks of rules that stand on their own, by the rule's automaton; for all grammars. When they take
+ * more than their bound, all are forgotten: whoever sends grammars chooses how many there are.
+ */
+export class SharedWalks {
+  readonly #byRule = new Map<string, Walks>();
+  readonly #maxBytes: number;
+  #numBytes = 0;
+  #generation = 0;
+
+  constructor(maxBytes: number = MAX_SHARED_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get numBytes(): number {
+    return this.#numBytes;
+  }
+
+  /** Counts up when all are forgotten: lists that were given out before are to be dropped. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  of(automaton: Automaton): Walks {
+    const key = signatureOf(automaton);
+    let walks = this.#byRule.get(key);
+    if (walks === undefined) {
+      walks = [];
+      this.#add(2 * key.length);
+      this.#byRule.set(key, walks);
+    }
+    return walks;
+  }
+
+  /** Into a list that `of` gave in this generation. */
+  keep(walks: Walks, state: number, walked: Walked): void {
+    walks[state] = walked;
+    this.#add(bytesOfWalked(walked));
+  }
+
+  #add(numBytes: number): void {
+    if (this.#numBytes > this.#maxBytes) {
+      this.#byRule.clear();
+      this.#numBytes = 0;
+      this.#generation++;
+    }
+    this.#numBytes += numBytes;
+  }
+}
 
 /** What all grammars of a vocabulary share. */
 export interface VocabularyIndex {
@@ -64,7 +114,7 @@ export interface WalkScratch {
 export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   return {
     trie,
-    shared: new Map(),
+    shared: new SharedWalks(),
     scratch: {
       accepted: new Int32Array(trie.size),
       exitNodes: new Int32Array(trie.numNodes),
@@ -75,7 +125,9 @@ export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
 
 /** When a grammar's masks take more, they are forgotten and found anew. */
 const MAX_BYTES = 96 * 2 ** 20;
-const MAX_SHARED_RULES = 256;
+const MAX_SHARED_BYTES = 64 * 2 ** 20;
+/** Of a part or a walk beside its tokens and nodes. */
+const PART_BYTES = 256;
 /** Larger automata are not worth a key. */
 const MAX_SHARED_CELLS = 20_000;
 
@@ -91,7 +143,9 @@ export class MaskCache {
   readonly #accepted: Int32Array;
   readonly #exitNodes: Int32Array;
   readonly #isExit: Uint8Array;
-  readonly #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
+  #sharedOfRule: (Walks | null | undefined)[] = [];
+  /** Of the shared walks that `#sharedOfRule` points into. */
+  #generation = 0;
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
   #numBytes = 0;
@@ -106,6 +160,11 @@ export class MaskCache {
     this.#accepted = scratch.accepted;
     this.#exitNodes = scratch.exitNodes;
     this.#isExit = scratch.isExit;
+  }
+
+  /** What it keeps, tokens that it shares with other grammars included. */
+  get numBytes(): number {
+    return this.#numBytes + this.#space.numBytes;
   }
 
   /** Tokens that begin with a byte that the state itself reads. */
@@ -138,22 +197,20 @@ export class MaskCache {
     const known = shared?.[local];
     if (known !== undefined) return known;
     const walked = this.#walk(Int32Array.of(0), this.#space.single(state, this.#bottom));
-    if (shared !== null) shared[local] = walked;
+    if (shared !== null) this.#shared.keep(shared, local, walked);
     return walked;
   }
 
-  #sharedWalks(rule: number): (Walked | undefined)[] | null {
+  #sharedWalks(rule: number): Walks | null {
+    if (this.#generation !== this.#shared.generation) {
+      this.#generation = this.#shared.generation;
+      this.#sharedOfRule = [];
+    }
     const known = this.#sharedOfRule[rule];
     if (known !== undefined) return known;
     const automaton = at(this.#machine.closedAutomata, rule);
     const isShared = automaton !== null && automaton.next.length <= MAX_SHARED_CELLS;
-    let walks: (Walked | undefined)[] | null = null;
-    if (isShared) {
-      const key = signatureOf(automaton);
-      walks = this.#shared.get(key) ?? [];
-      if (this.#shared.size >= MAX_SHARED_RULES) this.#shared.clear();
-      this.#shared.set(key, walks);
-    }
+    const walks = isShared ? this.#shared.of(automaton) : null;
     this.#sharedOfRule[rule] = walks;
     return walks;
   }
@@ -223,7 +280,7 @@ export class MaskCache {
       this.#exitSets = new Map();
       this.#numBytes = 0;
     }
-    this.#numBytes += 256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0);
+    this.#numBytes += PART_BYTES + bytesOfTokens(tokens);
     return { tokens, exits: exitNodes.length === 0 ? null : this.#exitSet(exitNodes) };
   }
 
@@ -241,6 +298,14 @@ export class MaskCache {
     }
     return set;
   }
+}
+
+function bytesOfTokens({ list, mask }: TokenSet): number {
+  return (list?.byteLength ?? 0) + (mask?.byteLength ?? 0);
+}
+
+function bytesOfWalked({ tokens, exitNodes }: Walked): number {
+  return PART_BYTES + bytesOfTokens(tokens) + exitNodes.byteLength;
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {
