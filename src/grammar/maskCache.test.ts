@@ -25,20 +25,29 @@ function tokensOf(spec: GrammarSpec, index: VocabularyIndex): (readonly number[]
 test('shared walks: any number of grammars stays within the bound, with the same masks', () => {
   const maxBytes = 20_000;
   const index = { ...indexOfTrie(trie), shared: new SharedWalks(maxBytes) };
-  let most = 0;
   for (let i = 0; i < 60; i++) {
     const spec: GrammarSpec = { kind: 'regex', pattern: `(ab|[a-c]{${1 + i}}|12${i})+` };
     assert.deepEqual(tokensOf(spec, index), tokensOf(spec, indexOfTrie(trie)));
-    most = Math.max(most, index.shared.numBytes);
+    assert.ok(index.shared.numBytes <= maxBytes, `${index.shared.numBytes} after ${i}`);
   }
-  assert.ok(index.shared.generation > 2, 'the bound was met');
-  // What came last is kept whatever it takes: here a rule's key.
-  assert.ok(most <= 2 * maxBytes, `${most}`);
 });
 
-test('shared walks: a list that was given out before all were forgotten is not written to', () => {
+test('shared walks: rules in use stay while others come and go, 256 in all', () => {
+  const index = indexOfTrie(trie);
+  const used: GrammarSpec = { kind: 'regex', pattern: 'a[bc]' };
+  const first = tokensOf(used, index);
+  for (let i = 0; i < 600; i++) {
+    tokensOf({ kind: 'regex', pattern: `b${i}` }, index);
+    const before = index.shared.numBytes;
+    assert.deepEqual(tokensOf(used, index), first);
+    assert.equal(index.shared.numBytes, before, 'it was found');
+  }
+  assert.equal(index.shared.numRules, 256);
+});
+
+test('shared walks: a rule larger than the bound is walked and not kept', () => {
   const index = { ...indexOfTrie(trie), shared: new SharedWalks(1) };
   const spec: GrammarSpec = { kind: 'regex', pattern: '[a-c]{5}1' };
   assert.deepEqual(tokensOf(spec, index), tokensOf(spec, indexOfTrie(trie)));
-  assert.ok(index.shared.numBytes < 10_000, `${index.shared.numBytes} after the last walk`);
+  assert.deepEqual([index.shared.numRules, index.shared.numBytes], [0, 0]);
 });

@@ -45,56 +45,64 @@ interface Walked {
   readonly exitNodes: Int32Array;
 }
 
-/** Of one rule, by its state. */
-type Walks = (Walked | undefined)[];
+/** Walks of one rule. */
+interface RuleWalks {
+  readonly byState: (Walked | undefined)[];
+  numBytes: number;
+  /** Not once it was forgotten; grammars that have it go on with it. */
+  isKept: boolean;
+}
 
 /**
- * Walks of rules that stand on their own, by the rule's automaton; for all grammars. When they take
- * more than their bound, all are forgotten: whoever sends grammars chooses how many there are.
+ * Walks of rules that stand on their own, by the rule's automaton; for all grammars. Bounded,
+ * because whoever sends grammars chooses how many there are: the longest unused go first.
  */
 export class SharedWalks {
-  readonly #byRule = new Map<string, Walks>();
+  readonly #byRule = new Map<string, RuleWalks>();
   readonly #maxBytes: number;
   #numBytes = 0;
-  #generation = 0;
 
   constructor(maxBytes: number = MAX_SHARED_BYTES) {
     this.#maxBytes = maxBytes;
+  }
+
+  get numRules(): number {
+    return this.#byRule.size;
   }
 
   get numBytes(): number {
     return this.#numBytes;
   }
 
-  /** Counts up when all are forgotten: lists that were given out before are to be dropped. */
-  get generation(): number {
-    return this.#generation;
-  }
-
-  of(automaton: Automaton): Walks {
+  of(automaton: Automaton): RuleWalks {
     const key = signatureOf(automaton);
     let walks = this.#byRule.get(key);
     if (walks === undefined) {
-      walks = [];
-      this.#add(2 * key.length);
-      this.#byRule.set(key, walks);
+      walks = { byState: [], numBytes: 2 * key.length, isKept: true };
+      this.#numBytes += walks.numBytes;
     }
+    this.#byRule.delete(key);
+    this.#byRule.set(key, walks);
+    this.#forgetOldest();
     return walks;
   }
 
-  /** Into a list that `of` gave in this generation. */
-  keep(walks: Walks, state: number, walked: Walked): void {
-    walks[state] = walked;
-    this.#add(bytesOfWalked(walked));
+  keep(walks: RuleWalks, state: number, walked: Walked): void {
+    const bytes = PART_BYTES + bytesOfTokens(walked.tokens) + walked.exitNodes.byteLength;
+    walks.byState[state] = walked;
+    walks.numBytes += bytes;
+    if (!walks.isKept) return;
+    this.#numBytes += bytes;
+    this.#forgetOldest();
   }
 
-  #add(numBytes: number): void {
-    if (this.#numBytes > this.#maxBytes) {
-      this.#byRule.clear();
-      this.#numBytes = 0;
-      this.#generation++;
+  #forgetOldest(): void {
+    for (const [key, walks] of this.#byRule) {
+      if (this.#numBytes <= this.#maxBytes && this.#byRule.size <= MAX_SHARED_RULES) return;
+      this.#byRule.delete(key);
+      this.#numBytes -= walks.numBytes;
+      walks.isKept = false;
     }
-    this.#numBytes += numBytes;
   }
 }
 
@@ -126,6 +134,7 @@ export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
 /** When a grammar's masks take more, they are forgotten and found anew. */
 const MAX_BYTES = 96 * 2 ** 20;
 const MAX_SHARED_BYTES = 64 * 2 ** 20;
+const MAX_SHARED_RULES = 256;
 /** Of a part or a walk beside its tokens and nodes. */
 const PART_BYTES = 256;
 /** Larger automata are not worth a key. */
@@ -143,9 +152,7 @@ export class MaskCache {
   readonly #accepted: Int32Array;
   readonly #exitNodes: Int32Array;
   readonly #isExit: Uint8Array;
-  #sharedOfRule: (Walks | null | undefined)[] = [];
-  /** Of the shared walks that `#sharedOfRule` points into. */
-  #generation = 0;
+  #sharedOfRule: (RuleWalks | null | undefined)[] = [];
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
   #numBytes = 0;
@@ -194,18 +201,14 @@ export class MaskCache {
     const rule = at(this.#machine.ruleOf, state);
     const shared = this.#sharedWalks(rule);
     const local = state - at(this.#machine.ruleStarts, rule);
-    const known = shared?.[local];
+    const known = shared?.byState[local];
     if (known !== undefined) return known;
     const walked = this.#walk(Int32Array.of(0), this.#space.single(state, this.#bottom));
     if (shared !== null) this.#shared.keep(shared, local, walked);
     return walked;
   }
 
-  #sharedWalks(rule: number): Walks | null {
-    if (this.#generation !== this.#shared.generation) {
-      this.#generation = this.#shared.generation;
-      this.#sharedOfRule = [];
-    }
+  #sharedWalks(rule: number): RuleWalks | null {
     const known = this.#sharedOfRule[rule];
     if (known !== undefined) return known;
     const automaton = at(this.#machine.closedAutomata, rule);
@@ -277,6 +280,7 @@ export class MaskCache {
   #keep({ tokens, exitNodes }: Walked): MaskPart {
     if (this.#numBytes > MAX_BYTES) {
       this.#ofState = [];
+      this.#sharedOfRule = [];
       this.#exitSets = new Map();
       this.#numBytes = 0;
     }
@@ -302,10 +306,6 @@ export class MaskCache {
 
 function bytesOfTokens({ list, mask }: TokenSet): number {
   return (list?.byteLength ?? 0) + (mask?.byteLength ?? 0);
-}
-
-function bytesOfWalked({ tokens, exitNodes }: Walked): number {
-  return PART_BYTES + bytesOfTokens(tokens) + exitNodes.byteLength;
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {
