@@ -47,8 +47,8 @@ export class ChosenRows {
 }
 
 /**
- * Logits of all recordings in one arena, one recording's at a time: a row of V3's is half a megabyte,
- * and there are recordings for every shape.
+ * Logits of all recordings in one arena, one recording's at a time: a row of V3's is half a
+ * megabyte, and there are recordings for every shape.
  */
 export class SharedLogits {
   readonly #all: F32;

@@ -54,7 +54,7 @@ export class GrammarCache {
     const { maxBusyBytes } = this.#limits;
     if (busyBytes <= maxBusyBytes) return;
     throw new MoebiusError('engine.grammarsFull', 'the grammars under way take too much memory', {
-      values: { busyBytes, maxBusyBytes },
+      values: { busyBytes, maxBusyBytes, retryAfterSeconds: 5 },
       hint: 'Ask again when other requests have ended, or for a grammar that is in use.',
     });
   }
