@@ -20,6 +20,6 @@ test('serve: five minutes of 200 users and eight attackers leave nothing behind'
     ...{ url, processId, memory, seconds, numUsers: 200, numAttackers: 8, seed: 1 },
   });
   context.diagnostic(JSON.stringify(report));
-  assertRecovered(report, { liveBytes: 4 * 2 ** 20, residentBytes: 48 * 2 ** 20 });
+  assertRecovered(report);
   assert.ok(report.answers.answered > 100 && report.answers.left > 100);
 });

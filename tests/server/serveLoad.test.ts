@@ -14,6 +14,6 @@ test('serve: eight seconds of users and attackers leave nothing behind', async (
     ...{ url, processId, memory, seconds: 8, numUsers: 40, numAttackers: 4, seed: 7 },
   });
   context.diagnostic(JSON.stringify(report));
-  assertRecovered(report, { liveBytes: 4 * 2 ** 20, residentBytes: 96 * 2 ** 20 });
+  assertRecovered(report);
   assert.ok(report.answers.answered > 20 && report.answers.left > 20 && report.numAttacks > 50);
 });

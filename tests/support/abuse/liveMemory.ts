@@ -24,7 +24,7 @@ export class LiveMemory {
 
   /** To be made at the top of a file, before its server is started. */
   constructor() {
-    const agent = new URL('memoryAgent.ts', import.meta.url).pathname;
+    const agent = new URL('memoryAgent.ts', import.meta.url).href;
     writeFileSync(join(this.#folder, 'ask'), '');
     process.env.NODE_OPTIONS = `${process.env.NODE_OPTIONS ?? ''} ${FLAGS} --import ${agent}`;
     process.env.LIVE_MEMORY = this.#folder;

@@ -4,7 +4,7 @@
  * the number in its file `ask` is the question, and `ANSWER.THREAD` answers it. The reading side is
  * `liveMemory.ts`.
  */
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { threadId } from 'node:worker_threads';
@@ -13,8 +13,10 @@ const { LIVE_MEMORY: folder = '' } = process.env;
 let seen = '';
 
 async function look(): Promise<void> {
-  const asked = readFileSync(join(folder, 'ask'), 'utf8');
-  if (asked === seen) return;
+  const question = join(folder, 'ask');
+  // The folder goes before the server does.
+  const asked = existsSync(question) ? readFileSync(question, 'utf8') : '';
+  if (asked === '' || asked === seen) return;
   seen = asked;
   // Memory of buffers and handles is freed behind a collection, by a later turn.
   for (let i = 0; i < 4; i++) {

@@ -126,15 +126,20 @@ export function residentBytes(processId: number): number {
   return Number(line?.[1]) * 1024;
 }
 
-/** Nothing under way, no block in use, memory as it was: exactly, but for memory. */
-export function assertRecovered(
-  report: LoadReport,
-  slack: { readonly liveBytes: number; readonly residentBytes: number },
-): void {
+/**
+ * For all requests together: what they leave in caches that have a bound. At ten thousand requests a
+ * leak of half a kilobyte in each is seen.
+ */
+const LIVE_SLACK_BYTES = 4 * 2 ** 20;
+/** Memory that no thread refers to, of compiled code and allocators: with garbage in between. */
+const RESIDENT_SLACK_BYTES = 48 * 2 ** 20;
+
+/** Nothing under way, no block in use, and memory as it was after the first fifth. */
+export function assertRecovered(report: LoadReport): void {
   const { before, after, warm, end } = report;
   const shown = JSON.stringify(report);
   assert.deepEqual([after.running, after.waiting, after.open], [0, 0, 0], shown);
   assert.equal(after.usedBlocks, before.usedBlocks, shown);
-  assert.ok(end.liveBytes <= warm.liveBytes + slack.liveBytes, `held: ${shown}`);
-  assert.ok(end.residentBytes <= warm.residentBytes + slack.residentBytes, `resident: ${shown}`);
+  assert.ok(end.liveBytes <= warm.liveBytes + LIVE_SLACK_BYTES, `held: ${shown}`);
+  assert.ok(end.residentBytes <= warm.residentBytes + RESIDENT_SLACK_BYTES, `resident: ${shown}`);
 }
