@@ -127,8 +127,8 @@ export function residentBytes(processId: number): number {
 }
 
 /**
- * For all requests together: what they leave in caches that have a bound. At ten thousand requests a
- * leak of half a kilobyte in each is seen.
+ * For all requests together: what they leave in caches that have a bound. At ten thousand requests
+ * a leak of half a kilobyte in each is seen.
  */
 const LIVE_SLACK_BYTES = 4 * 2 ** 20;
 /** Memory that no thread refers to, of compiled code and allocators: with garbage in between. */
