@@ -7,7 +7,7 @@
 import { assert, at } from '../base/assert.ts';
 import { type Configuration, FAILED, type Frame, rootFrame, Tracker } from './configuration.ts';
 import type { CompiledGrammar, GrammarMatcher, GrammarSpec, GrammarVocabulary } from './grammar.ts';
-import { buildMachine, type Machine } from './machine.ts';
+import { buildMachine, bytesOfMachine, type Machine } from './machine.ts';
 import {
   type ExitSet,
   indexOfTrie,
@@ -35,7 +35,13 @@ export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary)
     masks: new MaskCache(machine, tracker, index),
     numWords: (vocabulary.size + 31) >>> 5,
   };
-  return { start: () => new Matcher(compiled, tracker.start(rootFrame())) };
+  const machineBytes = bytesOfMachine(machine);
+  return {
+    get numBytes() {
+      return machineBytes + compiled.masks.numBytes;
+    },
+    start: () => new Matcher(compiled, tracker.start(rootFrame())),
+  };
 }
 
 const indexes = new WeakMap<GrammarVocabulary, VocabularyIndex>();

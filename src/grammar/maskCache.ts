@@ -45,8 +45,66 @@ interface Walked {
   readonly exitNodes: Int32Array;
 }
 
-/** Walks of rules that stand on their own, by the rule's automaton; for all grammars. */
-export type SharedWalks = Map<string, (Walked | undefined)[]>;
+/** Walks of one rule. */
+interface RuleWalks {
+  readonly byState: (Walked | undefined)[];
+  numBytes: number;
+  /** Not once it was forgotten; grammars that have it go on with it. */
+  isKept: boolean;
+}
+
+/**
+ * Walks of rules that stand on their own, by the rule's automaton; for all grammars. Bounded,
+ * because whoever sends grammars chooses how many there are: the longest unused go first.
+ */
+export class SharedWalks {
+  readonly #byRule = new Map<string, RuleWalks>();
+  readonly #maxBytes: number;
+  #numBytes = 0;
+
+  constructor(maxBytes: number = MAX_SHARED_BYTES) {
+    this.#maxBytes = maxBytes;
+  }
+
+  get numRules(): number {
+    return this.#byRule.size;
+  }
+
+  get numBytes(): number {
+    return this.#numBytes;
+  }
+
+  of(automaton: Automaton): RuleWalks {
+    const key = signatureOf(automaton);
+    let walks = this.#byRule.get(key);
+    if (walks === undefined) {
+      walks = { byState: [], numBytes: 2 * key.length, isKept: true };
+      this.#numBytes += walks.numBytes;
+    }
+    this.#byRule.delete(key);
+    this.#byRule.set(key, walks);
+    this.#forgetOldest();
+    return walks;
+  }
+
+  keep(walks: RuleWalks, state: number, walked: Walked): void {
+    const bytes = PART_BYTES + bytesOfTokens(walked.tokens) + walked.exitNodes.byteLength;
+    walks.byState[state] = walked;
+    walks.numBytes += bytes;
+    if (!walks.isKept) return;
+    this.#numBytes += bytes;
+    this.#forgetOldest();
+  }
+
+  #forgetOldest(): void {
+    for (const [key, walks] of this.#byRule) {
+      if (this.#numBytes <= this.#maxBytes && this.#byRule.size <= MAX_SHARED_RULES) return;
+      this.#byRule.delete(key);
+      this.#numBytes -= walks.numBytes;
+      walks.isKept = false;
+    }
+  }
+}
 
 /** What all grammars of a vocabulary share. */
 export interface VocabularyIndex {
@@ -64,7 +122,7 @@ export interface WalkScratch {
 export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   return {
     trie,
-    shared: new Map(),
+    shared: new SharedWalks(),
     scratch: {
       accepted: new Int32Array(trie.size),
       exitNodes: new Int32Array(trie.numNodes),
@@ -75,7 +133,10 @@ export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
 
 /** When a grammar's masks take more, they are forgotten and found anew. */
 const MAX_BYTES = 96 * 2 ** 20;
+const MAX_SHARED_BYTES = 64 * 2 ** 20;
 const MAX_SHARED_RULES = 256;
+/** Of a part or a walk beside its tokens and nodes. */
+const PART_BYTES = 256;
 /** Larger automata are not worth a key. */
 const MAX_SHARED_CELLS = 20_000;
 
@@ -91,7 +152,7 @@ export class MaskCache {
   readonly #accepted: Int32Array;
   readonly #exitNodes: Int32Array;
   readonly #isExit: Uint8Array;
-  readonly #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
+  #sharedOfRule: (RuleWalks | null | undefined)[] = [];
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
   #numBytes = 0;
@@ -106,6 +167,11 @@ export class MaskCache {
     this.#accepted = scratch.accepted;
     this.#exitNodes = scratch.exitNodes;
     this.#isExit = scratch.isExit;
+  }
+
+  /** What it keeps, tokens that it shares with other grammars included. */
+  get numBytes(): number {
+    return this.#numBytes + this.#space.numBytes;
   }
 
   /** Tokens that begin with a byte that the state itself reads. */
@@ -135,25 +201,19 @@ export class MaskCache {
     const rule = at(this.#machine.ruleOf, state);
     const shared = this.#sharedWalks(rule);
     const local = state - at(this.#machine.ruleStarts, rule);
-    const known = shared?.[local];
+    const known = shared?.byState[local];
     if (known !== undefined) return known;
     const walked = this.#walk(Int32Array.of(0), this.#space.single(state, this.#bottom));
-    if (shared !== null) shared[local] = walked;
+    if (shared !== null) this.#shared.keep(shared, local, walked);
     return walked;
   }
 
-  #sharedWalks(rule: number): (Walked | undefined)[] | null {
+  #sharedWalks(rule: number): RuleWalks | null {
     const known = this.#sharedOfRule[rule];
     if (known !== undefined) return known;
     const automaton = at(this.#machine.closedAutomata, rule);
     const isShared = automaton !== null && automaton.next.length <= MAX_SHARED_CELLS;
-    let walks: (Walked | undefined)[] | null = null;
-    if (isShared) {
-      const key = signatureOf(automaton);
-      walks = this.#shared.get(key) ?? [];
-      if (this.#shared.size >= MAX_SHARED_RULES) this.#shared.clear();
-      this.#shared.set(key, walks);
-    }
+    const walks = isShared ? this.#shared.of(automaton) : null;
     this.#sharedOfRule[rule] = walks;
     return walks;
   }
@@ -220,10 +280,11 @@ export class MaskCache {
   #keep({ tokens, exitNodes }: Walked): MaskPart {
     if (this.#numBytes > MAX_BYTES) {
       this.#ofState = [];
+      this.#sharedOfRule = [];
       this.#exitSets = new Map();
       this.#numBytes = 0;
     }
-    this.#numBytes += 256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0);
+    this.#numBytes += PART_BYTES + bytesOfTokens(tokens);
     return { tokens, exits: exitNodes.length === 0 ? null : this.#exitSet(exitNodes) };
   }
 
@@ -241,6 +302,10 @@ export class MaskCache {
     }
     return set;
   }
+}
+
+function bytesOfTokens({ list, mask }: TokenSet): number {
+  return (list?.byteLength ?? 0) + (mask?.byteLength ?? 0);
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {

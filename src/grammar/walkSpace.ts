@@ -10,6 +10,8 @@ import type { Machine } from './machine.ts';
 
 const MAX_PLACES = 32_768;
 const UNKNOWN = -1;
+/** A place's configuration and its name. */
+const PLACE_BYTES = 256;
 
 export class WalkSpace {
   readonly #machine: Machine;
@@ -22,6 +24,10 @@ export class WalkSpace {
   constructor(machine: Machine, tracker: Tracker) {
     this.#machine = machine;
     this.#tracker = tracker;
+  }
+
+  get numBytes(): number {
+    return this.#steps.byteLength + PLACE_BYTES * this.#places.length;
   }
 
   /** The state alone, without what it calls. */

@@ -15,12 +15,14 @@ import type { StepContext } from './context.ts';
 import { DraftPasses } from './draftPasses.ts';
 import { logitsOfRows, runRows, type States } from './inference.ts';
 import type { Model } from './model.ts';
-import { ChosenRows, RecordedDraw, type WantedRows } from './recordedDraw.ts';
+import { ChosenRows, RecordedDraw, SharedLogits, type WantedRows } from './recordedDraw.ts';
 import { checkRules, type SampledRows } from './sampler.ts';
 import { FewRows, type FewRowsShape, type LatentCaches, type SequenceRows } from './servingRows.ts';
 
 /** Shapes that are remembered; when there are more, all are forgotten. */
 const MOST_SHAPES = 32;
+/** Likewise when they and what continues them take more: a shape of V3 takes some megabytes. */
+const MOST_BYTES = 256 * 2 ** 20;
 
 /** The model's passes by shape, in an arena that nobody else uses. */
 export class DecodePasses {
@@ -28,6 +30,8 @@ export class DecodePasses {
   readonly #model: Model;
   readonly #caches: LatentCaches;
   readonly #maxPositions: number;
+  readonly #maxBytes: number;
+  readonly #logits: SharedLogits;
   readonly #mark: ArenaMark;
   readonly #known: DecodePass[] = [];
 
@@ -35,13 +39,17 @@ export class DecodePasses {
   constructor(
     context: StepContext,
     model: Model,
-    args: { caches: LatentCaches; maxPositions: number },
+    args: { caches: LatentCaches; maxPositions: number; maxBytes?: number },
   ) {
+    const { arena } = context;
+    const { vocabSize } = model.shared.config;
     this.#context = context;
     this.#model = model;
     this.#caches = args.caches;
     this.#maxPositions = args.maxPositions;
-    this.#mark = context.arena.mark();
+    this.#maxBytes = args.maxBytes ?? MOST_BYTES;
+    this.#logits = new SharedLogits(arena, { numRows: MAX_DECODE_ROWS, vocabSize });
+    this.#mark = arena.mark();
   }
 
   /**
@@ -62,23 +70,27 @@ export class DecodePasses {
   }
 
   #passOf(shape: FewRowsShape): DecodePass {
+    if (this.#context.arena.usedBytes - this.#mark.usedBytes > this.#maxBytes) this.#forget();
     for (let i = 0; i < this.#known.length; i++) {
       const known = at(this.#known, i);
       if (!known.isCurrent) break;
       if (isSame(known.shape, shape)) return known;
     }
     const isStale = this.#known.some((known) => !known.isCurrent);
-    if (isStale || this.#known.length === MOST_SHAPES) {
-      this.#known.length = 0;
-      this.#context.arena.release(this.#mark);
-    }
+    if (isStale || this.#known.length === MOST_SHAPES) this.#forget();
     const { arena, kernels } = this.#context;
     const { vocabSize } = this.#model.shared.config;
     const [caches, maxPositions] = [this.#caches, this.#maxPositions];
     const rows = new FewRows({ kernels, arena, shape, caches, vocabSize, maxPositions });
-    const pass = new DecodePass(this.#context, this.#model, { rows, caches, maxPositions });
+    const args = { rows, caches, maxPositions, logits: this.#logits };
+    const pass = new DecodePass(this.#context, this.#model, args);
     this.#known.push(pass);
     return pass;
+  }
+
+  #forget(): void {
+    this.#known.length = 0;
+    this.#context.arena.release(this.#mark);
   }
 }
 
@@ -91,19 +103,21 @@ export class DecodePass {
   #states: States | null = null;
   #layers: Recording | null = null;
   readonly #maxPositions: number;
+  readonly #logits: SharedLogits;
   readonly #heads: DecodeHead[] = [];
   #drafts: DraftPasses | null = null;
 
   constructor(
     context: StepContext,
     model: Model,
-    args: { rows: FewRows; caches: LatentCaches; maxPositions: number },
+    args: { rows: FewRows; caches: LatentCaches; maxPositions: number; logits: SharedLogits },
   ) {
     this.#context = context;
     this.#model = model;
     this.#rows = args.rows;
     this.#caches = args.caches;
     this.#maxPositions = args.maxPositions;
+    this.#logits = args.logits;
   }
 
   get shape(): FewRowsShape {
@@ -157,7 +171,8 @@ export class DecodePass {
   /** What continues the states that were run last. */
   get drafts(): DraftPasses {
     const [states, caches, maxPositions] = [this.states, this.#caches, this.#maxPositions];
-    this.#drafts ??= new DraftPasses(this.#context, this.#model, { states, caches, maxPositions });
+    const args = { states, caches, maxPositions, logits: this.#logits };
+    this.#drafts ??= new DraftPasses(this.#context, this.#model, args);
     return this.#drafts;
   }
 
@@ -167,7 +182,8 @@ export class DecodePass {
       if (known.numRows === numRows) return known;
     }
     const { states } = this;
-    const head = new DecodeHead(this.#context, this.#model, { states, numRows });
+    const logits = this.#logits.rows(numRows);
+    const head = new DecodeHead(this.#context, this.#model, { states, numRows, logits });
     this.#heads.push(head);
     return head;
   }
@@ -179,19 +195,25 @@ class DecodeHead {
   readonly #context: StepContext;
   readonly #model: Model;
   readonly #states: States;
+  readonly #logits: F32;
   readonly #chosen: ChosenRows;
   readonly #draw: RecordedDraw;
   #recording: Recording | null = null;
   /** Of the head alone, for rows whose logits are looked at before a token is drawn. */
-  #head: { readonly recording: Recording; readonly logits: F32 } | null = null;
+  #head: Recording | null = null;
 
-  constructor(context: StepContext, model: Model, args: { states: States; numRows: number }) {
-    const { states, numRows } = args;
+  constructor(
+    context: StepContext,
+    model: Model,
+    args: { states: States; numRows: number; logits: F32 },
+  ) {
+    const { states, numRows, logits } = args;
     const { kernels, arena } = context;
     this.numRows = numRows;
     this.#context = context;
     this.#model = model;
     this.#states = states;
+    this.#logits = logits;
     this.#chosen = new ChosenRows(kernels, arena, numRows);
     this.#draw = new RecordedDraw(kernels, arena, numRows);
   }
@@ -210,22 +232,18 @@ class DecodeHead {
 
   logits(chosen: readonly number[]): F32 {
     this.#chosen.choose(chosen);
-    if (this.#head !== null) {
-      this.#head.recording.run();
-      return this.#head.logits;
+    if (this.#head !== null) this.#head.run();
+    else {
+      this.#head = record(this.#context.kernels, (kernels) => {
+        this.#logitsOn({ ...this.#context, kernels });
+      });
     }
-    let logits: F32 | null = null;
-    const recording = record(this.#context.kernels, (kernels) => {
-      logits = this.#logitsOn({ ...this.#context, kernels });
-    });
-    assert(logits !== null, 'a recording runs');
-    this.#head = { recording, logits };
-    return logits;
+    return this.#logits;
   }
 
   #logitsOn(context: StepContext): F32 {
-    const [states, rows] = [this.#states, this.#chosen.rows];
-    return logitsOfRows(context, this.#model, { states, rows });
+    const [states, rows, out] = [this.#states, this.#chosen.rows, this.#logits];
+    return logitsOfRows(context, this.#model, { states, rows, out });
   }
 }
 

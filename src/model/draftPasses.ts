@@ -17,7 +17,7 @@ import type { StepContext } from './context.ts';
 import { gatherRows } from './embedding.ts';
 import { draftRows, logitsOfRows, type States } from './inference.ts';
 import type { Model } from './model.ts';
-import { ChosenRows, RecordedDraw, type WantedRows } from './recordedDraw.ts';
+import { ChosenRows, RecordedDraw, type SharedLogits, type WantedRows } from './recordedDraw.ts';
 import { checkRules, type SampledRows } from './sampler.ts';
 import { FewRows, type FewRowsShape, type LatentCaches, type SequenceRows } from './servingRows.ts';
 
@@ -32,6 +32,13 @@ export interface WantedDrafts {
   readonly wanted: WantedRows;
 }
 
+/** What all drafts behind one pass share. */
+interface DraftLimits {
+  readonly caches: LatentCaches;
+  readonly maxPositions: number;
+  readonly logits: SharedLogits;
+}
+
 interface DraftShape extends FewRowsShape {
   readonly module: number;
 }
@@ -40,20 +47,14 @@ interface DraftShape extends FewRowsShape {
 export class DraftPasses {
   readonly #context: StepContext;
   readonly #model: Model;
-  readonly #from: { readonly states: States; readonly caches: LatentCaches };
-  readonly #maxPositions: number;
+  readonly #from: DraftLimits & { readonly states: States };
   readonly #known: DraftPass[] = [];
 
   /** @param context whose arena keeps them for as long as the states */
-  constructor(
-    context: StepContext,
-    model: Model,
-    args: { states: States; caches: LatentCaches; maxPositions: number },
-  ) {
+  constructor(context: StepContext, model: Model, args: DraftLimits & { readonly states: States }) {
     this.#context = context;
     this.#model = model;
     this.#from = args;
-    this.#maxPositions = args.maxPositions;
   }
 
   /**
@@ -77,13 +78,12 @@ export class DraftPasses {
       if (isSame && shape.width === width && shape.module === module) return pass;
     }
     const { arena, kernels } = this.#context;
-    const { states, caches } = this.#from;
+    const { states, caches, maxPositions, logits } = this.#from;
     const { vocabSize } = this.#model.shared.config;
     const shape = { numRows, numSequences, width, module };
-    const maxPositions = this.#maxPositions;
     const rows = new FewRows({ kernels, arena, shape, caches, vocabSize, maxPositions });
     const from = states[this.#context.options.mtpHidden];
-    const args = { shape, rows, from, caches, maxPositions };
+    const args = { shape, rows, from, caches, maxPositions, logits };
     const pass = new DraftPass(this.#context, this.#model, args);
     this.#known.push(pass);
     return pass;
@@ -97,7 +97,7 @@ export class DraftPass {
   readonly #model: Model;
   readonly #rows: FewRows;
   readonly #from: F32;
-  readonly #limits: { readonly caches: LatentCaches; readonly maxPositions: number };
+  readonly #limits: DraftLimits;
   readonly #continued: ChosenRows;
   readonly #chosen: ChosenRows;
   readonly #draw: RecordedDraw;
@@ -108,22 +108,16 @@ export class DraftPass {
   constructor(
     context: StepContext,
     model: Model,
-    args: {
-      shape: DraftShape;
-      rows: FewRows;
-      from: F32;
-      caches: LatentCaches;
-      maxPositions: number;
-    },
+    args: DraftLimits & { readonly shape: DraftShape; readonly rows: FewRows; readonly from: F32 },
   ) {
-    const { shape, rows, from, caches, maxPositions } = args;
+    const { shape, rows, from, caches, maxPositions, logits } = args;
     const { kernels, arena } = context;
     this.shape = shape;
     this.#context = context;
     this.#model = model;
     this.#rows = rows;
     this.#from = from;
-    this.#limits = { caches, maxPositions };
+    this.#limits = { caches, maxPositions, logits };
     this.#continued = new ChosenRows(kernels, arena, shape.numRows);
     this.#chosen = new ChosenRows(kernels, arena, shape.numSequences);
     this.#draw = new RecordedDraw(kernels, arena, shape.numSequences);
@@ -168,7 +162,8 @@ export class DraftPass {
         caches: this.#limits.caches,
       });
       const [states, chosen] = [this.#states, this.#chosen.rows];
-      this.#draw.record(kernels, logitsOfRows(context, this.#model, { states, rows: chosen }));
+      const out = this.#limits.logits.rows(this.shape.numSequences);
+      this.#draw.record(kernels, logitsOfRows(context, this.#model, { states, rows: chosen, out }));
     });
   }
 }

@@ -77,17 +77,17 @@ export function draftRows(
 
 /**
  * Logits of chosen rows, `[n, vocabulary]`, each to the bit what it would be alone; the head is
- * shared by the model and its modules.
+ * shared by the model and its modules. They are new, or written to `out`.
  */
 export function logitsOfRows(
   context: StepContext,
   model: Model,
-  args: { states: States; rows: I32 },
+  args: { states: States; rows: I32; out?: F32 },
 ): F32 {
   assert(model.end !== null, 'serving runs the whole model');
   const chosen = gatherRows(context, args.states.postNorm, args.rows);
   const { weight, shape } = model.end.head;
-  const out = allocateF32(context, numRows(chosen), at(shape, 0));
+  const out = args.out ?? allocateF32(context, numRows(chosen), at(shape, 0));
   context.kernels.matmul({ out, a: chosen, b: weight, layout: 'nt', order: 'streamed' });
   return out;
 }

@@ -5,7 +5,7 @@
 import { at } from '../base/assert.ts';
 import type { F32, I32, Kernels, SamplingRule } from '../kernels/kernels.ts';
 import type { Arena } from '../tensor/arena.ts';
-import { hostArray } from '../tensor/tensor.ts';
+import { hostArray, slices } from '../tensor/tensor.ts';
 import {
   allocateSampled,
   finite,
@@ -43,6 +43,23 @@ export class ChosenRows {
       isSame = false;
     }
     if (!isSame) this.#kernels.write(this.rows, this.#known);
+  }
+}
+
+/**
+ * Logits of all recordings in one arena, one recording's at a time: a row of V3's is half a
+ * megabyte, and there are recordings for every shape.
+ */
+export class SharedLogits {
+  readonly #all: F32;
+
+  constructor(arena: Arena, { numRows, vocabSize }: { numRows: number; vocabSize: number }) {
+    this.#all = arena.allocate('f32', [numRows, vocabSize]);
+  }
+
+  /** Until another recording runs. */
+  rows(count: number): F32 {
+    return slices(this.#all, 0, count);
   }
 }
 

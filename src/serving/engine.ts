@@ -29,6 +29,7 @@ import type {
   ExpertLoads,
 } from './engineClient.ts';
 import { EngineCounts } from './engineCounts.ts';
+import { GrammarCache } from './grammarCache.ts';
 import { Sequence } from './sequence.ts';
 
 export interface EngineOptions {
@@ -60,7 +61,9 @@ export class Engine {
   readonly #counts = new EngineCounts();
   readonly #sequences = new Map<number, Sequence>();
   readonly #byRequest = new Map<string, Sequence>();
-  readonly #grammars = new Map<string, CompiledGrammar>();
+  readonly #grammars: GrammarCache;
+  /** Of the sequences that follow one. */
+  readonly #followed = new Map<number, CompiledGrammar>();
   /** Sequences that an executor may forget. */
   readonly #forgotten: number[] = [];
   /** Told with the next step. */
@@ -76,6 +79,7 @@ export class Engine {
     this.#blocks = new BlockManager({ numBlocks, blockSize });
     const limits = { maxSequences, tokenBudget, isDeterministic };
     this.#scheduler = new BatchScheduler(this.#blocks, limits);
+    this.#grammars = new GrammarCache(options.compileGrammar);
     this.#drafts = new DraftPolicy({ maxDrafts: numMtpModules, mode: numDrafts });
   }
 
@@ -106,11 +110,12 @@ export class Engine {
       checkEngineRequest(request, this.info);
       assert(!this.#byRequest.has(request.requestId), 'a request has a name of its own');
       const { grammar, numDrafts = 'auto' } = request;
-      const matcher = grammar === undefined ? null : this.#grammarOf(grammar.spec).start();
+      const followed =
+        grammar === undefined ? null : this.#grammars.get(grammar.spec, this.#followed.values());
       const sequenceId = this.#nextSequenceId++;
       const numSequences = this.#scheduler.numRunning + 1;
       const sequence = new Sequence({
-        ...{ sequenceId, request, matcher },
+        ...{ sequenceId, request, matcher: followed?.start() ?? null },
         vocabSize: this.info.vocabSize,
         endIds: this.#options.endIds,
         tokenBytes: this.#options.tokenBytes,
@@ -120,6 +125,7 @@ export class Engine {
       });
       this.#sequences.set(sequenceId, sequence);
       this.#byRequest.set(request.requestId, sequence);
+      if (followed !== null) this.#followed.set(sequenceId, followed);
       this.#scheduler.add({
         ...{ sequenceId, ids: sequence.ids, numPromptTokens: sequence.ids.length },
         priority: request.priority ?? 0,
@@ -322,18 +328,9 @@ export class Engine {
     this.#scheduler.remove(sequenceId);
     this.#drafts.end(sequenceId);
     this.#sequences.delete(sequenceId);
+    this.#followed.delete(sequenceId);
     this.#byRequest.delete(request.requestId);
     this.#forgotten.push(sequenceId);
-  }
-
-  #grammarOf(spec: GrammarSpec): CompiledGrammar {
-    const key = JSON.stringify(spec);
-    const known = this.#grammars.get(key);
-    if (known !== undefined) return known;
-    const compiled = this.#options.compileGrammar(spec);
-    if (this.#grammars.size >= 64) this.#grammars.clear();
-    this.#grammars.set(key, compiled);
-    return compiled;
   }
 
   #sequenceOf(sequenceId: number): Sequence {

@@ -17,6 +17,7 @@ import {
   type SequenceRows,
   uploadServingRows,
 } from '../../src/model/servingRows.ts';
+import type { Arena } from '../../src/tensor/arena.ts';
 import { freshModel, kernelsUnderTest, type LoadedModel } from '../support/goldenModel.ts';
 import { tinyV3 } from '../support/tinyConfig.ts';
 
@@ -37,15 +38,23 @@ class Stepper {
   readonly passes: DecodePasses;
   readonly #caches: LatentCaches;
 
-  constructor(kernels: Kernels, seed = 1) {
+  readonly arena: Arena;
+
+  constructor(kernels: Kernels, seed = 1, maxBytes?: number) {
     this.kernels = kernels;
     this.loaded = freshModel(kernels, CONFIG, { seed });
     const [arena, layers] = [kernels.createArena('caches'), [0, 1]];
     const sizes = { numBlocks: NUM_BLOCKS, blockSize: BLOCK_SIZE };
     this.#caches = createLatentCaches({ arena, config: CONFIG, layers, ...sizes });
-    const context = { ...this.loaded.context, arena: kernels.createArena('passes') };
+    this.arena = kernels.createArena('passes');
+    const context = { ...this.loaded.context, arena: this.arena };
     const { model } = this.loaded;
-    this.passes = new DecodePasses(context, model, { caches: this.#caches, maxPositions });
+    const args = { caches: this.#caches, maxPositions };
+    this.passes = new DecodePasses(
+      context,
+      model,
+      maxBytes === undefined ? args : { ...args, maxBytes },
+    );
   }
 
   /** Laid out anew. */
@@ -188,6 +197,26 @@ for (const makeKernels of kernelsUnderTest().map((_, i) => () => at(kernelsUnder
     scratch.free();
     await step([0]);
     await step([1, 2]);
+  });
+
+  test(`${name}: passes that take more than their bytes are forgotten, and made anew`, async () => {
+    const maxBytes = 3000;
+    const [one, other] = [new Stepper(makeKernels(), 1, maxBytes), new Stepper(makeKernels())];
+    const sequences = new Sequences();
+    const prompt = [sequences.next(0, 4)];
+    for (const stepper of [one, other]) await stepper.plain(prompt, lastRows(prompt, 0));
+    const begin = one.arena.usedBytes;
+    const used: number[] = [];
+    for (let salt = 0; salt < 24; salt++) {
+      const rows = [sequences.next(0, 1 + (salt % 5))];
+      const wanted = lastRows(rows, salt);
+      assert.deepEqual(await one.recorded(rows, wanted), await other.plain(rows, wanted));
+      used.push(one.arena.usedBytes - begin);
+    }
+    const numForgotten = used.filter((bytes, i) => bytes < (used[i - 1] ?? 0)).length;
+    assert.ok(numForgotten >= 3, `${used}`);
+    // The last pass is made whatever it takes.
+    assert.ok(Math.max(...used) <= 1.5 * maxBytes, `${used}`);
   });
 
   test(`${name}: two models on the same kernels keep their own passes`, async () => {

@@ -102,6 +102,7 @@ const MEANINGS: Readonly<Record<string, Omit<HttpMeaning, 'param'>>> = {
   'engine.closed': { status: 503, type: 'overloaded_error', apiCode: 'shutting_down' },
   'engine.closing': { status: 503, type: 'overloaded_error', apiCode: 'shutting_down' },
   'engine.queueFull': { status: 503, type: 'overloaded_error', apiCode: 'queue_full' },
+  'engine.grammarsFull': { status: 503, type: 'overloaded_error', apiCode: 'grammars_full' },
   'engine.hung': { status: 503, type: 'server_error', apiCode: 'engine_hung' },
   'engine.grammar': { status: 500, type: 'server_error' },
   'sampling.nonFinite': { status: 500, type: 'server_error' },

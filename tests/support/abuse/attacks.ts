@@ -105,6 +105,17 @@ const BODIES: readonly Attack[] = [
   },
 ];
 
+/** One that no cache has seen. */
+export const NEW_GRAMMAR: Attack = {
+  name: 'a grammar that is new each time',
+  allowed: [200, 429, 503],
+  sending: (random) => {
+    const pattern = `(ab|[a-c]{9})+d{50}${random.integer(1e9)}`;
+    const body = JSON.stringify({ prompt: 'a', max_tokens: 4, guided_regex: pattern });
+    return { parts: [post(body), body], patienceMs: 60_000 };
+  },
+};
+
 const HEADS: readonly Attack[] = [
   {
     name: 'a header of 256 kB',
@@ -231,7 +242,7 @@ const ENDS: readonly Attack[] = [
   },
 ];
 
-export const ATTACKS: readonly Attack[] = [...BODIES, ...HEADS, ...PATHS, ...ENDS];
+export const ATTACKS: readonly Attack[] = [...BODIES, NEW_GRAMMAR, ...HEADS, ...PATHS, ...ENDS];
 
 /** @throws AssertionError naming the attack, where the server did what it may not */
 export async function attack(
