@@ -1,8 +1,8 @@
-/** The committed WebAssembly binary: of these sources, small, and made again byte for byte. */
+/** The committed WebAssembly binary: of these sources, and small; and the script that makes it. */
 import assert from 'node:assert/strict';
-import { readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { projectRoot } from './support/projectFiles.ts';
 import {
   importScript,
@@ -28,20 +28,43 @@ test('wasm/kernels.wasm: is small enough to be committed', () => {
   assert.ok(statSync(committed).size < 650_000, `${statSync(committed).size} bytes`);
 });
 
+/** Two units as those of csrc are called, of a few lines. */
+function writePackage(context: TestContext): string {
+  const root = temporaryFolder(context);
+  mkdirSync(join(root, 'csrc'));
+  writeFileSync(join(root, 'csrc', 'value.h'), '#define VALUE 40\nint fromUnit();\n');
+  writeFileSync(
+    join(root, 'csrc', 'wasm.cpp'),
+    '#include "value.h"\n' +
+      'extern "C" __attribute__((export_name("value"))) int value() { return fromUnit(); }\n',
+  );
+  writeFileSync(
+    join(root, 'csrc', 'isa_wasm.cpp'),
+    '#include "value.h"\nint fromUnit() { return VALUE + 2; }\n',
+  );
+  return root;
+}
+
+// The committed binary itself is made again by npm run check:long.
 test(
-  'ensureWasm: the same sources and compiler give the same bytes',
+  'ensureWasm: the same sources give the same bytes, a changed header others',
   needsClang,
   async (context) => {
-    const path = join(temporaryFolder(context), 'kernels.wasm');
-    const built = await ensureWasm({ root: projectRoot, path });
-    assert.ok(built.kind === 'ready' && built.isNew);
-    const bytes = readFileSync(path);
-    assert.equal(originOf(bytes)?.key, sourceKey(projectRoot));
-    if (originOf(bytes)?.compiler === originOf(readFileSync(committed))?.compiler) {
-      assert.ok(bytes.equals(readFileSync(committed)), 'wasm/kernels.wasm is another');
-    }
-    const again = await ensureWasm({ root: projectRoot, path });
+    const root = writePackage(context);
+    const [path, other] = [binaryPath(root), join(root, 'other.wasm')];
+    const built = await ensureWasm({ root });
+    assert.ok(built.kind === 'ready' && built.isNew && built.path === path);
+    assert.equal(originOf(readFileSync(path))?.key, sourceKey(root));
+    const again = await ensureWasm({ root });
     assert.ok(again.kind === 'ready' && !again.isNew);
+    await ensureWasm({ root, path: other });
+    assert.ok(readFileSync(other).equals(readFileSync(path)), 'the same bytes');
+
+    writeFileSync(join(root, 'csrc', 'value.h'), '#define VALUE 50\nint fromUnit();\n');
+    assert.notEqual(originOf(readFileSync(path))?.key, sourceKey(root));
+    const changed = await ensureWasm({ root });
+    assert.ok(changed.kind === 'ready' && changed.isNew);
+    assert.ok(!readFileSync(other).equals(readFileSync(path)), 'other bytes');
   },
 );
 

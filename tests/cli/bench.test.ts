@@ -78,8 +78,9 @@ function assertOperations(json: Json, names: readonly string[]): void {
   for (const each of operations.slice(0, -1)) assertPositive(each, ['calls', 'seconds', 'bytes']);
 }
 
-test('bench train: ends with its figures and its operations, as JSON', async () => {
-  const train = await moebiusJson('bench', 'train', '--tiny', '--operations');
+test('bench train: ends with its figures and its operations, as JSON', async (context) => {
+  const config = ['--config', smallConfig(context)];
+  const train = await moebiusJson('bench', 'train', '--tiny', ...config, '--operations');
   const keys = ['tokensPerSecond', 'stepSeconds', 'predictedStepSeconds', 'peakMemoryBytes'];
   assertPositive(train, [...keys, 'flopsPerToken']);
   assertShares(train, ['fmaPeakGflops', 'shareOfPeak']);

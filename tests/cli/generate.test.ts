@@ -55,17 +55,20 @@ test('generate: greedy text is golden, and so are the passes that speculation ta
 
 test('generate: speculation changes no token, greedy or sampled, for any number of drafts', async () => {
   const rules = [
-    ['--temperature', '0'],
-    ['--temperature', '1', '--seed', '3'],
-    ['--temperature', '1.3', '--top-k', '5', '--seed', '4'],
-    ['--temperature', '0.9', '--top-p', '0.8', '--min-p', '0.05', '--seed', '5'],
+    { rule: ['--temperature', '0'], drafts: ['1', '2', '3'] },
+    { rule: ['--temperature', '1', '--seed', '3'], drafts: ['1'] },
+    { rule: ['--temperature', '1.3', '--top-k', '5', '--seed', '4'], drafts: ['2'] },
+    {
+      rule: ['--temperature', '0.9', '--top-p', '0.8', '--min-p', '0.05', '--seed', '5'],
+      drafts: ['3'],
+    },
   ];
   for (const checkpoint of [letters, talking]) {
-    for (const rule of rules) {
+    for (const { rule, drafts } of rules) {
       const args = ['--prompt', 'headfirst', '--max-tokens', '24', '--ignore-eos', ...rule];
       const plain = await generate(checkpoint, ...args);
       assert.equal(plain.drafted, 0);
-      for (const numDrafts of ['1', '2', '3']) {
+      for (const numDrafts of drafts) {
         const drafted = await generate(checkpoint, ...args, '--speculate', numDrafts);
         assert.deepEqual(drafted.ids, plain.ids, `${rule.join(' ')}, ${numDrafts} drafts`);
         assert.ok(Number(drafted.drafted) > 0);

@@ -56,33 +56,29 @@ test('resume: killed before changes to its files again and again, the run is the
   const out = join(temporaryFolder(context), 'run');
   // A checkpoint is about 40 changes: early and late in one, and in those that follow.
   const places: string[] = [];
-  for (const change of [20, 44, 46, 83, 123]) {
+  for (const change of [20, 44, 83]) {
     const ran = await startMoebius(goOn(out), { dieAtChange: change, dieIn: out }).ended;
-    if (ran.code === 0) break;
     assert.equal(ran.code, 'SIGKILL', ran.stderr);
     places.push(/killed before (.*)/.exec(ran.stderr)?.[1] ?? '');
   }
   context.diagnostic(`killed before ${places.join(', ')}`);
-  assert.ok(places.length >= 3, 'it was killed more than once');
+  assert.equal(places.length, 3, 'it was killed each time');
   await finish(out);
 });
 
-test('resume: killed at random moments, the run is the same', async (context) => {
+test('resume: killed at a random moment, the run is the same', async (context) => {
   const out = join(temporaryFolder(context), 'run');
-  for (let i = 0; i < 2; i++) {
-    let timer: NodeJS.Timeout | undefined;
-    const milliseconds = Math.floor(Math.random() * 400);
-    const onStderr = (all: string, kill: (signal: NodeJS.Signals) => void): void => {
-      // From the first step on; before it there is nothing to lose.
-      if (/^step /m.test(all)) timer ??= setTimeout(() => kill('SIGKILL'), milliseconds);
-    };
-    const { code, stderr } = await startMoebius(goOn(out), { onStderr }).ended;
-    clearTimeout(timer);
-    const last = stderr.trimEnd().split('\n').at(-1);
-    context.diagnostic(`${milliseconds} ms after the first step: ${code}, ${last}`);
-    if (code === 0) break;
-    assert.equal(code, 'SIGKILL', stderr);
-  }
+  let timer: NodeJS.Timeout | undefined;
+  const milliseconds = Math.floor(Math.random() * 400);
+  const onStderr = (all: string, kill: (signal: NodeJS.Signals) => void): void => {
+    // From the first step on; before it there is nothing to lose.
+    if (/^step /m.test(all)) timer ??= setTimeout(() => kill('SIGKILL'), milliseconds);
+  };
+  const { code, stderr } = await startMoebius(goOn(out), { onStderr }).ended;
+  clearTimeout(timer);
+  const last = stderr.trimEnd().split('\n').at(-1);
+  context.diagnostic(`${milliseconds} ms after the first step: ${code}, ${last}`);
+  if (code !== 0) assert.equal(code, 'SIGKILL', stderr);
   await finish(out);
 });
 

@@ -6,7 +6,7 @@ import { createReferenceKernels } from '../../src/kernels/reference.ts';
 import { packRows } from '../../src/tensor/hostRows.ts';
 import { slices } from '../../src/tensor/tensor.ts';
 import { type KernelCase, kernelCase, sequenceOffsets, size } from './kernelCase.ts';
-import { type Expectation, gradient, TINY, UNIT, withinLargest } from './oracle.ts';
+import { type Expectation, gradient, once, TINY, UNIT, withinLargest } from './oracle.ts';
 import type { Operand, Workbench } from './workbench.ts';
 
 interface AttentionShape {
@@ -83,8 +83,9 @@ export const attentionCases: readonly KernelCase[] = [
         sequences,
         scale,
       });
-      bench.expect(out, () => attend(shape, hostInputs(inputs)).out);
-      bench.expect(logSumExp, () => attend(shape, hostInputs(inputs)).logSumExp);
+      const attended = once(() => attend(shape, hostInputs(inputs)));
+      bench.expect(out, () => attended().out);
+      bench.expect(logSumExp, () => attended().logSumExp);
     },
   }),
   kernelCase({
@@ -116,11 +117,7 @@ export const attentionCases: readonly KernelCase[] = [
     always: LARGE,
     lay: (bench, shape) => {
       const { gradients, args } = layBackward(bench, shape);
-      let known: Gradients | undefined;
-      const truth = (): Gradients => {
-        known ??= referenceGradients(args);
-        return known;
-      };
+      const truth = once(() => referenceGradients(args));
       // A probability is as wrong as its score, and scores 200 times as large err 200 times as
       // much.
       const share = 1e-5 * Math.max(1, shape.sharpness / 10);
@@ -213,7 +210,7 @@ function layPieces(bench: Workbench, shape: PiecesShape): void {
       });
     }
   }
-  const whole = (): ReturnType<typeof attend> => {
+  const whole = once((): ReturnType<typeof attend> => {
     const width = heads * (nope + rope);
     const queries = new Float32Array(S * width);
     for (const [s, [before]] of sequences.entries()) {
@@ -222,7 +219,7 @@ function layPieces(bench: Workbench, shape: PiecesShape): void {
     }
     const attended = { sequences: keyOffsets, heads, nope, rope, value, sharpness: 1 };
     return attend(attended, { q: queries, kv, kPe, scale });
-  };
+  });
   /** Of the rows that were asked for; every piece rounds once more. */
   const asked = ({ values, bounds }: Expectation, width: number): Expectation => {
     const rows = sequences.flatMap(([before, count], s) =>
@@ -359,7 +356,7 @@ function layBackward(
 } {
   const inputs = layInputs(bench, shape);
   const { heads, value, sequences } = shape;
-  const forward = (): ReturnType<typeof attend> => attend(shape, hostInputs(inputs));
+  const forward = once(() => attend(shape, hostInputs(inputs)));
   const out = bench.answer('out', () => forward().out);
   const logSumExp = bench.answer('logSumExp', () => forward().logSumExp);
   const dOut = bench.floats([inputs.tokens, heads, value]);

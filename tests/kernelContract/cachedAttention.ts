@@ -4,7 +4,7 @@ import { at } from '../../src/base/assert.ts';
 import { type CacheDType, cacheColumns } from '../../src/kernels/latentCache.ts';
 import { encodeCache } from './cacheCodes.ts';
 import { type KernelCase, kernelCase, size, sizeOrNone } from './kernelCase.ts';
-import { type Expectation, exactly, TINY, UNIT } from './oracle.ts';
+import { type Expectation, exactly, once, TINY, UNIT } from './oracle.ts';
 import type { Workbench } from './workbench.ts';
 
 const cacheTypes = ['f32', 'bf16', 'f8e4m3'] as const;
@@ -51,7 +51,7 @@ export const cacheCases: readonly KernelCase[] = [
         cache: cache.tensor,
         slots_T: bench.ints([all.length], all).tensor,
       });
-      const expected = (): Float32Array => {
+      const expected = once((): Float32Array => {
         const width = latent + rope;
         const values = before.slice();
         slots.forEach((slot, t) => {
@@ -59,7 +59,7 @@ export const cacheCases: readonly KernelCase[] = [
           values.set(kPe.values.subarray(t * rope, (t + 1) * rope), slot * width + latent);
         });
         return encodeCache(values, { dtype, ...widths }).values;
-      };
+      });
       const columnsOf = (from: number, end: number): Expectation => {
         const rounded = expected();
         const width = latent + rope;

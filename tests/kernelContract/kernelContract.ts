@@ -5,7 +5,7 @@ import { attentionCases } from './attention.ts';
 import { cacheCases } from './cachedAttention.ts';
 import { elementwiseCases } from './elementwise.ts';
 import { endCases } from './ends.ts';
-import type { KernelCase } from './kernelCase.ts';
+import type { Effort, KernelCase } from './kernelCase.ts';
 import { likelihoodCases } from './likelihoods.ts';
 import { normCases } from './norms.ts';
 import { optimiserCases } from './optimiser.ts';
@@ -34,22 +34,24 @@ export interface Implementation {
   /** As the test reports print it. */
   readonly name: string;
   readonly makeKernels: () => Kernels;
+  /** Of the contract; whole where none is said. */
+  readonly effort?: Effort;
 }
 
 /** Case by case over all implementations, so that an oracle answers once for all of them. */
 export function kernelContract(implementations: readonly Implementation[]): void {
-  const workplaces = implementations.map(({ name, makeKernels }) => {
+  const workplaces = implementations.map(({ name, makeKernels, effort = 'whole' }) => {
     const kernels = makeKernels();
-    return { name, kernels, arena: kernels.createArena('contract') };
+    return { name, kernels, effort, arena: kernels.createArena('contract') };
   });
   const memory: OracleMemory = new Map();
   let remembered = '';
   for (const { name: sentence, verify } of kernelCases) {
-    for (const { name, kernels, arena } of workplaces) {
+    for (const { name, kernels, effort, arena } of workplaces) {
       test(`${name}: ${sentence}`, () => {
         if (remembered !== sentence) memory.clear();
         remembered = sentence;
-        return verify({ kernels, arena, memory });
+        return verify({ kernels, arena, effort, memory });
       });
     }
   }

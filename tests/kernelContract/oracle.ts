@@ -16,6 +16,15 @@ export interface Expectation {
 /** Half a unit in the last place of 1: the relative error of one float32 operation. */
 export const UNIT: number = 2 ** -24;
 
+/** What is asked several times and made once. */
+export function once<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
 /** Below this float32 has lost its last bits. */
 export const TINY: number = 2 ** -126;
 

@@ -100,10 +100,11 @@ test('LocalServingExecutor: sampled tokens do not depend on drafting', async () 
     runs: TrainedRun[];
   };
   const opened = await openExecutor('v3-tiny-trained', createReferenceKernels());
-  const decode = runs[0];
-  assert.ok(decode !== undefined);
+  const [run] = runs;
+  assert.ok(run !== undefined);
+  const decode = { ...run, generated: run.generated.slice(0, 24) };
   let accepted = 0;
-  for (const seed of [1, 2, 3]) {
+  for (const seed of [1, 2]) {
     const sampling = { temperature: 1, topK: 0, topP: 0.95, minP: 0, seed };
     const plain = await generateAll(opened, { decode, numDrafts: 0, sampling });
     for (const numDrafts of [1, 2]) {

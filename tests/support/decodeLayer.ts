@@ -24,6 +24,7 @@ import {
   reshape,
   slices,
 } from '../../src/tensor/tensor.ts';
+import { normalNumbers } from '../kernelContract/codes.ts';
 
 export type WeightDType = Weight['values']['dtype'];
 
@@ -199,8 +200,8 @@ export class DecodeLayer {
 
   #floats(shape: readonly number[], deviation: number): F32 {
     const tensor = this.#arena.allocate('f32', shape);
-    const values = new Float32Array(numElements(shape));
-    for (let i = 0; i < values.length; i++) values[i] = deviation * this.#random.normal();
+    const values = normalNumbers(this.#random, numElements(shape));
+    for (let i = 0; i < values.length; i++) values[i] = deviation * at(values, i);
     this.kernels.write(tensor, values);
     return tensor;
   }
