@@ -6,6 +6,7 @@
  */
 import { assert, at } from '../base/assert.ts';
 import { type Configuration, FAILED, type Frame, rootFrame, Tracker } from './configuration.ts';
+import { withinCompiling, withinWalking } from './effort.ts';
 import type { CompiledGrammar, GrammarMatcher, GrammarSpec, GrammarVocabulary } from './grammar.ts';
 import { buildMachine, type Machine } from './machine.ts';
 import {
@@ -19,14 +20,16 @@ import { rulesOfSpec } from './rulesOfSpec.ts';
 import { buildTokenTrie } from './tokenTrie.ts';
 
 /**
- * The tree of the vocabulary is built at its first grammar (a second or less for 129,280 tokens)
- * and kept with the vocabulary's object, so pass the same object each time.
+ * The tree of the vocabulary is built at its first grammar and kept with the vocabulary's object,
+ * so pass the same object each time. `node bench/grammarMasks.ts` says how long that takes.
  *
  * @throws grammar.* what the grammar says wrong, or asks for and cannot be held to
  */
 export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary): CompiledGrammar {
   const index = indexOf(vocabulary);
-  const machine = buildMachine(rulesOfSpec(spec, vocabulary), index.trie.maxDepth);
+  const machine = withinCompiling(() =>
+    buildMachine(rulesOfSpec(spec, vocabulary), index.trie.maxDepth),
+  );
   const tracker = new Tracker(machine);
   const compiled: Compiled = {
     vocabulary,
@@ -35,8 +38,15 @@ export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary)
     masks: new MaskCache(machine, tracker, index),
     numWords: (vocabulary.size + 31) >>> 5,
   };
-  return { start: () => new Matcher(compiled, tracker.start(rootFrame())) };
+  return {
+    // Rows are there twice: in the table, and by rule.
+    numBytes: 2 * machine.next.byteLength + STATE_BYTES * machine.numStates,
+    start: () => new Matcher(compiled, tracker.start(rootFrame())),
+  };
 }
+
+/** Of a state beside its row: numbers in tables, lists of calls and control tokens. */
+const STATE_BYTES = 256;
 
 const indexes = new WeakMap<GrammarVocabulary, VocabularyIndex>();
 
@@ -147,7 +157,11 @@ class Matcher implements GrammarMatcher {
 
   /** Those of each state, and of what lies below it as far as a token can reach. */
   #maskParts(): readonly MaskPart[] {
-    if (this.#parts !== null) return this.#parts;
+    this.#parts ??= withinWalking(() => this.#findParts());
+    return this.#parts;
+  }
+
+  #findParts(): readonly MaskPart[] {
     const { masks } = this.#compiled;
     const parts = new Set<MaskPart>();
     const visited = new Map<ExitSet, Set<Frame>>();
@@ -167,8 +181,7 @@ class Matcher implements GrammarMatcher {
         pending.push([masks.after(part.exits, state), at(frame.parents, i)]);
       }
     }
-    this.#parts = [...parts];
-    return this.#parts;
+    return [...parts];
   }
 }
 

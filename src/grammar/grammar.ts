@@ -56,5 +56,7 @@ export interface GrammarMatcher {
 
 /** A grammar made ready for one vocabulary; shared by all texts that follow it. */
 export interface CompiledGrammar {
+  /** Of its tables, without masks: those are bounded for all grammars together. */
+  readonly numBytes: number;
   start(): GrammarMatcher;
 }

@@ -17,6 +17,7 @@ import { at } from '../base/assert.ts';
 import type { Automaton } from './automaton.ts';
 import { type Frame, rootFrame, type Tracker } from './configuration.ts';
 import type { Machine } from './machine.ts';
+import { MaskMemory } from './maskMemory.ts';
 import type { TokenTrie } from './tokenTrie.ts';
 import { WalkSpace } from './walkSpace.ts';
 
@@ -40,18 +41,15 @@ export interface ExitSet {
   readonly after: Map<number, MaskPart>;
 }
 
-interface Walked {
+export interface Walked {
   readonly tokens: TokenSet;
   readonly exitNodes: Int32Array;
 }
 
-/** Walks of rules that stand on their own, by the rule's automaton; for all grammars. */
-export type SharedWalks = Map<string, (Walked | undefined)[]>;
-
 /** What all grammars of a vocabulary share. */
 export interface VocabularyIndex {
   readonly trie: TokenTrie;
-  readonly shared: SharedWalks;
+  readonly memory: MaskMemory;
   readonly scratch: WalkScratch;
 }
 
@@ -64,7 +62,7 @@ export interface WalkScratch {
 export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   return {
     trie,
-    shared: new Map(),
+    memory: new MaskMemory(),
     scratch: {
       accepted: new Int32Array(trie.size),
       exitNodes: new Int32Array(trie.numNodes),
@@ -73,8 +71,6 @@ export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   };
 }
 
-/** When a grammar's masks take more, they are forgotten and found anew. */
-const MAX_BYTES = 96 * 2 ** 20;
 const MAX_SHARED_RULES = 256;
 /** Larger automata are not worth a key. */
 const MAX_SHARED_CELLS = 20_000;
@@ -82,7 +78,7 @@ const MAX_SHARED_CELLS = 20_000;
 export class MaskCache {
   readonly #machine: Machine;
   readonly #trie: TokenTrie;
-  readonly #shared: SharedWalks;
+  readonly #memory: MaskMemory;
   readonly #space: WalkSpace;
   readonly #bottom: Frame = rootFrame();
   readonly #path: Int32Array;
@@ -91,16 +87,17 @@ export class MaskCache {
   readonly #accepted: Int32Array;
   readonly #exitNodes: Int32Array;
   readonly #isExit: Uint8Array;
-  readonly #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
+  #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
-  #numBytes = 0;
+  #generation: number;
 
-  constructor(machine: Machine, tracker: Tracker, { trie, shared, scratch }: VocabularyIndex) {
+  constructor(machine: Machine, tracker: Tracker, { trie, memory, scratch }: VocabularyIndex) {
     this.#machine = machine;
     this.#trie = trie;
-    this.#shared = shared;
-    this.#space = new WalkSpace(machine, tracker);
+    this.#memory = memory;
+    this.#generation = memory.generation;
+    this.#space = new WalkSpace(machine, tracker, memory);
     this.#path = new Int32Array(trie.maxDepth + 2);
     this.#seen = new Uint32Array((trie.size + 31) >>> 5);
     this.#accepted = scratch.accepted;
@@ -110,6 +107,7 @@ export class MaskCache {
 
   /** Tokens that begin with a byte that the state itself reads. */
   ofState(state: number): MaskPart {
+    this.#forgetIfDue();
     const alias = at(this.#machine.aliasOf, state);
     let part = this.#ofState[alias];
     if (part === undefined) {
@@ -121,6 +119,7 @@ export class MaskCache {
 
   /** Tokens that run through an exit and go on at the state where the call returns. */
   after(exits: ExitSet, returnsTo: number): MaskPart {
+    this.#forgetIfDue();
     const alias = at(this.#machine.aliasOf, returnsTo);
     let part = exits.after.get(alias);
     if (part === undefined) {
@@ -150,9 +149,10 @@ export class MaskCache {
     let walks: (Walked | undefined)[] | null = null;
     if (isShared) {
       const key = signatureOf(automaton);
-      walks = this.#shared.get(key) ?? [];
-      if (this.#shared.size >= MAX_SHARED_RULES) this.#shared.clear();
-      this.#shared.set(key, walks);
+      const { shared } = this.#memory;
+      walks = shared.get(key) ?? [];
+      if (shared.size >= MAX_SHARED_RULES) shared.clear();
+      shared.set(key, walks);
     }
     this.#sharedOfRule[rule] = walks;
     return walks;
@@ -217,13 +217,16 @@ export class MaskCache {
     };
   }
 
+  #forgetIfDue(): void {
+    if (this.#generation === this.#memory.generation) return;
+    this.#generation = this.#memory.generation;
+    this.#ofState = [];
+    this.#exitSets = new Map();
+    this.#sharedOfRule = [];
+  }
+
   #keep({ tokens, exitNodes }: Walked): MaskPart {
-    if (this.#numBytes > MAX_BYTES) {
-      this.#ofState = [];
-      this.#exitSets = new Map();
-      this.#numBytes = 0;
-    }
-    this.#numBytes += 256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0);
+    this.#memory.add(256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0));
     return { tokens, exits: exitNodes.length === 0 ? null : this.#exitSet(exitNodes) };
   }
 
@@ -237,7 +240,7 @@ export class MaskCache {
     if (set === undefined) {
       set = { nodes, after: new Map() };
       this.#exitSets.set(hash, [...known, set]);
-      this.#numBytes += nodes.byteLength;
+      this.#memory.add(nodes.byteLength);
     }
     return set;
   }

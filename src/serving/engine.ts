@@ -29,6 +29,7 @@ import type {
   ExpertLoads,
 } from './engineClient.ts';
 import { EngineCounts } from './engineCounts.ts';
+import { GrammarCache } from './grammarCache.ts';
 import { Sequence } from './sequence.ts';
 
 export interface EngineOptions {
@@ -60,7 +61,7 @@ export class Engine {
   readonly #counts = new EngineCounts();
   readonly #sequences = new Map<number, Sequence>();
   readonly #byRequest = new Map<string, Sequence>();
-  readonly #grammars = new Map<string, CompiledGrammar>();
+  readonly #grammars: GrammarCache;
   /** Sequences that an executor may forget. */
   readonly #forgotten: number[] = [];
   /** Told with the next step. */
@@ -73,6 +74,7 @@ export class Engine {
     assert(numBlocks * blockSize >= maxContext, 'one sequence fits into the cache');
     this.info = info;
     this.#options = options;
+    this.#grammars = new GrammarCache(options.compileGrammar);
     this.#blocks = new BlockManager({ numBlocks, blockSize });
     const limits = { maxSequences, tokenBudget, isDeterministic };
     this.#scheduler = new BatchScheduler(this.#blocks, limits);
@@ -106,7 +108,7 @@ export class Engine {
       checkEngineRequest(request, this.info);
       assert(!this.#byRequest.has(request.requestId), 'a request has a name of its own');
       const { grammar, numDrafts = 'auto' } = request;
-      const matcher = grammar === undefined ? null : this.#grammarOf(grammar.spec).start();
+      const matcher = grammar === undefined ? null : this.#grammars.get(grammar.spec).start();
       const sequenceId = this.#nextSequenceId++;
       const numSequences = this.#scheduler.numRunning + 1;
       const sequence = new Sequence({
@@ -324,16 +326,6 @@ export class Engine {
     this.#sequences.delete(sequenceId);
     this.#byRequest.delete(request.requestId);
     this.#forgotten.push(sequenceId);
-  }
-
-  #grammarOf(spec: GrammarSpec): CompiledGrammar {
-    const key = JSON.stringify(spec);
-    const known = this.#grammars.get(key);
-    if (known !== undefined) return known;
-    const compiled = this.#options.compileGrammar(spec);
-    if (this.#grammars.size >= 64) this.#grammars.clear();
-    this.#grammars.set(key, compiled);
-    return compiled;
   }
 
   #sequenceOf(sequenceId: number): Sequence {
