@@ -8,6 +8,7 @@ import type { EngineEnd, EngineInfo } from '../serving/engineClient.ts';
 import { prepare } from '../serving/openai/prepare.ts';
 import type { Endpoint, ProtocolContext } from '../serving/openai/protocol.ts';
 import { errorBody, messagesErrorBody } from '../serving/openai/protocolError.ts';
+import { formatTime } from '../tokenizer/formatTime.ts';
 import { Admission, type Load } from './admission.ts';
 import type { RequestCaller } from './callers.ts';
 import { type CallSummary, GenerationCall } from './generationCall.ts';
@@ -167,6 +168,7 @@ function withInfo(model: ServerOptions['model'], info: EngineInfo): ProtocolCont
     ...model,
     info,
     now: () => Math.floor(Date.now() / 1000),
+    formatNow: (format) => formatTime(format, new Date()),
     randomId: () => randomBytes(16).toString('hex'),
     randomSeed: () => randomInt(2 ** 32),
   };

@@ -69,8 +69,9 @@ export function chatPrompt(request: ChatPromptRequest, context: ProtocolContext)
 
 function encoder(
   { messages, tools, thinking, continues }: ChatPromptRequest,
-  { tokenizer, template, formatNow }: ProtocolContext,
+  context: ProtocolContext,
 ): (continuation: string) => Int32Array {
+  const { tokenizer, template } = context;
   const traits = templateTraits(template);
   const given = continues === 'lastMessage' ? messages.slice(0, -1) : messages;
   let rendered: readonly ChatMessage[] = templateMessages(given, traits);
@@ -82,7 +83,7 @@ function encoder(
       assistantTurn: continues === 'nothing' ? 'none' : 'open',
       variables: thinking.variables,
       ...(inTemplate ? { tools } : {}),
-      ...(formatNow === undefined ? {} : { formatNow }),
+      formatNow: context.formatNow,
     });
 }
 
