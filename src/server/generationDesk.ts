@@ -122,7 +122,8 @@ export class GenerationDesk {
     const { log, clock } = this.#options;
     this.#metrics.onResponse(status);
     log.write({
-      level: status >= 500 ? 'error' : 'info',
+      // Loading, draining and full are answers; 500 is a mistake of ours.
+      level: status < 500 ? 'info' : status === 503 ? 'warn' : 'error',
       event: 'request',
       method: request.method,
       path: request.routeOptions.url ?? '(unknown)',
