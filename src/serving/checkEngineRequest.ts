@@ -3,6 +3,8 @@ import { MoebiusError } from '../base/errors.ts';
 import type { EngineFailure, EngineInfo, EngineRequest } from './engineClient.ts';
 
 const MAX_TOP = 20;
+/** A step. */
+export const MAX_DRAFTS = 8;
 
 /**
  * @throws generate.empty, generate.context, generate.maxTokens, generate.noMtp,
@@ -48,7 +50,7 @@ export function checkEngineRequest(request: EngineRequest, info: EngineInfo): vo
     });
   }
   const isCount = numDrafts === 'auto' || (Number.isInteger(numDrafts) && numDrafts >= 0);
-  need('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= 8));
+  need('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= MAX_DRAFTS));
   const { logProbabilities, minTokens = 0, thinking, penalties } = request;
   need('minTokens', minTokens, Number.isInteger(minTokens) && minTokens >= 0);
   if (minTokens > maxTokens) need('minTokens', minTokens, false);
