@@ -1,5 +1,6 @@
 /** Requests that cannot be served are refused with the numbers that disagree; nothing is cut. */
 import { MoebiusError } from '../base/errors.ts';
+import { checkPrompt } from './checkPrompt.ts';
 import type { EngineFailure, EngineInfo, EngineRequest } from './engineClient.ts';
 
 const MAX_TOP = 20;
@@ -13,23 +14,7 @@ export const MAX_DRAFTS = 8;
 export function checkEngineRequest(request: EngineRequest, info: EngineInfo): void {
   const { promptIds, maxTokens, numDrafts = 'auto' } = request;
   const { maxContext, vocabSize, numMtpModules } = info;
-  if (promptIds.length === 0) {
-    throw new MoebiusError('generate.empty', 'the prompt has no tokens', {
-      hint: 'Give a prompt, or a tokenizer that starts sequences with a BOS token.',
-    });
-  }
-  if (promptIds.length >= maxContext) {
-    throw new MoebiusError('generate.context', 'the prompt fills the whole context', {
-      values: { promptTokens: promptIds.length, contextTokens: maxContext },
-      hint: `Shorten the prompt to at most ${maxContext - 1} tokens, or raise the context length.`,
-    });
-  }
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-    throw new MoebiusError('generate.maxTokens', `maxTokens is ${maxTokens}`, {
-      values: { maxTokens },
-      hint: 'Ask for one token or more.',
-    });
-  }
+  checkPrompt({ promptIds, maxTokens, maxContext });
   const named = [
     ...promptIds,
     ...(request.stopIds ?? []),

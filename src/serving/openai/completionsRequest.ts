@@ -19,6 +19,7 @@ import {
   readSettings,
   SAMPLING_FIELDS,
   type SamplingFields,
+  topSettings,
 } from './samplingFields.ts';
 import { readStructure, STRUCTURE_FIELDS, type StructureFields } from './structureFields.ts';
 
@@ -79,9 +80,7 @@ export function prepareCompletions(
         ...readSettings(fields, context),
         ...(isShown ? { showsSpecial: true } : {}),
         ...(spec === null ? {} : { grammar: { spec, afterId: null } }),
-        ...(numTop === null
-          ? {}
-          : { logProbabilities: { of: context.logProbabilitiesOf, numTop } }),
+        ...topSettings(numTop, context),
       },
       maxTokens: fields.max_tokens ?? null,
       maxTokensParam: 'max_tokens',
