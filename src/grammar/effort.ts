@@ -21,7 +21,7 @@ interface Work {
 /** All of it is synchronous, so there is one at a time; what nobody bounds is free. */
 let work: Work | null = null;
 
-/** @throws grammar.tooLarge for too much work, grammar.tooDeep where parts nest too deep to follow */
+/** @throws grammar.tooLarge for too much work, grammar.tooDeep where parts nest too deep */
 export function withinCompiling<T>(compile: () => T): T {
   try {
     return within({ left: MAX_COMPILING, refuse: refuseCompiling }, compile);

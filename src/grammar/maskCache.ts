@@ -17,7 +17,7 @@ import { at } from '../base/assert.ts';
 import type { Automaton } from './automaton.ts';
 import { type Frame, rootFrame, type Tracker } from './configuration.ts';
 import type { Machine } from './machine.ts';
-import { MaskMemory } from './maskMemory.ts';
+import { MaskMemory, type TokenSet, type Walked } from './maskMemory.ts';
 import type { TokenTrie } from './tokenTrie.ts';
 import { WalkSpace } from './walkSpace.ts';
 
@@ -26,24 +26,11 @@ export interface MaskPart {
   readonly exits: ExitSet | null;
 }
 
-/** Few tokens as a list, many as a mask. */
-export interface TokenSet {
-  readonly count: number;
-  readonly first: number;
-  readonly list: Int32Array | null;
-  readonly mask: Uint32Array | null;
-}
-
 /** Nodes of the tree where a rule may end; equal sets are one object. */
 export interface ExitSet {
   readonly nodes: Int32Array;
   /** What may come after these exits, by the state where the call returns. */
   readonly after: Map<number, MaskPart>;
-}
-
-export interface Walked {
-  readonly tokens: TokenSet;
-  readonly exitNodes: Int32Array;
 }
 
 /** What all grammars of a vocabulary share. */

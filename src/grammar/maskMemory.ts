@@ -1,9 +1,22 @@
 /**
- * What the masks of all grammars of a vocabulary take together. A server meets one grammar after the
- * other, so a bound for each would be no bound: beyond this one all of them forget, and find anew
- * what they still need.
+ * What the masks of all grammars of a vocabulary take together. A server meets one grammar after
+ * the other, so a bound for each would be no bound: beyond this one all of them forget, and find
+ * anew what they still need.
  */
-import type { Walked } from './maskCache.ts';
+
+/** Few tokens as a list, many as a mask. */
+export interface TokenSet {
+  readonly count: number;
+  readonly first: number;
+  readonly list: Int32Array | null;
+  readonly mask: Uint32Array | null;
+}
+
+/** Of a walk over the vocabulary’s tree: what it allows, and where its rule may end. */
+export interface Walked {
+  readonly tokens: TokenSet;
+  readonly exitNodes: Int32Array;
+}
 
 const MAX_BYTES = 256 * 2 ** 20;
 

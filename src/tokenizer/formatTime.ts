@@ -3,13 +3,24 @@
  * (`strftime_now("%d %b %Y")`). The time is passed in: whoever holds a clock calls this.
  */
 
+/** What JavaScript's own dates tell of the zone they are read in. */
+export interface LocalTime {
+  getFullYear(): number;
+  getMonth(): number;
+  getDate(): number;
+  getDay(): number;
+  getHours(): number;
+  getMinutes(): number;
+  getSeconds(): number;
+}
+
 const DAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 const MONTHS = [
   ...['January', 'February', 'March', 'April', 'May', 'June', 'July', 'August', 'September'],
   ...['October', 'November', 'December'],
 ];
 
-const DIRECTIVES: Readonly<Record<string, (time: Date) => string>> = {
+const DIRECTIVES: Readonly<Record<string, (time: LocalTime) => string>> = {
   Y: (time) => String(time.getFullYear()),
   y: (time) => padded(time.getFullYear() % 100),
   m: (time) => padded(time.getMonth() + 1),
@@ -30,7 +41,7 @@ const DIRECTIVES: Readonly<Record<string, (time: Date) => string>> = {
 };
 
 /** `%-d` and its kin are without the leading zero. @throws for directives that it does not know */
-export function formatTime(format: string, time: Date): string {
+export function formatTime(format: string, time: LocalTime): string {
   return format.replace(/%(-?)([\s\S]?)/g, (directive, dash: string, letter: string) => {
     const write = Object.hasOwn(DIRECTIVES, letter) ? DIRECTIVES[letter] : undefined;
     if (write === undefined) throw new Error(`it asks for a time with ${directive}`);
