@@ -10,10 +10,14 @@
  * some places of the text. The ratio is that of its median to the median of `kept`. Compiling is
  * measured as the median of several, after the tree of the vocabulary is there; the very first
  * grammar of a process also waits for the engine to compile this code.
+ *
+ * `hostile` are grammars that were made to take long: how long one holds the thread that it is
+ * compiled in, or a mask of it does, until it is done or refused (`src/grammar/effort.ts`).
  */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
+import { MoebiusError } from '../src/base/errors.ts';
 import { median } from '../src/base/median.ts';
 import { compileGrammar } from '../src/grammar/compileGrammar.ts';
 import type { CompiledGrammar, GrammarSpec, GrammarVocabulary } from '../src/grammar/grammar.ts';
@@ -134,7 +138,71 @@ console.log(
 );
 const mask = new Uint32Array(Math.ceil(VOCAB_SIZE / 32));
 const results = subjects.map(measure);
-console.log(JSON.stringify({ treeMilliseconds: Math.round(treeMilliseconds), results }));
+console.log(
+  `\n${'hostile'.padEnd(28)}${'compile ms'.padStart(12)}${'longest mask ms'.padStart(17)}`,
+);
+const hostile = hostileSubjects().map(measureHostile);
+console.log(JSON.stringify({ treeMilliseconds: Math.round(treeMilliseconds), results, hostile }));
+
+function hostileSubjects(): readonly Omit<Subject, 'text'>[] {
+  const numRules = values.tiny ? 6 : 60;
+  const name = (i: number): string => `a${i % numRules}`;
+  const rules = Array.from({ length: numRules }, (_, i) => {
+    const twice = `. ${name(i * 7 + 1)} ${name(i + 5)}`;
+    return `${name(i)} ::= ${twice} | . ${name(i * 3 + 2)} | .`;
+  });
+  const all = Array.from({ length: numRules }, (_, i) => name(i)).join(' | ');
+  const regex = (pattern: string): GrammarSpec => ({ kind: 'regex', pattern });
+  const prefixItems = Array.from({ length: values.tiny ? 4 : 400 }, (_, i) => ({
+    pattern: `^(a|b)*a(a|b){10}${i}$`,
+  }));
+  return [
+    { name: 'subsets that double', spec: regex('(a|b)*a(a|b){20}') },
+    { name: 'subsets that nearly fit', spec: regex('(a|b)*a(a|b){13}') },
+    { name: '300 Unicode classes', spec: regex('\\p{L}*\\p{N}'.repeat(values.tiny ? 3 : 300)) },
+    { name: '20,000 groups', spec: regex('(a)'.repeat(20_000)) },
+    { name: '400 patterns', spec: { kind: 'jsonSchema', schema: { prefixItems } } },
+    { name: 'S ::= . S S | .', spec: { kind: 'ebnf', text: 'root ::= . root root | .' } },
+    {
+      name: '60 rules, all alike',
+      spec: { kind: 'ebnf', text: `root ::= ${all}\n${rules.join('\n')}` },
+    },
+  ];
+}
+
+function measureHostile({ name, spec }: Omit<Subject, 'text'>): object {
+  let [compileMilliseconds, longestMaskMilliseconds] = [0, 0];
+  let outcome = 'followed';
+  let begin = performance.now();
+  try {
+    const matcher = compileGrammar(spec, vocabulary).start();
+    compileMilliseconds = performance.now() - begin;
+    for (const id of tokenizer.encode('ab 1 abab '.repeat(values.tiny ? 1 : 10))) {
+      begin = performance.now();
+      matcher.fillMask(mask);
+      longestMaskMilliseconds = Math.max(longestMaskMilliseconds, performance.now() - begin);
+      if (!matcher.accept(id)) break;
+    }
+  } catch (error) {
+    if (!(error instanceof MoebiusError)) throw error;
+    outcome = error.code;
+    const milliseconds = performance.now() - begin;
+    if (compileMilliseconds === 0) compileMilliseconds = milliseconds;
+    else longestMaskMilliseconds = Math.max(longestMaskMilliseconds, milliseconds);
+  }
+  console.log(
+    name.padEnd(28) +
+      compileMilliseconds.toFixed(0).padStart(12) +
+      longestMaskMilliseconds.toFixed(0).padStart(17) +
+      `  ${outcome}`,
+  );
+  return {
+    name,
+    outcome,
+    compileMilliseconds: rounded(compileMilliseconds),
+    longestMaskMilliseconds: rounded(longestMaskMilliseconds),
+  };
+}
 
 function measure({ name, spec, text }: Subject): object {
   const compileTimes: number[] = [];

@@ -7,6 +7,7 @@ import type { ModelConfig } from '../config/modelConfig.ts';
 import type { TextRequest } from '../serving/textGenerator.ts';
 import type { Tokenizer } from '../tokenizer/byteLevelBpe.ts';
 import { type ChatMessage, ChatTemplate, encodeChat } from '../tokenizer/chatTemplate.ts';
+import { formatNow } from './formatNow.ts';
 import { type Generation, TextRun } from './generation.ts';
 import { type OpenedGenerator, openGenerator } from './openGenerator.ts';
 
@@ -106,7 +107,7 @@ class OpenModel implements LoadedModel {
 
   chat(messages: readonly ChatMessage[], options: GenerateOptions = {}): Generation {
     return this.#generation(({ tokenizer, tokenizerConfig }) => {
-      return encodeChat(tokenizer, new ChatTemplate(tokenizerConfig), messages);
+      return encodeChat(tokenizer, new ChatTemplate(tokenizerConfig), messages, { formatNow });
     }, options);
   }
 

@@ -1,14 +1,18 @@
 /** What the values of options on the command line may be; a refusal shows what was given. */
 import { InvalidArgumentError } from 'commander';
 
-/** A count: an integer of at least `min`, or an error that shows what was given. */
-export function integerOption(min: number): (text: string) => number {
+/** Beyond it a number is no count any more: the next one is the same number. */
+const MAX_COUNT = Number.MAX_SAFE_INTEGER;
+
+/** A count: an integer within [min, max], or an error that shows what was given. */
+export function integerOption(min: number, max: number = MAX_COUNT): (text: string) => number {
+  const wanted = max === MAX_COUNT ? `of at least ${min}` : `from ${min} to ${max}`;
   return (text) => {
     const value = Number(text);
-    if (!Number.isInteger(value) || value < min) {
-      throw new InvalidArgumentError(`It is "${text}"; give an integer of at least ${min}.`);
+    if (text.trim() !== '' && Number.isInteger(value) && value >= min && value <= max) {
+      return value;
     }
-    return value;
+    throw new InvalidArgumentError(`It is "${text}"; give an integer ${wanted}.`);
   };
 }
 

@@ -85,6 +85,14 @@ export async function writeText(path: string, text: string): Promise<void> {
   await writeFile(path, text);
 }
 
+const DISK_HINT = 'Check the path, its permissions, and the space left on its disk.';
+const NETWORK_HINTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'Give another --port (0 takes a free one), or end what listens there.',
+  EADDRNOTAVAIL: 'Give a --host that is an address of this machine.',
+  ENOTFOUND: 'Correct the name of the host.',
+  EAI_AGAIN: 'Correct the name of the host, or try again once names can be looked up.',
+};
+
 /**
  * An error as the caller's mistake: what we refuse, or what the system refuses us (a folder where a
  * file should be, no permission, a full disk). Null for our own.
@@ -95,7 +103,7 @@ export function asMistake(error: unknown): MoebiusError | null {
   const { code, path } = error as NodeJS.ErrnoException;
   return new MoebiusError(`system.${code}`, error.message, {
     values: path === undefined ? {} : { path },
-    hint: 'Check the path, its permissions, and the space left on its disk.',
+    hint: NETWORK_HINTS[code ?? ''] ?? DISK_HINT,
     cause: error,
   });
 }

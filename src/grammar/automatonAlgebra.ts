@@ -3,6 +3,7 @@
  * and automata written down as a step function.
  */
 import { type Automaton, isEmpty, MAX_SUBSETS, refuseTooLarge } from './automaton.ts';
+import { spendEffort } from './effort.ts';
 import { minimised } from './minimise.ts';
 
 /** Texts of both. */
@@ -43,6 +44,7 @@ export function automatonOfSteps<State>(machine: StepMachine<State>): Automaton 
     if (id === undefined) {
       id = states.push(state) - 1;
       refuseTooLarge(id, MAX_SUBSETS);
+      spendEffort(numClasses);
       ids.set(name, id);
     }
     return id;
@@ -79,6 +81,7 @@ function product(a: Automaton, b: Automaton, keep: 'both' | 'first'): Automaton 
     if (id === undefined) {
       id = pairs.push([first, second]) - 1;
       refuseTooLarge(id, MAX_SUBSETS);
+      spendEffort(numClasses);
       ids.set(key, id);
     }
     return id;

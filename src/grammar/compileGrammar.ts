@@ -6,6 +6,7 @@
  */
 import { assert, at } from '../base/assert.ts';
 import { type Configuration, FAILED, type Frame, rootFrame, Tracker } from './configuration.ts';
+import { withinCompiling, withinWalking } from './effort.ts';
 import type { CompiledGrammar, GrammarMatcher, GrammarSpec, GrammarVocabulary } from './grammar.ts';
 import { buildMachine, bytesOfMachine, type Machine } from './machine.ts';
 import {
@@ -19,14 +20,16 @@ import { rulesOfSpec } from './rulesOfSpec.ts';
 import { buildTokenTrie } from './tokenTrie.ts';
 
 /**
- * The tree of the vocabulary is built at its first grammar (a second or less for 129,280 tokens)
- * and kept with the vocabulary's object, so pass the same object each time.
+ * The tree of the vocabulary is built at its first grammar and kept with the vocabulary's object,
+ * so pass the same object each time. `node bench/grammarMasks.ts` says how long that takes.
  *
  * @throws grammar.* what the grammar says wrong, or asks for and cannot be held to
  */
 export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary): CompiledGrammar {
   const index = indexOf(vocabulary);
-  const machine = buildMachine(rulesOfSpec(spec, vocabulary), index.trie.maxDepth);
+  const machine = withinCompiling(() =>
+    buildMachine(rulesOfSpec(spec, vocabulary), index.trie.maxDepth),
+  );
   const tracker = new Tracker(machine);
   const compiled: Compiled = {
     vocabulary,
@@ -35,11 +38,8 @@ export function compileGrammar(spec: GrammarSpec, vocabulary: GrammarVocabulary)
     masks: new MaskCache(machine, tracker, index),
     numWords: (vocabulary.size + 31) >>> 5,
   };
-  const machineBytes = bytesOfMachine(machine);
   return {
-    get numBytes() {
-      return machineBytes + compiled.masks.numBytes;
-    },
+    numBytes: bytesOfMachine(machine),
     start: () => new Matcher(compiled, tracker.start(rootFrame())),
   };
 }
@@ -153,7 +153,11 @@ class Matcher implements GrammarMatcher {
 
   /** Those of each state, and of what lies below it as far as a token can reach. */
   #maskParts(): readonly MaskPart[] {
-    if (this.#parts !== null) return this.#parts;
+    this.#parts ??= withinWalking(() => this.#findParts());
+    return this.#parts;
+  }
+
+  #findParts(): readonly MaskPart[] {
     const { masks } = this.#compiled;
     const parts = new Set<MaskPart>();
     const visited = new Map<ExitSet, Set<Frame>>();
@@ -173,8 +177,7 @@ class Matcher implements GrammarMatcher {
         pending.push([masks.after(part.exits, state), at(frame.parents, i)]);
       }
     }
-    this.#parts = [...parts];
-    return this.#parts;
+    return [...parts];
   }
 }
 

@@ -11,7 +11,7 @@
  * by identity.
  */
 import { at } from '../base/assert.ts';
-import { MoebiusError } from '../base/errors.ts';
+import { refuseAmbiguity, spendEffort } from './effort.ts';
 import type { Machine } from './machine.ts';
 
 export interface Frame {
@@ -37,6 +37,7 @@ export const FAILED: Configuration = { states: [], frames: [], mayEnd: false };
 const MAX_STATES_AT_ONCE = 1024;
 /** As is one that returns from calls more often than this behind one byte. */
 const MAX_RETURNS_AT_ONCE = 16_384;
+const AT_ONCE = { maxStates: MAX_STATES_AT_ONCE, maxReturns: MAX_RETURNS_AT_ONCE };
 /** From this many on, states are told apart by a set instead of one by one. */
 const MIN_INDEXED = 12;
 
@@ -120,7 +121,8 @@ export class Tracker {
         if (finals[state] === 0) continue;
         if (frame.returns.length === 0) mayEnd = true;
         numReturns += frame.returns.length;
-        if (numReturns > MAX_RETURNS_AT_ONCE) refuseAmbiguity();
+        spendEffort(frame.returns.length);
+        if (numReturns > MAX_RETURNS_AT_ONCE) refuseAmbiguity(AT_ONCE);
         for (let i = frame.returns.length - 1; i >= 0; i--) {
           stack.push(frame.returns[i] as number);
           frameStack.push(frame.parents[i] as Frame);
@@ -168,12 +170,14 @@ interface Links {
 }
 
 function addDistinct({ returns, parents }: Links, state: number, parent: Frame): void {
+  // A look is cheaper than a state.
+  spendEffort(returns.length / 16);
   for (let i = 0; i < returns.length; i++) {
     if (returns[i] === state && parents[i] === parent) return;
   }
   returns.push(state);
   parents.push(parent);
-  if (returns.length > MAX_STATES_AT_ONCE) refuseAmbiguity();
+  if (returns.length > MAX_STATES_AT_ONCE) refuseAmbiguity(AT_ONCE);
 }
 
 function keyOf(returns: readonly number[], parents: readonly Frame[]): number | string {
@@ -208,22 +212,11 @@ class Found {
     if (states.length === MIN_INDEXED) {
       this.#index = new Set(states.map((one, i) => this.#key(one, at(frames, i))));
     }
-    if (states.length > MAX_STATES_AT_ONCE) refuseAmbiguity();
+    if (states.length > MAX_STATES_AT_ONCE) refuseAmbiguity(AT_ONCE);
     return true;
   }
 
   #key(state: number, frame: Frame): number {
     return frame.id * this.#numStates + state;
   }
-}
-
-function refuseAmbiguity(): never {
-  throw new MoebiusError(
-    'grammar.tooAmbiguous',
-    'the grammar can read the text so far in too many ways at once',
-    {
-      values: { maxStates: MAX_STATES_AT_ONCE, maxReturns: MAX_RETURNS_AT_ONCE },
-      hint: 'Rewrite rules that match the same text in several ways, such as (a* b*)*.',
-    },
-  );
 }

@@ -9,6 +9,7 @@
  * found. `.` is any character. A rule ends where the next `name ::=` begins.
  */
 import { MoebiusError, nearestName } from '../base/errors.ts';
+import { refuseTooLong } from './effort.ts';
 import {
   ANY_CHARACTER,
   type CodeRange,
@@ -31,7 +32,7 @@ export interface EbnfOptions {
   readonly outside?: ReadonlySet<string>;
 }
 
-/** @throws grammar.badEbnf, grammar.unknownRule, grammar.duplicateRule */
+/** @throws grammar.badEbnf, grammar.unknownRule, grammar.duplicateRule, grammar.tooLarge */
 export function parseEbnf(source: string, options: EbnfOptions): ReadonlyMap<string, Pattern> {
   return new EbnfParser(source, options).rules();
 }
@@ -42,6 +43,8 @@ const SPACE = /(?:\s|#[^\n]*)*/y;
 const BOUNDS = /\{\s*(?:(\d+)\s*(?:(,)\s*(\d*))?|,\s*(\d+))\s*\}/y;
 const CONTROL = /<\[([\s\S]+?)\]>/y;
 
+const MAX_LENGTH = 262_144;
+
 class EbnfParser {
   readonly #source: string;
   readonly #options: EbnfOptions;
@@ -50,6 +53,7 @@ class EbnfParser {
   #depth = 0;
 
   constructor(source: string, options: EbnfOptions) {
+    refuseTooLong(source, MAX_LENGTH);
     this.#source = source;
     this.#options = options;
   }

@@ -56,7 +56,7 @@ export interface GrammarMatcher {
 
 /** A grammar made ready for one vocabulary; shared by all texts that follow it. */
 export interface CompiledGrammar {
-  /** What it takes now, about; its masks grow as texts follow it, up to a bound. */
+  /** Of its tables, about, without masks: those are bounded for all grammars together. */
   readonly numBytes: number;
   start(): GrammarMatcher;
 }

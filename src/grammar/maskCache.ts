@@ -17,20 +17,13 @@ import { at } from '../base/assert.ts';
 import type { Automaton } from './automaton.ts';
 import { type Frame, rootFrame, type Tracker } from './configuration.ts';
 import type { Machine } from './machine.ts';
+import { MaskMemory, type TokenSet, type Walked } from './maskMemory.ts';
 import type { TokenTrie } from './tokenTrie.ts';
 import { WalkSpace } from './walkSpace.ts';
 
 export interface MaskPart {
   readonly tokens: TokenSet;
   readonly exits: ExitSet | null;
-}
-
-/** Few tokens as a list, many as a mask. */
-export interface TokenSet {
-  readonly count: number;
-  readonly first: number;
-  readonly list: Int32Array | null;
-  readonly mask: Uint32Array | null;
 }
 
 /** Nodes of the tree where a rule may end; equal sets are one object. */
@@ -40,76 +33,10 @@ export interface ExitSet {
   readonly after: Map<number, MaskPart>;
 }
 
-interface Walked {
-  readonly tokens: TokenSet;
-  readonly exitNodes: Int32Array;
-}
-
-/** Walks of one rule. */
-interface RuleWalks {
-  readonly byState: (Walked | undefined)[];
-  numBytes: number;
-  /** Not once it was forgotten; grammars that have it go on with it. */
-  isKept: boolean;
-}
-
-/**
- * Walks of rules that stand on their own, by the rule's automaton; for all grammars. Bounded,
- * because whoever sends grammars chooses how many there are: the longest unused go first.
- */
-export class SharedWalks {
-  readonly #byRule = new Map<string, RuleWalks>();
-  readonly #maxBytes: number;
-  #numBytes = 0;
-
-  constructor(maxBytes: number = MAX_SHARED_BYTES) {
-    this.#maxBytes = maxBytes;
-  }
-
-  get numRules(): number {
-    return this.#byRule.size;
-  }
-
-  get numBytes(): number {
-    return this.#numBytes;
-  }
-
-  of(automaton: Automaton): RuleWalks {
-    const key = signatureOf(automaton);
-    let walks = this.#byRule.get(key);
-    if (walks === undefined) {
-      walks = { byState: [], numBytes: 2 * key.length, isKept: true };
-      this.#numBytes += walks.numBytes;
-    }
-    this.#byRule.delete(key);
-    this.#byRule.set(key, walks);
-    this.#forgetOldest();
-    return walks;
-  }
-
-  keep(walks: RuleWalks, state: number, walked: Walked): void {
-    const bytes = PART_BYTES + bytesOfTokens(walked.tokens) + walked.exitNodes.byteLength;
-    walks.byState[state] = walked;
-    walks.numBytes += bytes;
-    if (!walks.isKept) return;
-    this.#numBytes += bytes;
-    this.#forgetOldest();
-  }
-
-  #forgetOldest(): void {
-    for (const [key, walks] of this.#byRule) {
-      if (this.#numBytes <= this.#maxBytes && this.#byRule.size <= MAX_SHARED_RULES) return;
-      this.#byRule.delete(key);
-      this.#numBytes -= walks.numBytes;
-      walks.isKept = false;
-    }
-  }
-}
-
 /** What all grammars of a vocabulary share. */
 export interface VocabularyIndex {
   readonly trie: TokenTrie;
-  readonly shared: SharedWalks;
+  readonly memory: MaskMemory;
   readonly scratch: WalkScratch;
 }
 
@@ -122,7 +49,7 @@ export interface WalkScratch {
 export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   return {
     trie,
-    shared: new SharedWalks(),
+    memory: new MaskMemory(),
     scratch: {
       accepted: new Int32Array(trie.size),
       exitNodes: new Int32Array(trie.numNodes),
@@ -131,19 +58,14 @@ export function indexOfTrie(trie: TokenTrie): VocabularyIndex {
   };
 }
 
-/** When a grammar's masks take more, they are forgotten and found anew. */
-const MAX_BYTES = 96 * 2 ** 20;
-const MAX_SHARED_BYTES = 64 * 2 ** 20;
 const MAX_SHARED_RULES = 256;
-/** Of a part or a walk beside its tokens and nodes. */
-const PART_BYTES = 256;
 /** Larger automata are not worth a key. */
 const MAX_SHARED_CELLS = 20_000;
 
 export class MaskCache {
   readonly #machine: Machine;
   readonly #trie: TokenTrie;
-  readonly #shared: SharedWalks;
+  readonly #memory: MaskMemory;
   readonly #space: WalkSpace;
   readonly #bottom: Frame = rootFrame();
   readonly #path: Int32Array;
@@ -152,16 +74,17 @@ export class MaskCache {
   readonly #accepted: Int32Array;
   readonly #exitNodes: Int32Array;
   readonly #isExit: Uint8Array;
-  #sharedOfRule: (RuleWalks | null | undefined)[] = [];
+  #sharedOfRule: ((Walked | undefined)[] | null | undefined)[] = [];
   #ofState: (MaskPart | undefined)[] = [];
   #exitSets = new Map<number, ExitSet[]>();
-  #numBytes = 0;
+  #generation: number;
 
-  constructor(machine: Machine, tracker: Tracker, { trie, shared, scratch }: VocabularyIndex) {
+  constructor(machine: Machine, tracker: Tracker, { trie, memory, scratch }: VocabularyIndex) {
     this.#machine = machine;
     this.#trie = trie;
-    this.#shared = shared;
-    this.#space = new WalkSpace(machine, tracker);
+    this.#memory = memory;
+    this.#generation = memory.generation;
+    this.#space = new WalkSpace(machine, tracker, memory);
     this.#path = new Int32Array(trie.maxDepth + 2);
     this.#seen = new Uint32Array((trie.size + 31) >>> 5);
     this.#accepted = scratch.accepted;
@@ -169,13 +92,9 @@ export class MaskCache {
     this.#isExit = scratch.isExit;
   }
 
-  /** What it keeps, tokens that it shares with other grammars included. */
-  get numBytes(): number {
-    return this.#numBytes + this.#space.numBytes;
-  }
-
   /** Tokens that begin with a byte that the state itself reads. */
   ofState(state: number): MaskPart {
+    this.#forgetIfDue();
     const alias = at(this.#machine.aliasOf, state);
     let part = this.#ofState[alias];
     if (part === undefined) {
@@ -187,6 +106,7 @@ export class MaskCache {
 
   /** Tokens that run through an exit and go on at the state where the call returns. */
   after(exits: ExitSet, returnsTo: number): MaskPart {
+    this.#forgetIfDue();
     const alias = at(this.#machine.aliasOf, returnsTo);
     let part = exits.after.get(alias);
     if (part === undefined) {
@@ -201,19 +121,26 @@ export class MaskCache {
     const rule = at(this.#machine.ruleOf, state);
     const shared = this.#sharedWalks(rule);
     const local = state - at(this.#machine.ruleStarts, rule);
-    const known = shared?.byState[local];
+    const known = shared?.[local];
     if (known !== undefined) return known;
     const walked = this.#walk(Int32Array.of(0), this.#space.single(state, this.#bottom));
-    if (shared !== null) this.#shared.keep(shared, local, walked);
+    if (shared !== null) shared[local] = walked;
     return walked;
   }
 
-  #sharedWalks(rule: number): RuleWalks | null {
+  #sharedWalks(rule: number): (Walked | undefined)[] | null {
     const known = this.#sharedOfRule[rule];
     if (known !== undefined) return known;
     const automaton = at(this.#machine.closedAutomata, rule);
     const isShared = automaton !== null && automaton.next.length <= MAX_SHARED_CELLS;
-    const walks = isShared ? this.#shared.of(automaton) : null;
+    let walks: (Walked | undefined)[] | null = null;
+    if (isShared) {
+      const key = signatureOf(automaton);
+      const { shared } = this.#memory;
+      walks = shared.get(key) ?? [];
+      if (shared.size >= MAX_SHARED_RULES) shared.clear();
+      shared.set(key, walks);
+    }
     this.#sharedOfRule[rule] = walks;
     return walks;
   }
@@ -277,14 +204,16 @@ export class MaskCache {
     };
   }
 
+  #forgetIfDue(): void {
+    if (this.#generation === this.#memory.generation) return;
+    this.#generation = this.#memory.generation;
+    this.#ofState = [];
+    this.#exitSets = new Map();
+    this.#sharedOfRule = [];
+  }
+
   #keep({ tokens, exitNodes }: Walked): MaskPart {
-    if (this.#numBytes > MAX_BYTES) {
-      this.#ofState = [];
-      this.#sharedOfRule = [];
-      this.#exitSets = new Map();
-      this.#numBytes = 0;
-    }
-    this.#numBytes += PART_BYTES + bytesOfTokens(tokens);
+    this.#memory.add(256 + (tokens.list?.byteLength ?? 0) + (tokens.mask?.byteLength ?? 0));
     return { tokens, exits: exitNodes.length === 0 ? null : this.#exitSet(exitNodes) };
   }
 
@@ -298,14 +227,10 @@ export class MaskCache {
     if (set === undefined) {
       set = { nodes, after: new Map() };
       this.#exitSets.set(hash, [...known, set]);
-      this.#numBytes += nodes.byteLength;
+      this.#memory.add(nodes.byteLength);
     }
     return set;
   }
-}
-
-function bytesOfTokens({ list, mask }: TokenSet): number {
-  return (list?.byteLength ?? 0) + (mask?.byteLength ?? 0);
 }
 
 function isSame(a: Int32Array, b: Int32Array): boolean {

@@ -11,6 +11,7 @@ import {
   refuseTooLarge,
   type SymbolEdge,
 } from './automaton.ts';
+import { spendEffort } from './effort.ts';
 import { minimised } from './minimise.ts';
 import type { CodeRange, MembersPattern, Pattern } from './pattern.ts';
 import { type ByteRange, utf8Ranges } from './utf8Ranges.ts';
@@ -52,6 +53,7 @@ class Nfa {
 
   addState(): number {
     refuseTooLarge(this.byteEdges.length);
+    spendEffort(1);
     this.byteEdges.push([]);
     this.symbolEdges.push([]);
     return this.epsilons.push([]) - 1;
@@ -258,6 +260,7 @@ function determinised(nfa: Nfa, start: number, end: number): Automaton {
       numElements += subset.length;
       if (numElements > MAX_ELEMENTS) refuseTooLarge(MAX_SUBSETS + 1, MAX_SUBSETS);
       refuseTooLarge(id, MAX_SUBSETS);
+      spendEffort(subset.length + numClasses);
       ids.set(key, id);
     }
     return id;

@@ -4,6 +4,7 @@
  * end). Laziness of quantifiers changes no language and is let pass.
  */
 import { MoebiusError } from '../base/errors.ts';
+import { refuseTooLong } from './effort.ts';
 import {
   ANY_CHARACTER,
   type CodeRange,
@@ -40,7 +41,7 @@ interface Alternative {
   readonly isEndAnchored: boolean;
 }
 
-/** @throws grammar.badRegex, grammar.notRegular */
+/** @throws grammar.badRegex, grammar.notRegular, grammar.tooLarge */
 function parseRegex(source: string): readonly Alternative[] {
   const parser = new RegexParser(source);
   const alternatives = parser.alternatives();
@@ -67,6 +68,10 @@ const REFUSED_GROUPS: readonly (readonly [prefix: string, name: string])[] = [
   ['(?#', 'a comment'],
 ];
 
+/** Of a regular expression, and of what a part of it that is read at once may have. */
+const MAX_LENGTH = 65_536;
+const MAX_MATCHED = 256;
+
 class RegexParser {
   readonly #source: string;
   readonly #points: readonly string[];
@@ -74,6 +79,7 @@ class RegexParser {
   #depth = 0;
 
   constructor(source: string) {
+    refuseTooLong(source, MAX_LENGTH);
     this.#source = source;
     this.#points = [...source];
   }
@@ -114,9 +120,10 @@ class RegexParser {
     return true;
   }
 
-  /** The rest of the source if it matches the sticky expression, which is then passed. */
+  /** What comes next, if it matches the anchored expression; it is then passed. */
   #match(expression: RegExp): RegExpExecArray | null {
-    const match = expression.exec(this.#points.slice(this.#place).join(''));
+    const end = this.#place + MAX_MATCHED;
+    const match = expression.exec(this.#points.slice(this.#place, end).join(''));
     if (match !== null) this.#place += [...match[0]].length;
     return match;
   }
@@ -165,8 +172,9 @@ class RegexParser {
     if (this.#skip('+')) return { min: 1, max: Number.POSITIVE_INFINITY };
     if (this.#skip('?')) return { min: 0, max: 1 };
     if (this.#peek() !== '{') return null;
-    const match = this.#match(/^\{(\d+)(?:(,)(\d*))?\}/);
+    const match = this.#match(/^\{(\d{1,20})(?:(,)(\d{0,20}))?\}/);
     if (match === null) {
+      if (this.#match(/^\{\d{20}/) !== null) this.#fail('a bound is too large', 'Lower it.');
       if (this.#match(/^\{,\d+\}/) !== null) {
         this.#fail('{,n} is a literal text in some dialects', 'Write {0,n}.');
       }

@@ -2,32 +2,32 @@
  * Configurations with nothing below them, numbered, and the steps between them kept: an automaton
  * that is made as far as walks over the vocabulary need it, so a walk mostly reads a table.
  *
- * Tokens are short, so few configurations are met; should they become many, all are forgotten
- * between two walks.
+ * Tokens are short, so few configurations are met; should they become many, or the masks of all
+ * grammars too large, all are forgotten between two walks.
  */
 import { type Configuration, FAILED, type Frame, type Tracker } from './configuration.ts';
+import { spendEffort } from './effort.ts';
 import type { Machine } from './machine.ts';
+import type { MaskMemory } from './maskMemory.ts';
 
 const MAX_PLACES = 32_768;
 const UNKNOWN = -1;
-/** A place's configuration and its name. */
-const PLACE_BYTES = 256;
 
 export class WalkSpace {
   readonly #machine: Machine;
   readonly #tracker: Tracker;
+  readonly #memory: MaskMemory;
+  #generation: number;
   #places: Configuration[] = [FAILED];
   #ids = new Map<string, number>();
   #steps = new Int32Array(64 * 256).fill(UNKNOWN);
   #flags = new Uint8Array(64);
 
-  constructor(machine: Machine, tracker: Tracker) {
+  constructor(machine: Machine, tracker: Tracker, memory: MaskMemory) {
     this.#machine = machine;
     this.#tracker = tracker;
-  }
-
-  get numBytes(): number {
-    return this.#steps.byteLength + PLACE_BYTES * this.#places.length;
+    this.#memory = memory;
+    this.#generation = memory.generation;
   }
 
   /** The state alone, without what it calls. */
@@ -46,7 +46,10 @@ export class WalkSpace {
   step(place: number, byte: number): number {
     const known = this.#steps[place * 256 + byte] as number;
     if (known !== UNKNOWN) return known;
-    const target = this.#idOf(this.#tracker.step(this.#places[place] as Configuration, byte));
+    const from = this.#places[place] as Configuration;
+    const to = this.#tracker.step(from, byte);
+    spendEffort(from.states.length + to.states.length);
+    const target = this.#idOf(to);
     this.#steps[place * 256 + byte] = target;
     return target;
   }
@@ -75,6 +78,7 @@ export class WalkSpace {
   }
 
   #grow(): void {
+    this.#memory.add(this.#steps.byteLength);
     const steps = new Int32Array(this.#steps.length * 2).fill(UNKNOWN);
     steps.set(this.#steps);
     this.#steps = steps;
@@ -84,7 +88,9 @@ export class WalkSpace {
   }
 
   #forget(bottom: Frame): void {
-    if (this.#places.length < MAX_PLACES) return;
+    const { generation } = this.#memory;
+    if (this.#places.length < MAX_PLACES && this.#generation === generation) return;
+    this.#generation = generation;
     this.#places = [FAILED];
     this.#ids = new Map();
     this.#steps = new Int32Array(64 * 256).fill(UNKNOWN);

@@ -8,6 +8,7 @@ import type { EngineEnd, EngineInfo } from '../serving/engineClient.ts';
 import { prepare } from '../serving/openai/prepare.ts';
 import type { Endpoint, ProtocolContext } from '../serving/openai/protocol.ts';
 import { errorBody, messagesErrorBody } from '../serving/openai/protocolError.ts';
+import { formatTime } from '../tokenizer/formatTime.ts';
 import { Admission, type Load } from './admission.ts';
 import type { RequestCaller } from './callers.ts';
 import { type CallSummary, GenerationCall } from './generationCall.ts';
@@ -121,7 +122,8 @@ export class GenerationDesk {
     const { log, clock } = this.#options;
     this.#metrics.onResponse(status);
     log.write({
-      level: status >= 500 ? 'error' : 'info',
+      // Loading, draining and full are answers; 500 is a mistake of ours.
+      level: status < 500 ? 'info' : status === 503 ? 'warn' : 'error',
       event: 'request',
       method: request.method,
       path: request.routeOptions.url ?? '(unknown)',
@@ -167,6 +169,7 @@ function withInfo(model: ServerOptions['model'], info: EngineInfo): ProtocolCont
     ...model,
     info,
     now: () => Math.floor(Date.now() / 1000),
+    formatNow: (format) => formatTime(format, new Date()),
     randomId: () => randomBytes(16).toString('hex'),
     randomSeed: () => randomInt(2 ** 32),
   };

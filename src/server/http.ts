@@ -101,9 +101,11 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   });
   const quiet = new Set<string>();
   app.addHook('onResponse', async (request, { statusCode }) => {
-    // Generating calls tell the log themselves; who asks for health every second is not told of.
+    // Generating calls tell the log themselves; who asks for health every second is not told of,
+    // whether it hears yes or not yet.
     if (desk.hasTaken(request)) return;
-    if (statusCode < 400 && quiet.has(request.routeOptions.url ?? '')) return;
+    const isAnswer = statusCode < 400 || statusCode === 503;
+    if (isAnswer && quiet.has(request.routeOptions.url ?? '')) return;
     const error = refusals.get(request);
     const fields = error === undefined ? {} : { error };
     desk.note({ request, status: statusCode, caller: callers.of(request), fields });

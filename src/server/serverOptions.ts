@@ -7,7 +7,10 @@ import type { KeyLimits, ServerLimits } from './limits.ts';
 import type { RequestLog } from './requestLog.ts';
 
 /** Of the protocol's context, what the server does not know by itself. */
-export type ModelContext = Omit<ProtocolContext, 'info' | 'now' | 'randomId' | 'randomSeed'>;
+export type ModelContext = Omit<
+  ProtocolContext,
+  'info' | 'now' | 'formatNow' | 'randomId' | 'randomSeed'
+>;
 
 export interface ServerOptions {
   readonly engine: EngineClient;

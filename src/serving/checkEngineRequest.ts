@@ -1,8 +1,11 @@
 /** Requests that cannot be served are refused with the numbers that disagree; nothing is cut. */
 import { MoebiusError } from '../base/errors.ts';
+import { checkPrompt } from './checkPrompt.ts';
 import type { EngineFailure, EngineInfo, EngineRequest } from './engineClient.ts';
 
 const MAX_TOP = 20;
+/** A step. */
+export const MAX_DRAFTS = 8;
 
 /**
  * @throws generate.empty, generate.context, generate.maxTokens, generate.noMtp,
@@ -11,23 +14,7 @@ const MAX_TOP = 20;
 export function checkEngineRequest(request: EngineRequest, info: EngineInfo): void {
   const { promptIds, maxTokens, numDrafts = 'auto' } = request;
   const { maxContext, vocabSize, numMtpModules } = info;
-  if (promptIds.length === 0) {
-    throw new MoebiusError('generate.empty', 'the prompt has no tokens', {
-      hint: 'Give a prompt, or a tokenizer that starts sequences with a BOS token.',
-    });
-  }
-  if (promptIds.length >= maxContext) {
-    throw new MoebiusError('generate.context', 'the prompt fills the whole context', {
-      values: { promptTokens: promptIds.length, contextTokens: maxContext },
-      hint: `Shorten the prompt to at most ${maxContext - 1} tokens, or raise the context length.`,
-    });
-  }
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-    throw new MoebiusError('generate.maxTokens', `maxTokens is ${maxTokens}`, {
-      values: { maxTokens },
-      hint: 'Ask for one token or more.',
-    });
-  }
+  checkPrompt({ promptIds, maxTokens, maxContext });
   const named = [
     ...promptIds,
     ...(request.stopIds ?? []),
@@ -48,7 +35,7 @@ export function checkEngineRequest(request: EngineRequest, info: EngineInfo): vo
     });
   }
   const isCount = numDrafts === 'auto' || (Number.isInteger(numDrafts) && numDrafts >= 0);
-  need('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= 8));
+  need('numDrafts', numDrafts, isCount && (numDrafts === 'auto' || numDrafts <= MAX_DRAFTS));
   const { logProbabilities, minTokens = 0, thinking, penalties } = request;
   need('minTokens', minTokens, Number.isInteger(minTokens) && minTokens >= 0);
   if (minTokens > maxTokens) need('minTokens', minTokens, false);

@@ -11,6 +11,7 @@ import type { ServingExecutor } from '../executor/executor.ts';
 import type { BlockManager } from '../policy/cache/blockManager.ts';
 import { acceptDrafts } from '../policy/speculation/accept.ts';
 import type { Sampling, ServingInstruction, TokensOutcome } from '../program/instruction.ts';
+import { checkPrompt } from './checkPrompt.ts';
 
 export interface GenerationRequest {
   readonly sequenceId: number;
@@ -61,7 +62,7 @@ export async function* generateTokens(
   cache: BlockManager,
   request: GenerationRequest,
 ): AsyncGenerator<GeneratedToken, GenerationSummary> {
-  checkRequest(request);
+  checkPrompt(request);
   const { sequenceId, promptIds, maxContext, endIds } = request;
   const room = Math.min(request.maxTokens, maxContext - promptIds.length);
   const count = { numTokens: 0, numPasses: 0, numDrafted: 0, numAccepted: 0 };
@@ -126,24 +127,4 @@ function noted(
     tokens: tokens.map((id, i) => ({ id, logProbability: outcome.logProbabilities[i] ?? 0 })),
     drafts: outcome.drafts,
   };
-}
-
-function checkRequest({ promptIds, maxTokens, maxContext }: GenerationRequest): void {
-  if (promptIds.length === 0) {
-    throw new MoebiusError('generate.empty', 'the prompt has no tokens', {
-      hint: 'Give a prompt, or a tokenizer that starts sequences with a BOS token.',
-    });
-  }
-  if (promptIds.length >= maxContext) {
-    throw new MoebiusError('generate.context', 'the prompt fills the whole context', {
-      values: { promptTokens: promptIds.length, contextTokens: maxContext },
-      hint: `Shorten the prompt to at most ${maxContext - 1} tokens, or raise the context length.`,
-    });
-  }
-  if (!Number.isInteger(maxTokens) || maxTokens < 1) {
-    throw new MoebiusError('generate.maxTokens', `maxTokens is ${maxTokens}`, {
-      values: { maxTokens },
-      hint: 'Ask for one token or more.',
-    });
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * Grammars that were compiled, kept for the next request that asks for the same: bounded in bytes,
- * since whoever sends requests chooses them, and their masks grow while texts follow them.
+ * since whoever sends requests chooses them. Masks are bounded by themselves (`MaskMemory`).
  */
 import { MoebiusError } from '../base/errors.ts';
 import type { CompiledGrammar, GrammarSpec } from '../grammar/grammar.ts';

@@ -104,6 +104,8 @@ test('moebius random-model: other dtypes, and what cannot be', async (context) =
   const other = join(folder, 'other');
   const wrong = await moebius('random-model', other, '--model', model, '--dtype', 'f8');
   assertRefused(wrong, 'randomModel.dtype');
+  const inherited = await moebius('random-model', other, '--model', model, '--dtype', '__proto__');
+  assertRefused(inherited, 'randomModel.dtype');
   const unknown = await moebius('random-model', other, '--model', 'moonlight-16b');
   assertRefused(unknown, 'config.unknownPreset');
   assert.ok(!existsSync(other));

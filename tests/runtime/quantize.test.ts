@@ -117,6 +117,7 @@ test('moebius quantize: what is FP8 already, or would be written over, is refuse
   assertRefused(await moebius('quantize', fp8, join(folder, 'a')), 'quantize.isFp8');
   assert.ok(!existsSync(join(folder, 'a')));
   assertRefused(await moebius('quantize', tiny, folder), 'quantize.exists');
+  assertRefused(await moebius('quantize', tiny, ''), 'quantize.noName');
   const damaged = join(folder, 'damaged');
   cpSync(tiny, damaged, { recursive: true });
   writeFileSync(join(damaged, 'model.safetensors'), 'nothing');

@@ -1,6 +1,8 @@
 /** `moebius serve` as a process: how it starts, what it refuses, and how it ends. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { assertRefused, type Json, moebius } from '../support/commandLine.ts';
@@ -111,6 +113,22 @@ test(
     );
     assertRefused(await moebius('serve', folder, ...at, '--cache-memory', '4'), 'quantity.noUnit');
     assertRefused(await moebius('serve', folder, ...at, '--cors-origins', 'a.b'), 'serve.cors');
+    const nothing = ['--cache-memory', '-4 GB'];
+    assertRefused(await moebius('serve', folder, ...at, ...nothing), 'serve.cacheMemory');
+    const madeUp = ['--random', 'v3-mini', ...at];
+    for (const dtype of ['f33', '__proto__']) {
+      assertRefused(await moebius('serve', ...madeUp, '--dtype', dtype), 'serve.dtype');
+    }
+    const taken = createServer().listen(0, '127.0.0.1');
+    context.after(() => taken.close());
+    await once(taken, 'listening');
+    const { port } = taken.address() as AddressInfo;
+    const inUse = await moebius('serve', folder, '--port', String(port));
+    assertRefused(inUse, 'system.EADDRINUSE');
+    assert.match(inUse.stderr, /another --port/);
+    const nowhere = await moebius('serve', folder, ...at, '--host', 'nowhere.invalid');
+    assert.equal(nowhere.code, 1);
+    assert.match(nowhere.stderr, /name of the host/);
     assertRefused(
       await moebius('serve', folder, ...at, '--max-context', '999999'),
       'serve.context',
@@ -119,3 +137,20 @@ test(
     assertRefused(await moebius('serve', folder, ...at, ...small), 'serve.cache');
   },
 );
+
+test('serve: numbers that no machine or timer can hold are refused with their bounds', async () => {
+  for (const [option, value] of [
+    ['--port', '65536'],
+    ['--port', ''],
+    ['--max-sequences', '1e9'],
+    ['--token-budget', '1e9'],
+    ['--keep-alive-seconds', '2147484'],
+    ['--max-context', '1e99'],
+    ['--speculate', '9'],
+    ['--num-blocks', 'NaN'],
+  ] as const) {
+    const ran = await moebius('serve', '--random', 'v3-mini', option, value);
+    assert.equal(ran.code, 1, `${option} ${value}`);
+    assert.ok(ran.stderr.includes(`It is "${value}"; give an integer `), ran.stderr);
+  }
+});

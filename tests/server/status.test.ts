@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { apiKey } from '../../src/server/apiKeys.ts';
+import { ChatTemplate } from '../../src/tokenizer/chatTemplate.ts';
+import { formatTime } from '../../src/tokenizer/formatTime.ts';
 import { chatBody, testServer, until } from '../support/testServer.ts';
 
 const LIMIT = { timeout: 30_000 };
@@ -13,7 +15,7 @@ test(
   'server: while the model loads, health says how far and requests are 503',
   LIMIT,
   async (context) => {
-    const { get, post, engine } = await testServer(context);
+    const { get, post, engine, log } = await testServer(context);
     engine.state = { kind: 'starting', doneBytes: 30, totalBytes: 120 };
     const health = await get('/health');
     assert.equal(health.status, 503);
@@ -23,6 +25,12 @@ test(
     const refused = await post(CHAT, chatBody());
     assert.equal(refused.status, 503);
     assert.equal(refused.headers.get('retry-after'), '5');
+    // Who waits for a model asks every second: only the request that came too early is told of.
+    await until(() => log.length > 0);
+    assert.deepEqual(
+      log.map(({ level, path, status }) => [level, path, status]),
+      [['warn', CHAT, 503]],
+    );
     engine.state = { kind: 'failed', error: { code: 'engine.crashed', message: 'it is broken' } };
     assert.equal(((await (await get('/health')).json()) as { status: string }).status, 'failed');
     engine.state = { kind: 'ready' };
@@ -154,4 +162,16 @@ test('server: models are listed and described, with and without /v1', LIMIT, asy
     assert.equal((await get(`${path}/markov`)).status, 200);
     assert.equal((await get(`${path}/other/one`)).status, 404);
   }
+});
+
+test('server: a template that asks for the date gets this machine’s', LIMIT, async (context) => {
+  const chatTemplate =
+    "{{ strftime_now('%Y-%m-%d') }}{% for message in messages %}{{ message.content }}{% endfor %}";
+  const { post } = await testServer(context, { template: new ChatTemplate({ chatTemplate }) });
+  const dates = (): string => formatTime('%Y-%m-%d', new Date());
+  const before = dates();
+  const applied = await post('/apply-template', { messages: [{ role: 'user', content: '!' }] });
+  const { prompt } = (await applied.json()) as { prompt: string };
+  assert.ok([`${before}!`, `${dates()}!`].includes(prompt), prompt);
+  assert.equal((await post(CHAT, chatBody({ max_tokens: 1 }))).status, 200);
 });

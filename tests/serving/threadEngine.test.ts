@@ -177,3 +177,19 @@ test('ThreadEngineClient: a thread that keeps dying is given up', LIMIT, async (
   assert.equal(refused.at(-1)?.end?.error?.code, 'engine.crashed');
   await assert.rejects(client.flushCache(), { code: 'engine.crashed' });
 });
+
+test(
+  'ThreadEngineClient: what is read on behind readiness takes none of it back',
+  LIMIT,
+  async (context) => {
+    const progress = Promise.withResolvers<readonly number[]>();
+    const onProgress = (done: number, total: number): void => progress.resolve([done, total]);
+    const { client, ready } = start(context, {}, { onProgress });
+    await ready(1);
+    assert.deepEqual(await progress.promise, [1, 2]);
+    assert.deepEqual(client.state, { kind: 'ready' });
+    const events = await run(client, request('late', 'hello'));
+    assert.equal(events.at(-1)?.end?.reason, 'length');
+    assert.deepEqual(client.state, { kind: 'ready' });
+  },
+);

@@ -236,6 +236,7 @@ function contextOf(tokenizer: Tokenizer, each: Case): ProtocolContext {
     ...{ beginning: 'template', maxChoices: 4, now: () => 0 },
     randomId: () => `case${numIds++}`,
     randomSeed: () => 0,
+    formatNow: (format) => `[${format}]`,
   };
 }
 

@@ -6,6 +6,9 @@ import { type MarkovEngineOptions, markovEngine } from './markovEngine.ts';
 
 if (parentPort === null) throw new Error('this is the program of a thread');
 const port = parentPort;
+const LATE: FromEngine = { kind: 'starting', doneBytes: 1, totalBytes: 2 };
+// As weights do that are read on behind the first answers.
+setImmediate(() => port.postMessage(LATE));
 try {
   await runEngineLoop(markovEngine(workerData as MarkovEngineOptions), port, 0);
   process.exit(0);

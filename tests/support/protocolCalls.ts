@@ -63,6 +63,7 @@ export function contextOf(
     now: () => 1_700_000_000.5,
     randomId: () => `id${numIds++}`,
     randomSeed: () => numSeeds++,
+    formatNow: (format) => `[${format}]`,
     ...others,
   };
 }

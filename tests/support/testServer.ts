@@ -32,6 +32,7 @@ export interface TestServerOptions {
   readonly engine?: MarkovEngineOptions;
   readonly limits?: Partial<ServerLimits>;
   readonly server?: Partial<ServerOptions>;
+  readonly template?: ChatTemplate;
 }
 
 export async function testServer(
@@ -44,7 +45,8 @@ export async function testServer(
     engine,
     model: {
       ...{ modelId: 'markov', aliases: ['chain'], created: 1, maxChoices: 8 },
-      ...{ tokenizer: byteTokenizer(), template: new ChatTemplate(), beginning: 'bos' },
+      ...{ tokenizer: byteTokenizer(), beginning: 'bos' },
+      template: options.template ?? new ChatTemplate(),
       defaults: { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
       logProbabilitiesOf: 'model',
     },

@@ -22,6 +22,22 @@ export interface SessionOptions {
   readonly maxPositions: number;
 }
 
+/** An executor with a cache that the sequences fill to the last block. */
+export function openSequences({ opened, kernels, numSequences, maxPositions }: SessionOptions): {
+  readonly executor: ServingExecutor;
+  readonly cache: BlockManager;
+} {
+  const numBlocks = numSequences * Math.ceil(maxPositions / BLOCK_SIZE);
+  const executor = servingExecutor({
+    ...{ kernels, numBlocks, maxPositions },
+    model: opened.model,
+    clock: machineClock,
+    blockSize: BLOCK_SIZE,
+    mtpHidden: 'postNorm',
+  });
+  return { executor, cache: new BlockManager({ numBlocks, blockSize: BLOCK_SIZE }) };
+}
+
 export class BenchSession {
   readonly #options: SessionOptions;
   readonly #executor: ServingExecutor;
@@ -32,18 +48,9 @@ export class BenchSession {
 
   constructor(options: SessionOptions) {
     this.#options = options;
-    const { opened, kernels, numSequences, maxPositions } = options;
-    const numBlocks = numSequences * Math.ceil(maxPositions / BLOCK_SIZE);
-    this.#cache = new BlockManager({ numBlocks, blockSize: BLOCK_SIZE });
-    this.#executor = servingExecutor({
-      kernels,
-      model: opened.model,
-      clock: machineClock,
-      numBlocks,
-      blockSize: BLOCK_SIZE,
-      maxPositions,
-      mtpHidden: 'postNorm',
-    });
+    const { executor, cache } = openSequences(options);
+    this.#executor = executor;
+    this.#cache = cache;
   }
 
   /** Positions that the next pass's tokens attend to, their own included, summed over sequences. */

@@ -6,10 +6,9 @@
  * around every operation, say which experts were chosen and where the time goes.
  */
 import { assert, at } from '../../base/assert.ts';
-import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import { median } from '../../base/median.ts';
 import { formatBytes, formatPercent } from '../../base/units.ts';
-import type { WeightDType } from '../../model/parameters.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { type OpenedModel, openModel, readModelConfig } from '../../runtime/openModel.ts';
 import { OperationProfile } from '../../runtime/profileOperations.ts';
@@ -17,6 +16,7 @@ import { createRandomModel } from '../../runtime/randomModel.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { progressLine } from '../progressLine.ts';
+import { weightDType } from '../weightDType.ts';
 import { type Machine, openMachine } from '../wiring.ts';
 import { type BenchOptions, checkLength } from './benchOptions.ts';
 import { BenchSession } from './benchSession.ts';
@@ -55,8 +55,6 @@ interface Workload {
   readonly numWarmUp: number;
   readonly maxPositions: number;
 }
-
-const DTYPES: readonly WeightDType[] = ['f32', 'bf16', 'f16', 'f8e4m3'];
 
 export interface ServingFigures {
   readonly tokensPerSecond: number;
@@ -132,13 +130,7 @@ export async function openWeights(
   mtpModules: 'kept' | 'leftOut' = 'leftOut',
 ): Promise<OpenedModel> {
   const { dtype, model } = options;
-  const known = DTYPES.find((each) => each === (dtype ?? 'f32'));
-  if (known === undefined) {
-    throw new MoebiusError('bench.dtype', `weights cannot be ${dtype}`, {
-      values: { dtype },
-      hint: `Take ${nearestName(dtype ?? '', DTYPES) ?? DTYPES.join(', ')}.`,
-    });
-  }
+  const known = weightDType(dtype ?? 'f32', 'bench.dtype');
   if (model !== undefined && dtype !== undefined) {
     throw new MoebiusError('bench.dtypeStored', 'a checkpoint has the dtype it is stored in', {
       values: { model, dtype },

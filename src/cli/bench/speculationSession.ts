@@ -5,8 +5,7 @@
  */
 import { at } from '../../base/assert.ts';
 import type { ServingExecutor } from '../../executor/executor.ts';
-import type { Kernels } from '../../kernels/kernels.ts';
-import { BlockManager } from '../../policy/cache/blockManager.ts';
+import type { BlockManager } from '../../policy/cache/blockManager.ts';
 import { acceptDrafts } from '../../policy/speculation/accept.ts';
 import type {
   ExpertLoadsOutcome,
@@ -17,21 +16,10 @@ import type {
 } from '../../program/instruction.ts';
 import { SPAN_OF_DRAFTS } from '../../program/span.ts';
 import { machineClock } from '../../runtime/clock.ts';
-import type { OpenedModel } from '../../runtime/openModel.ts';
-import { servingExecutor } from '../wiring.ts';
-
-const BLOCK_SIZE = 64;
+import { openSequences, type SessionOptions } from './benchSession.ts';
 
 /** biome-ignore lint/suspicious/noThenProperty: nobody awaits an instruction */
 const COUNT_AND_RESET: ServingInstruction = { kind: 'reportExperts', then: 'reset' };
-
-export interface SpeculationSessionOptions {
-  readonly opened: OpenedModel;
-  readonly kernels: Kernels;
-  readonly numSequences: number;
-  /** Positions that each sequence may take. */
-  readonly maxPositions: number;
-}
 
 /** How sequences are continued. */
 export interface Manner {
@@ -74,24 +62,15 @@ interface Running {
 }
 
 export class SpeculationSession {
-  readonly #options: SpeculationSessionOptions;
+  readonly #options: SessionOptions;
   readonly #executor: ServingExecutor;
   readonly #cache: BlockManager;
 
-  constructor(options: SpeculationSessionOptions) {
+  constructor(options: SessionOptions) {
     this.#options = options;
-    const { opened, kernels, numSequences, maxPositions } = options;
-    const numBlocks = numSequences * Math.ceil(maxPositions / BLOCK_SIZE);
-    this.#cache = new BlockManager({ numBlocks, blockSize: BLOCK_SIZE });
-    this.#executor = servingExecutor({
-      kernels,
-      model: opened.model,
-      clock: machineClock,
-      numBlocks,
-      blockSize: BLOCK_SIZE,
-      maxPositions,
-      mtpHidden: 'postNorm',
-    });
+    const { executor, cache } = openSequences(options);
+    this.#executor = executor;
+    this.#cache = cache;
   }
 
   /** Continues a group of prompts by so many tokens each; the steps behind the prompts' own. */

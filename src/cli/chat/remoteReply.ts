@@ -57,7 +57,7 @@ export async function remoteReply(
     await streamEvents({ url, body, apiKey, signal: asked.signal }, (event, at) => {
       usage = event.usage ?? usage;
       const delta = event.choices?.[0]?.delta;
-      if (delta === undefined) return;
+      if (delta == null) return;
       firstAt ??= at;
       screen.show(delta);
     });

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { Random } from '../../base/random.ts';
 import { getJson, type StreamEvent, streamEvents } from './completionStream.ts';
+import { servedModel } from './servedModel.ts';
 
 /** Answers every request in the same way. */
 async function listen(
@@ -59,10 +60,13 @@ test('streamEvents: a status, an error in the stream and a cut are told apart', 
   const failures: readonly (readonly [string, (response: ServerResponse) => void])[] = [
     ['http 429', (response) => response.writeHead(429).end('{"error":{"message":"slow down"}}')],
     ['http 502', (response) => response.writeHead(502).end('<html>')],
+    ['http 500', (response) => response.writeHead(500).end('{"error":null}')],
     [
       'stream engine_crashed',
       (response) => response.end(`${first}data: {"error":{"code":"engine_crashed"}}\n\n`),
     ],
+    ['no event', (response) => response.end(`${first}data: null\n\ndata: [DONE]\n\n`)],
+    ['no event', (response) => response.end(`${first}data: {"choices":\n\n`)],
     ['cut off', (response) => response.end(first)],
     ['ECONNRESET', (response) => response.destroy()],
     [
@@ -100,4 +104,14 @@ test('getJson: gives what is there and refuses what is none', async (context) =>
   const bad = await listen(context, (response) => response.end('<html>'));
   await assert.rejects(getJson(bad), { code: 'client.noJson' });
   await assert.rejects(getJson(new URL('http://127.0.0.1:1/')), { code: 'client.connection' });
+});
+
+test('servedModel: a server that lists no model in words is no OpenAI server', async (context) => {
+  const lists = ['null', '3', '[]', '{"data":null}', '{"data":{"a":1}}', '{"data":[null,3,{}]}'];
+  for (const list of lists) {
+    const url = await listen(context, (response) => response.end(list));
+    await assert.rejects(servedModel({ url }), { code: 'client.noModel' }, list);
+    // What is asked for by name need not be listed.
+    assert.equal((await servedModel({ url, name: 'mine' })).name, 'mine');
+  }
 });

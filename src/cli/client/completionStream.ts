@@ -23,14 +23,14 @@ export interface StreamCall {
 
 /** A chunk of a chat or of a completion, as far as it is read here. */
 export interface StreamEvent {
-  readonly choices?: readonly StreamChoice[];
+  readonly choices?: readonly StreamChoice[] | null;
   readonly usage?: StreamUsage | null;
   readonly error?: { readonly message?: string; readonly code?: string | null };
 }
 
 export interface StreamChoice {
   readonly text?: string;
-  readonly delta?: StreamDelta;
+  readonly delta?: StreamDelta | null;
   readonly finish_reason?: string | null;
   readonly logprobs?: {
     readonly content?: readonly unknown[];
@@ -79,7 +79,7 @@ export async function streamEvents(
         isDone = true;
         return;
       }
-      const event = JSON.parse(data) as StreamEvent;
+      const event = eventOf(data, call);
       failure ??= event.error;
       onEvent(event, at);
     },
@@ -163,15 +163,31 @@ async function refusal(
   });
 }
 
-function messageIn(text: string): string {
+/** @throws client.noEvent */
+function eventOf(data: string, { url }: Pick<StreamCall, 'url'>): StreamEvent {
+  const event = jsonOf(data);
+  if (typeof event === 'object' && event !== null) return event as StreamEvent;
+  throw new MoebiusError('client.noEvent', `${url.host} sends what is no event`, {
+    values: { url: url.href, reason: 'no event', begins: data.slice(0, 80) },
+    hint: 'Give the address of an OpenAI-compatible server.',
+  });
+}
+
+/** undefined where it is none. */
+function jsonOf(text: string): unknown {
   try {
-    const { error } = JSON.parse(text) as { error?: { message?: string } | string };
-    const message = typeof error === 'string' ? error : error?.message;
-    if (message !== undefined) return message;
+    return JSON.parse(text);
   } catch {
-    // No JSON: what it says is shown as it is.
+    return undefined;
   }
-  return text.trim().slice(0, 200) || 'no reason given';
+}
+
+function messageIn(text: string): string {
+  const { error } = (jsonOf(text) ?? {}) as { error?: { message?: unknown } | string | null };
+  const message = typeof error === 'string' ? error : error?.message;
+  if (typeof message === 'string') return message;
+  // A page: in one line.
+  return text.trim().replace(/\s+/g, ' ').slice(0, 200) || 'no reason given';
 }
 
 async function readAll(response: IncomingMessage): Promise<string> {
@@ -184,6 +200,7 @@ async function readAll(response: IncomingMessage): Promise<string> {
 function endedBy(call: Pick<StreamCall, 'url' | 'signal'>, cause: Error): unknown {
   const { url, signal } = call;
   if (signal?.aborted === true) return signal.reason;
+  if (cause instanceof MoebiusError) return cause;
   const code = 'code' in cause ? String(cause.code) : cause.message;
   return new MoebiusError('client.connection', `no answer from ${url.host}: ${code}`, {
     values: { url: url.href, reason: code },

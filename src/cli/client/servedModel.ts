@@ -21,10 +21,11 @@ export async function servedModel(server: {
 }): Promise<ServedModel> {
   const base = new URL(`${server.url.href.replace(/\/+$/, '').replace(/\/v1$/, '')}/`);
   const listed = await getJson(new URL('v1/models', base), server.apiKey);
-  const { data = [] } = listed as { data?: readonly Record<string, unknown>[] };
-  const model = data.find(({ id }) => server.name === undefined || id === server.name);
-  const name = server.name ?? model?.id;
-  if (typeof name !== 'string') {
+  const { data } = (listed ?? {}) as { data?: unknown };
+  const models: readonly unknown[] = Array.isArray(data) ? data : [];
+  const names = models.map((model) => (model as { id?: unknown } | null)?.id);
+  const name = server.name ?? names.find((each) => typeof each === 'string');
+  if (name === undefined) {
     throw new MoebiusError('client.noModel', `${server.url.href} lists no model`, {
       values: { url: server.url.href },
       hint: 'Give its name with --name.',
@@ -37,7 +38,7 @@ export async function servedModel(server: {
 async function vocabSizeOf(base: URL, apiKey: string | undefined): Promise<number | null> {
   try {
     const info = await getJson(new URL('server_info', base), apiKey);
-    const { engine } = info as { engine?: { vocabSize?: unknown } | null };
+    const { engine } = (info ?? {}) as { engine?: { vocabSize?: unknown } | null };
     return typeof engine?.vocabSize === 'number' ? engine.vocabSize : null;
   } catch (error) {
     if (error instanceof MoebiusError) return null;

@@ -10,6 +10,7 @@ import { formatPercent } from '../../base/units.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
 import { type ChatMessage, ChatTemplate, encodeChat } from '../../tokenizer/chatTemplate.ts';
 import { openRemote, remoteReply } from '../chat/remoteReply.ts';
+import { formatNow } from '../formatNow.ts';
 import { type OpenedGenerator, openGenerator } from '../openGenerator.ts';
 import { describeError, note, print } from '../output.ts';
 import { numDrafts, type SamplingOptions, samplingOf, timedGeneration } from './generate.ts';
@@ -116,7 +117,7 @@ async function openPartner(options: ChatOptions): Promise<Partner> {
     reply: ({ messages, ...asked }) =>
       reply(opened, options, {
         ...asked,
-        prompt: encodeChat(opened.tokenizer, template, messages),
+        prompt: encodeChat(opened.tokenizer, template, messages, { formatNow }),
       }),
   };
 }

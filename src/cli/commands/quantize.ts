@@ -13,12 +13,18 @@ export interface QuantizeCommandOptions {
   readonly json?: boolean;
 }
 
-/** @throws quantize.exists, and those of `quantizeCheckpoint` */
+/** @throws quantize.noName, quantize.exists, and those of `quantizeCheckpoint` */
 export async function quantize(
   from: string,
   to: string,
   options: QuantizeCommandOptions,
 ): Promise<void> {
+  if (to.trim() === '') {
+    throw new MoebiusError('quantize.noName', 'the folder to write has no name', {
+      values: { to },
+      hint: 'Name a folder that is not there yet.',
+    });
+  }
   if (existsSync(to)) {
     throw new MoebiusError('quantize.exists', `${to} is there already`, {
       values: { to },

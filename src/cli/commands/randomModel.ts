@@ -3,9 +3,10 @@
  * what a model needs and gives on a machine before its weights are there.
  */
 import { existsSync } from 'node:fs';
-import { MoebiusError, nearestName } from '../../base/errors.ts';
+import { MoebiusError } from '../../base/errors.ts';
 import { formatBytes, formatSeconds } from '../../base/units.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
+import type { WeightDType } from '../../model/parameters.ts';
 import { machineClock } from '../../runtime/clock.ts';
 import { writeRandomCheckpoint } from '../../runtime/randomCheckpoint.ts';
 import { LEAST_VOCABULARY, syntheticVocabulary } from '../../tokenizer/syntheticVocabulary.ts';
@@ -14,6 +15,7 @@ import { saveTokenizerJson } from '../../tokenizer/tokenizerFile.ts';
 import { readModelTarget } from '../modelTarget.ts';
 import { type Cell, formatTable, note, printResult } from '../output.ts';
 import { progressLine } from '../progressLine.ts';
+import { weightDType } from '../weightDType.ts';
 
 export interface RandomModelOptions {
   readonly model: string;
@@ -23,7 +25,7 @@ export interface RandomModelOptions {
   readonly json?: boolean;
 }
 
-const STORED: Readonly<Record<string, Partial<ModelConfig>>> = {
+const STORED: Readonly<Record<WeightDType, Partial<ModelConfig>>> = {
   f8e4m3: { torchDtype: 'bfloat16', fp8WeightBlock: [128, 128] },
   bf16: { torchDtype: 'bfloat16', fp8WeightBlock: null },
   f16: { torchDtype: 'float16', fp8WeightBlock: null },
@@ -33,14 +35,7 @@ const STORED: Readonly<Record<string, Partial<ModelConfig>>> = {
 /** @throws randomModel.dtype, randomModel.exists, and those of `readModelTarget` */
 export async function randomModel(out: string, options: RandomModelOptions): Promise<void> {
   const { model, dtype, seed, shardBytes } = options;
-  const stored = STORED[dtype];
-  if (stored === undefined) {
-    const known = Object.keys(STORED);
-    throw new MoebiusError('randomModel.dtype', `weights cannot be ${dtype}`, {
-      values: { dtype, known },
-      hint: `Take ${nearestName(dtype, known) ?? known.join(', ')}.`,
-    });
-  }
+  const stored = STORED[weightDType(dtype, 'randomModel.dtype')];
   if (existsSync(out)) {
     throw new MoebiusError('randomModel.exists', `${out} is there already`, {
       values: { out },

@@ -14,7 +14,6 @@ import {
   type ServingMemoryPlan,
 } from '../../config/servingMemory.ts';
 import { compileGrammar } from '../../grammar/compileGrammar.ts';
-import type { WeightDType } from '../../model/parameters.ts';
 import { openFolder } from '../../runtime/files.ts';
 import { machineMemory } from '../../runtime/machineMemory.ts';
 import { type OpenedModel, openModel, readModelConfig } from '../../runtime/openModel.ts';
@@ -99,8 +98,7 @@ async function sizeOf(
 ): Promise<{ config: ModelConfig; weightBytes: number }> {
   if (source.kind === 'random') {
     const { config } = await readModelTarget(source.config);
-    const dtype = source.dtype as WeightDType;
-    return { config, weightBytes: loadedBytes(config, () => dtype) };
+    return { config, weightBytes: loadedBytes(config, () => source.dtype) };
   }
   const stored = await readModelConfig(source.path);
   const weights = await openWeights(await openFolder(source.path, machine.mapFile), stored);
@@ -116,7 +114,7 @@ async function openSource(
   const { kernels, addon, mapFile } = machine;
   if (source.kind === 'random') {
     const { config } = await readModelTarget(source.config);
-    const dtype = source.dtype as WeightDType;
+    const { dtype } = source;
     return createRandomModel({ config, kernels, dtype, maxPositions: maxContext, seed: 1 });
   }
   return openModel({

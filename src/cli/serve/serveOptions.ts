@@ -3,13 +3,16 @@
  * name, MOEBIUS_PORT for --port; what is on the command line wins.
  */
 import { readFileSync } from 'node:fs';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { MoebiusError, nearestName } from '../../base/errors.ts';
 import { parseQuantity } from '../../base/quantity.ts';
 import type { CacheDType } from '../../config/servingMemory.ts';
 import { type ApiKey, apiKey, parseApiKeys } from '../../server/apiKeys.ts';
 import { DEFAULT_LIMITS, type KeyLimits, type ServerLimits } from '../../server/limits.ts';
 import type { CorsOrigins } from '../../server/serverOptions.ts';
+import { MAX_DRAFTS } from '../../serving/checkEngineRequest.ts';
+import { integerOption } from '../optionValues.ts';
+import { weightDType } from '../weightDType.ts';
 import type { ServingSettings } from './openServing.ts';
 import type { ServedSource } from './servedModel.ts';
 
@@ -71,6 +74,17 @@ export interface ResolvedServe {
   readonly names: readonly string[];
 }
 
+interface Bounds {
+  readonly least: number;
+  readonly most: number;
+  readonly value: number;
+}
+
+/** A timer of Node holds 24 days; a longer one would fire at once. */
+const LONGEST_SECONDS = 86_400;
+/** Rows or sequences of a step: more than any machine has memory for. */
+const MOST_AT_ONCE = 65_536;
+
 /** Adds all of them to the command. */
 export function addServeOptions(command: Command): Command {
   const option = (flags: string, text: string): Option => {
@@ -78,9 +92,13 @@ export function addServeOptions(command: Command): Command {
     return made.env(`MOEBIUS_${(made.long ?? '').slice(2).replaceAll('-', '_').toUpperCase()}`);
   };
   const count = (flags: string, text: string, least: number, value?: number): Option => {
-    const made = option(flags, text).argParser(wholeNumber(least));
+    const made = option(flags, text).argParser(integerOption(least));
     return value === undefined ? made : made.default(value);
   };
+  const bounded = (flags: string, text: string, within: Bounds): Option =>
+    option(flags, text).argParser(integerOption(within.least, within.most)).default(within.value);
+  const seconds = (flags: string, text: string, least: number, value: number): Option =>
+    bounded(flags, text, { least, most: LONGEST_SECONDS, value });
   const list = (flags: string, text: string): Option =>
     option(flags, text).argParser((one: string, before: readonly string[] = []) => [
       ...before,
@@ -91,7 +109,7 @@ export function addServeOptions(command: Command): Command {
     option('--random <name|file>', 'made-up weights in a model’s shape, for measuring'),
     option('--dtype <name>', '--random: f32, bf16, f16 or f8e4m3 weights').default('f32'),
     option('--host <address>', 'address to listen at').default('127.0.0.1'),
-    count('--port <n>', 'port; 0 takes a free one', 0, 8000),
+    bounded('--port <n>', 'port; 0 takes a free one', { least: 0, most: 65_535, value: 8000 }),
     list('--api-key <key>', 'key that callers must send; repeat for more'),
     option('--api-key-file <file>', 'keys, one a line, with names and limits of their own'),
     option('--admin-key <key>', 'key of the admin endpoints, which are off without it'),
@@ -99,8 +117,12 @@ export function addServeOptions(command: Command): Command {
     list('--served-model-name <name>', 'the same as --alias'),
     option('--cors-origins <which>', 'localhost, all, none, or origins').default('localhost'),
     count('--max-context <n>', 'positions of prompt and output; 8192 or what fits', 1),
-    count('--max-sequences <n>', 'sequences that run at once', 1, 32),
-    count('--token-budget <n>', 'rows of a step: tokens, drafts, chunks of prompts', 1, 512),
+    bounded('--max-sequences <n>', 'sequences that run at once', {
+      ...{ least: 1, most: MOST_AT_ONCE, value: 32 },
+    }),
+    bounded('--token-budget <n>', 'rows of a step: tokens, drafts, chunks of prompts', {
+      ...{ least: 1, most: MOST_AT_ONCE, value: 512 },
+    }),
     option('--cache-dtype <name>', 'f32, bf16 or f8e4m3').default('f32'),
     option('--cache-memory <size>', 'memory of the cache, as "4 GB"'),
     count('--num-blocks <n>', 'blocks of the cache, 64 tokens each', 1),
@@ -122,11 +144,13 @@ export function addServeOptions(command: Command): Command {
     count('--key-tpm <n>', 'tokens a minute for each key', 1),
     count('--max-body-bytes <n>', 'bytes of a request’s body', 1, bodyBytes),
     count('--max-buffered-bytes <n>', 'bytes that a slow reader may leave', 1024, bufferedBytes),
-    count('--stalled-seconds <n>', 'after which a reader is dropped', 1, stalledSeconds),
-    count('--keep-alive-seconds <n>', 'silence before a sign of life', 1, 5),
-    count('--stream-interval <ms>', 'at least, between two pieces of a stream', 0, 10),
-    count('--drain-seconds <n>', 'for what runs, after SIGTERM', 0, 30),
-    count('--hang-seconds <n>', 'silence of the kernels that counts as a crash; 0: none', 0, 600),
+    seconds('--stalled-seconds <n>', 'after which a reader is dropped', 1, stalledSeconds),
+    seconds('--keep-alive-seconds <n>', 'silence before a sign of life', 1, 5),
+    bounded('--stream-interval <ms>', 'at least, between two pieces of a stream', {
+      ...{ least: 0, most: 1000 * LONGEST_SECONDS, value: 10 },
+    }),
+    seconds('--drain-seconds <n>', 'for what runs, after SIGTERM', 0, 30),
+    seconds('--hang-seconds <n>', 'silence of the kernels that counts as a crash; 0: none', 0, 600),
     count('--max-restarts <n>', 'of the kernel thread, one after another', 0, 5),
     option('--metrics-compat <which>', 'further names of metrics')
       .choices(['vllm', 'none'])
@@ -147,20 +171,12 @@ export function addServeOptions(command: Command): Command {
   return command;
 }
 
-function wholeNumber(least: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (text.trim() !== '' && Number.isInteger(value) && value >= least) return value;
-    throw new InvalidArgumentError(`It is "${text}"; give an integer of at least ${least}.`);
-  };
-}
-
 function drafts(text: string): 'auto' | number {
   if (text === 'auto') return 'auto';
-  return text === 'off' ? 0 : wholeNumber(0)(text);
+  return text === 'off' ? 0 : integerOption(0, MAX_DRAFTS)(text);
 }
 
-/** @throws serve.source, serve.cacheDtype, server.keys */
+/** @throws serve.source, serve.dtype, serve.cacheDtype, serve.cacheMemory, server.keys */
 export function resolveServe(
   checkpoint: string | undefined,
   options: ServeOptions & { readonly servedModelName?: readonly string[] },
@@ -184,8 +200,7 @@ export function resolveServe(
       maxSequences: options.maxSequences,
       tokenBudget: options.tokenBudget,
       numBlocks: options.numBlocks ?? null,
-      cacheBytes:
-        cacheMemory === undefined ? null : parseQuantity(cacheMemory, 'bytes', '--cache-memory'),
+      cacheBytes: cacheMemory === undefined ? null : cacheBytes(cacheMemory),
       cacheDType: cacheDType(options.cacheDtype),
       speculation: options.speculate,
       isDeterministic: options.deterministic === true,
@@ -217,11 +232,20 @@ function sourceOf(checkpoint: string | undefined, { random, dtype }: ServeOption
     return { kind: 'checkpoint', path: checkpoint };
   }
   if (checkpoint === undefined && random !== undefined) {
-    return { kind: 'random', config: random, dtype };
+    return { kind: 'random', config: random, dtype: weightDType(dtype, 'serve.dtype') };
   }
   throw new MoebiusError('serve.source', 'name one model to serve', {
     values: { checkpoint: checkpoint ?? null, random: random ?? null },
     hint: 'Give a checkpoint’s folder, or --random with a preset’s name, and not both.',
+  });
+}
+
+function cacheBytes(text: string): number {
+  const bytes = parseQuantity(text, 'bytes', '--cache-memory');
+  if (bytes > 0) return bytes;
+  throw new MoebiusError('serve.cacheMemory', `a cache cannot have ${text}`, {
+    values: { cacheMemory: text },
+    hint: 'Give a size as in 4 GB, or leave it out for what suits the model and the machine.',
   });
 }
 

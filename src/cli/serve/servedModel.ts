@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { MoebiusError } from '../../base/errors.ts';
 import type { ModelConfig } from '../../config/modelConfig.ts';
+import type { WeightDType } from '../../model/parameters.ts';
 import { readJson, readModelConfig } from '../../runtime/openModel.ts';
 import type { GenerationDefaults } from '../../serving/openai/protocol.ts';
 import { loadTokenizer, type Tokenizer } from '../../tokenizer/byteLevelBpe.ts';
@@ -18,7 +19,7 @@ import { openTokenizer } from '../openGenerator.ts';
 /** Plain data: it crosses threads. */
 export type ServedSource =
   | { readonly kind: 'checkpoint'; readonly path: string }
-  | { readonly kind: 'random'; readonly config: string; readonly dtype: string };
+  | { readonly kind: 'random'; readonly config: string; readonly dtype: WeightDType };
 
 export interface ServedModel {
   readonly name: string;

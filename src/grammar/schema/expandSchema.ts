@@ -83,7 +83,7 @@ export class SchemaExpander {
         values: { reference },
       });
     }
-    const pointer = decodeURIComponent(reference.slice(1));
+    const pointer = this.#pointerOf(reference, path);
     if (pointer !== '' && !pointer.startsWith('/')) {
       const anchored = findAnchor(this.#root, pointer, '#');
       if (anchored !== null) return locate(anchored.schema, anchored.path);
@@ -98,6 +98,14 @@ export class SchemaExpander {
       target = (target as JsonObject)[key];
     }
     return locate(target, keys.length === 0 ? '#' : `#/${keys.join('/')}`);
+  }
+
+  #pointerOf(reference: string, path: string): string {
+    try {
+      return decodeURIComponent(reference.slice(1));
+    } catch {
+      return this.#refuseReference(reference, path);
+    }
   }
 
   #refuseReference(reference: string, path: string): never {

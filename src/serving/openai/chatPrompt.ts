@@ -5,6 +5,7 @@
 import { type ChatMessage, encodeChat } from '../../tokenizer/chatTemplate.ts';
 import { type Message, reasoningOf, templateMessages, textOf } from './chatMessages.ts';
 import { markerId, THINK_BEGIN, THINK_END, templateTraits } from './markers.ts';
+import { refuseOverlong } from './promptLength.ts';
 import type { ProtocolContext } from './protocol.ts';
 import { invalid } from './protocolError.ts';
 import type { ThinkingWish } from './thinkingFields.ts';
@@ -69,8 +70,12 @@ export function chatPrompt(request: ChatPromptRequest, context: ProtocolContext)
 
 function encoder(
   { messages, tools, thinking, continues }: ChatPromptRequest,
-  { tokenizer, template, formatNow }: ProtocolContext,
+  context: ProtocolContext,
 ): (continuation: string) => Int32Array {
+  const { tokenizer, template } = context;
+  // What users say is in every prompt; old thinking and calls need not be.
+  const said = messages.flatMap((each) => (each.role === 'user' ? [textOf(each.content)] : []));
+  refuseOverlong(said, 'messages', context);
   const traits = templateTraits(template);
   const given = continues === 'lastMessage' ? messages.slice(0, -1) : messages;
   let rendered: readonly ChatMessage[] = templateMessages(given, traits);
@@ -82,7 +87,7 @@ function encoder(
       assistantTurn: continues === 'nothing' ? 'none' : 'open',
       variables: thinking.variables,
       ...(inTemplate ? { tools } : {}),
-      ...(formatNow === undefined ? {} : { formatNow }),
+      formatNow: context.formatNow,
     });
 }
 

@@ -6,7 +6,7 @@ import { answerOrCalls, callGrammar } from './callGrammar.ts';
 import { type Message, messagesSchema } from './chatMessages.ts';
 import { type ChatPrompt, chatPrompt } from './chatPrompt.ts';
 import { ChatRenderer } from './chatRenderer.ts';
-import { checkModel, planRequests } from './engineRequests.ts';
+import { checkModel, type PlannedRequests, planRequests } from './engineRequests.ts';
 import { CALL_END, markerId, THINK_END, templateTraits } from './markers.ts';
 import { parserOptions } from './parserOptions.ts';
 import type { Caller, PreparedCall, ProtocolContext } from './protocol.ts';
@@ -19,6 +19,7 @@ import {
   readSettings,
   SAMPLING_FIELDS,
   type SamplingFields,
+  topSettings,
 } from './samplingFields.ts';
 import { readStructure, STRUCTURE_FIELDS, type StructureFields } from './structureFields.ts';
 import {
@@ -98,26 +99,9 @@ export function prepareChat(body: unknown, context: ProtocolContext, caller: Cal
   const numTop = readNumTop(fields);
   const id = `chatcmpl-${context.randomId()}`;
   const limit = maxTokensOf(fields);
-  const plan = planRequests(
-    {
-      id,
-      prompts: [prompt.ids],
-      fields,
-      settings: {
-        ...readSettings(fields, context),
-        ...chatSettings(
-          { prompt, thinking, use, structure: readStructure(fields) },
-          fields,
-          context,
-        ),
-        ...(numTop === null
-          ? {}
-          : { logProbabilities: { of: context.logProbabilitiesOf, numTop } }),
-      },
-      maxTokens: limit.maxTokens,
-      maxTokensParam: limit.param,
-      promptParam: 'messages',
-    },
+  const parts = { prompt, thinking, use, structure: readStructure(fields) };
+  const plan = planChat(
+    { id, parts, fields, numTop, limit, promptParam: 'messages' },
     context,
     caller,
   );
@@ -147,8 +131,41 @@ export interface ChatParts {
   readonly structure: GrammarSpec | null;
 }
 
-/** What thinking, tools and structure ask of the engine; used by all chat-like endpoints. */
-export function chatSettings(
+export interface ChatPlan {
+  readonly id: string;
+  readonly parts: ChatParts;
+  readonly fields: SamplingFields;
+  readonly numTop: number | null;
+  /** And the field that it came from. */
+  readonly limit: { readonly maxTokens: number | null; readonly param: string };
+  readonly promptParam: string;
+}
+
+/** The requests of one chat, at any of the endpoints that are chats. @throws ProtocolError */
+export function planChat(
+  chat: ChatPlan,
+  context: ProtocolContext,
+  caller: Caller,
+): PlannedRequests {
+  const { id, parts, fields, numTop, limit, promptParam } = chat;
+  return planRequests(
+    {
+      ...{ id, fields, promptParam },
+      prompts: [parts.prompt.ids],
+      settings: {
+        ...readSettings(fields, context),
+        ...chatSettings(parts, fields, context),
+        ...topSettings(numTop, context),
+      },
+      ...{ maxTokens: limit.maxTokens, maxTokensParam: limit.param },
+    },
+    context,
+    caller,
+  );
+}
+
+/** What thinking, tools and structure ask of the engine. */
+function chatSettings(
   { prompt, thinking, use, structure }: ChatParts,
   fields: Pick<SamplingFields, 'stop' | 'stop_token_ids'>,
   context: ProtocolContext,

@@ -79,9 +79,29 @@ test('completions: what cannot be honoured is refused', () => {
     [{ prompt: [999_999] }, 'prompt'],
     [{ prompt: [] }, 'prompt'],
     [{ prompt: 'x'.repeat(2000) }, 'prompt'],
+    [{ prompt: 'x'.repeat(1e6) }, 'prompt'],
+    [{ prompt: 'x', suffix: 'y'.repeat(1e6) }, 'prompt'],
   ] as const) {
     assert.throws(() => complete(body), { status: 400, param }, JSON.stringify(body).slice(0, 60));
   }
+});
+
+test('completions: a prompt that cannot fit is refused before it is encoded', () => {
+  // Told from how many bytes a token can have, which encoding would have told better.
+  const longest = Math.max(
+    ...Array.from({ length: tokenizer.vocabSize }, (_, id) => tokenizer.tokenBytes(id).length),
+  );
+  const { maxContext } = context.info;
+  assert.ok(longest > 1);
+  const prompt = 'x'.repeat(maxContext * longest + 1);
+  const values = { n_prompt_tokens: maxContext + 1, n_ctx: maxContext };
+  const expected = { apiCode: 'context_length_exceeded', values };
+  assert.throws(() => complete({ prompt }), { ...expected, param: 'prompt' });
+  const messages = [{ role: 'user', content: prompt }];
+  assert.throws(() => prepare('chat', { messages }, context, {}), {
+    ...expected,
+    param: 'messages',
+  });
 });
 
 test('models: name, aliases, and 404 for others', () => {

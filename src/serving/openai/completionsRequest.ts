@@ -8,6 +8,7 @@ import { usageWish } from './chatRequest.ts';
 import { CompletionsRenderer } from './completionsRenderer.ts';
 import { checkModel, planRequests } from './engineRequests.ts';
 import { markerId } from './markers.ts';
+import { refuseOverlong } from './promptLength.ts';
 import type { Caller, PreparedCall, ProtocolContext } from './protocol.ts';
 import { invalid } from './protocolError.ts';
 import { bodyReader, type FieldSchemas, type Maybe } from './readBody.ts';
@@ -19,6 +20,7 @@ import {
   readSettings,
   SAMPLING_FIELDS,
   type SamplingFields,
+  topSettings,
 } from './samplingFields.ts';
 import { readStructure, STRUCTURE_FIELDS, type StructureFields } from './structureFields.ts';
 
@@ -79,9 +81,7 @@ export function prepareCompletions(
         ...readSettings(fields, context),
         ...(isShown ? { showsSpecial: true } : {}),
         ...(spec === null ? {} : { grammar: { spec, afterId: null } }),
-        ...(numTop === null
-          ? {}
-          : { logProbabilities: { of: context.logProbabilitiesOf, numTop } }),
+        ...topSettings(numTop, context),
       },
       maxTokens: fields.max_tokens ?? null,
       maxTokensParam: 'max_tokens',
@@ -132,6 +132,7 @@ function encodePrompts(
       }
       return { ids: Int32Array.from(each), text: context.tokenizer.decode(each) };
     }
+    refuseOverlong([each, suffix ?? ''], param, context);
     if (suffix != null) return { ids: fillMiddle({ prefix: each, suffix }, context), text: each };
     const addSpecialTokens = fields.add_special_tokens === false ? 'none' : context.beginning;
     return { ids: context.tokenizer.encode(each, { addSpecialTokens }), text: each };

@@ -3,14 +3,14 @@ import { z } from 'zod';
 import type { GrammarSpec } from '../../grammar/grammar.ts';
 import type { CallInHistory, Content, Message } from './chatMessages.ts';
 import { type ChatPrompt, chatPrompt } from './chatPrompt.ts';
-import { chatSettings } from './chatRequest.ts';
-import { checkModel, planRequests } from './engineRequests.ts';
+import { planChat } from './chatRequest.ts';
+import { checkModel } from './engineRequests.ts';
 import { type Block, type MessageInput, messageBlocks, systemSchema } from './messagesBlocks.ts';
 import { MessagesRenderer } from './messagesRenderer.ts';
 import { parserOptions } from './parserOptions.ts';
 import type { Caller, PreparedCall, ProtocolContext } from './protocol.ts';
 import { bodyReader, type FieldSchemas, ignored, type Maybe, refused } from './readBody.ts';
-import { readSettings, SAMPLING_FIELDS, type SamplingFields } from './samplingFields.ts';
+import { SAMPLING_FIELDS, type SamplingFields } from './samplingFields.ts';
 import { readThinking, THINKING_FIELDS, type ThinkingWish } from './thinkingFields.ts';
 import { functionName, parametersSchema, readTools, type ToolUse } from './toolFields.ts';
 
@@ -130,19 +130,10 @@ export function prepareMessages(
   const structure: GrammarSpec | null = schema ? { kind: 'jsonSchema', schema } : null;
   const sampling = samplingOf(fields);
   const id = `msg_${context.randomId()}`;
-  const plan = planRequests(
-    {
-      id,
-      prompts: [prompt.ids],
-      fields: sampling,
-      settings: {
-        ...readSettings(sampling, context),
-        ...chatSettings({ prompt, thinking, use, structure }, sampling, context),
-      },
-      maxTokens: fields.max_tokens,
-      maxTokensParam: 'max_tokens',
-      promptParam: 'messages',
-    },
+  const parts = { prompt, thinking, use, structure };
+  const limit = { maxTokens: fields.max_tokens, param: 'max_tokens' };
+  const plan = planChat(
+    { id, parts, fields: sampling, numTop: null, limit, promptParam: 'messages' },
     context,
     caller,
   );

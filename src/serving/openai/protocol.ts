@@ -43,8 +43,8 @@ export interface ProtocolContext {
   randomId(): string;
   /** A whole number from 0 to 2^32 − 1, for requests without a seed. */
   randomSeed(): number;
-  /** The date for templates that ask for it. */
-  readonly formatNow?: (format: string) => string;
+  /** The date for templates that ask for it, as strftime writes it. */
+  formatNow(format: string): string;
 }
 
 /** Of `generation_config.json`; what a request leaves out. */

@@ -6,8 +6,8 @@ import { z } from 'zod';
 import type { GrammarSpec } from '../../grammar/grammar.ts';
 import { type CallInHistory, type Message, textOf } from './chatMessages.ts';
 import { chatPrompt } from './chatPrompt.ts';
-import { chatSettings } from './chatRequest.ts';
-import { checkModel, planRequests } from './engineRequests.ts';
+import { planChat } from './chatRequest.ts';
+import { checkModel } from './engineRequests.ts';
 import { parserOptions } from './parserOptions.ts';
 import type { Caller, PreparedCall, ProtocolContext } from './protocol.ts';
 import { invalid } from './protocolError.ts';
@@ -18,7 +18,6 @@ import {
   IGNORED_FIELDS,
   type IgnoredFields,
   MAX_TOP_TOKENS,
-  readSettings,
   SAMPLING_FIELDS,
   type SamplingFields,
 } from './samplingFields.ts';
@@ -124,22 +123,10 @@ export function prepareResponses(
   const numTop = wantsLogprobs || fields.top_logprobs != null ? (fields.top_logprobs ?? 0) : null;
   const id = `resp_${context.randomId()}`;
   const sampling = { ...fields, n: 1, max_tokens: null, stream_options: null, best_of: null };
-  const plan = planRequests(
-    {
-      id,
-      prompts: [prompt.ids],
-      fields: sampling,
-      settings: {
-        ...readSettings(sampling, context),
-        ...chatSettings({ prompt, thinking, use, structure }, fields, context),
-        ...(numTop === null
-          ? {}
-          : { logProbabilities: { of: context.logProbabilitiesOf, numTop } }),
-      },
-      maxTokens: fields.max_output_tokens ?? null,
-      maxTokensParam: 'max_output_tokens',
-      promptParam: 'input',
-    },
+  const parts = { prompt, thinking, use, structure };
+  const limit = { maxTokens: fields.max_output_tokens ?? null, param: 'max_output_tokens' };
+  const plan = planChat(
+    { id, parts, fields: sampling, numTop, limit, promptParam: 'input' },
     context,
     caller,
   );

@@ -116,6 +116,14 @@ export const SAMPLING_FIELDS: FieldSchemas<SamplingFields> = {
   prompt_logprobs: refused('log probabilities of prompts are not computed'),
 };
 
+/** @param numTop likeliest tokens beside each; null asks for no log probabilities */
+export function topSettings(
+  numTop: number | null,
+  { logProbabilitiesOf: of }: ProtocolContext,
+): Partial<EngineSettings> {
+  return numTop === null ? {} : { logProbabilities: { of, numTop } };
+}
+
 /** What does not depend on prompt and choice. */
 export type EngineSettings = Omit<EngineRequest, 'requestId' | 'promptIds' | 'maxTokens'>;
 

@@ -123,7 +123,7 @@ async function oneRequest(
 
 function bringsText({ text, delta }: StreamChoice): boolean {
   if (text !== undefined) return text !== '';
-  if (delta === undefined) return false;
+  if (delta == null) return false;
   const { content, reasoning, reasoning_content, tool_calls } = delta;
   return !!content || !!reasoning || !!reasoning_content || (tool_calls?.length ?? 0) > 0;
 }
