@@ -13,7 +13,7 @@ import type { ServerResponse } from 'node:http';
 import type { Clock } from '../base/clock.ts';
 import type { EngineClient, EngineEnd, EngineEvent } from '../serving/engineClient.ts';
 import type { PreparedCall, StreamChunk } from '../serving/openai/protocol.ts';
-import type { ProtocolError } from '../serving/openai/protocolError.ts';
+import { fromFailure, type ProtocolError } from '../serving/openai/protocolError.ts';
 import type { Ticket } from './admission.ts';
 import type { ServerLimits } from './limits.ts';
 import { type Heartbeat, LiveResponse } from './liveResponse.ts';
@@ -63,6 +63,7 @@ export class GenerationCall {
   #abortReason: AbortReason | null = null;
   #firstTokenSeconds: number | null = null;
   #isClosed = false;
+  #mistake: string | null = null;
 
   constructor(parts: CallParts) {
     this.#parts = parts;
@@ -101,11 +102,17 @@ export class GenerationCall {
 
   #onEvent(event: EngineEvent): void {
     this.#count(event);
-    const { call, raw } = this.#parts;
-    if (raw.destroyed) {
-      this.#closeWhenOver();
-      return;
+    if (this.#parts.raw.destroyed) this.#closeWhenOver();
+    if (this.#parts.raw.destroyed || this.#mistake !== null) return;
+    try {
+      this.#show(event);
+    } catch (error) {
+      this.#failBy(error);
     }
+  }
+
+  #show(event: EngineEvent): void {
+    const { call } = this.#parts;
     const chunks = call.renderer.onEvent(event);
     const { failure, isDone } = call.renderer;
     if (failure !== null && !this.#response.hasHeaders) {
@@ -117,6 +124,26 @@ export class GenerationCall {
       this.#response.push(chunks.map(serverSentEvent).join(''));
     }
     if (isDone || failure !== null) this.#finish(failure);
+  }
+
+  /** A mistake of ours in writing one answer ends that answer, and no other. */
+  #failBy(error: unknown): void {
+    this.#mistake = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const failure = fromFailure({
+      code: 'server.failed',
+      message: 'the answer could not be written',
+      hint: 'Report this with the server’s log.',
+    });
+    if (!this.#response.hasHeaders) {
+      this.#refuse(failure);
+      return;
+    }
+    // For the log: the reader has its 200 already.
+    this.#status = failure.status;
+    const { call } = this.#parts;
+    if (call.isStreaming)
+      this.#response.push(serverSentEvent({ data: this.#parts.errorBody(failure) }));
+    this.#finish(failure);
   }
 
   /** The books: times, limits, metrics. */
@@ -229,7 +256,7 @@ export class GenerationCall {
     this.#parts.onClosed({
       status: this.#status,
       abortReason: this.#abortReason,
-      error: call.renderer.failure?.code ?? null,
+      error: this.#mistake ?? call.renderer.failure?.code ?? null,
       firstTokenSeconds: this.#firstTokenSeconds,
       ends: this.#ends,
     });

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
 import { chatBody, rawExchange, streamData, testServer, until } from '../support/testServer.ts';
 
 const LIMIT = { timeout: 30_000 };
@@ -167,4 +168,34 @@ test('server: a drain that takes too long is cut short', LIMIT, async (context) 
   assert.equal(server.numOpen, 1);
   leave.abort();
   await setTimeout(20);
+});
+
+test('server: a mistake of ours in one answer ends that answer alone', LIMIT, async (context) => {
+  const tokenizer = byteTokenizer();
+  let sound = Number.POSITIVE_INFINITY;
+  const { hasToken } = tokenizer;
+  tokenizer.hasToken = (id) => {
+    if (sound-- <= 0) throw new TypeError('sabotage');
+    return hasToken.call(tokenizer, id);
+  };
+  const { post, log, server } = await testServer(context, { tokenizer });
+  const whole = await (await post(CHAT, chatBody())).json();
+  for (const [isStreaming, tokens] of [
+    [true, 3],
+    [true, 0],
+    [false, 3],
+  ] as const) {
+    sound = tokens;
+    const response = await post(CHAT, chatBody({ stream: isStreaming }));
+    const text = await response.text();
+    sound = Number.POSITIVE_INFINITY;
+    assert.match(text, /the answer could not be written/);
+    assert.doesNotMatch(text, /sabotage/);
+    await until(() => server.numOpen === 0);
+    const closing = log.at(-1);
+    assert.deepEqual([closing?.level, closing?.status], ['error', 500]);
+    assert.match(String(closing?.error), /TypeError: sabotage/);
+    const { choices } = (await (await post(CHAT, chatBody())).json()) as Whole;
+    assert.deepEqual(choices, (whole as Whole).choices);
+  }
 });

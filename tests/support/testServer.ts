@@ -9,6 +9,7 @@ import { createServer, type Server } from '../../src/server/http.ts';
 import { DEFAULT_LIMITS, NO_KEY_LIMITS, type ServerLimits } from '../../src/server/limits.ts';
 import type { LogEntry } from '../../src/server/requestLog.ts';
 import type { ServerOptions } from '../../src/server/serverOptions.ts';
+import type { Tokenizer } from '../../src/tokenizer/byteLevelBpe.ts';
 import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
 import { ChatTemplate } from '../../src/tokenizer/chatTemplate.ts';
 import { LocalEngineClient, type MarkovEngineOptions, markovEngine } from './markovEngine.ts';
@@ -33,6 +34,7 @@ export interface TestServerOptions {
   readonly limits?: Partial<ServerLimits>;
   readonly server?: Partial<ServerOptions>;
   readonly template?: ChatTemplate;
+  readonly tokenizer?: Tokenizer;
 }
 
 export async function testServer(
@@ -45,7 +47,7 @@ export async function testServer(
     engine,
     model: {
       ...{ modelId: 'markov', aliases: ['chain'], created: 1, maxChoices: 8 },
-      ...{ tokenizer: byteTokenizer(), beginning: 'bos' },
+      ...{ tokenizer: options.tokenizer ?? byteTokenizer(), beginning: 'bos' },
       template: options.template ?? new ChatTemplate(),
       defaults: { temperature: 1, topP: 1, topK: 0, minP: 0, repetitionPenalty: 1 },
       logProbabilitiesOf: 'model',

@@ -4,6 +4,7 @@ import { type Message, messagesSchema } from './chatMessages.ts';
 import { chatPrompt } from './chatPrompt.ts';
 import { checkModel, modelNotFound } from './engineRequests.ts';
 import { numMessageTokens } from './messagesRequest.ts';
+import { refuseOverlong } from './promptLength.ts';
 import type { ProtocolContext } from './protocol.ts';
 import { asProtocolError, invalid } from './protocolError.ts';
 import { bodyReader, type FieldSchemas, type Maybe } from './readBody.ts';
@@ -95,6 +96,7 @@ function tokenizeIds(fields: TokenizeFields, context: ProtocolContext): Int32Arr
       hint: 'Send prompt or messages.',
     });
   }
+  refuseOverlong([text], 'prompt', context);
   // vLLM adds BOS unless told otherwise, llama.cpp only if told.
   const adds = fields.add_special_tokens ?? fields.add_special ?? fields.prompt != null;
   return context.tokenizer.encode(text, { addSpecialTokens: adds ? context.beginning : 'none' });
