@@ -147,7 +147,7 @@ export function addServeOptions(command: Command): Command {
     seconds('--stalled-seconds <n>', 'after which a reader is dropped', 1, stalledSeconds),
     seconds('--keep-alive-seconds <n>', 'silence before a sign of life', 1, 5),
     bounded('--stream-interval <ms>', 'at least, between two pieces of a stream', {
-      ...{ least: 0, most: 1000 * LONGEST_SECONDS, value: 10 },
+      ...{ least: 0, most: 1000 * LONGEST_SECONDS, value: 20 },
     }),
     seconds('--drain-seconds <n>', 'for what runs, after SIGTERM', 0, 30),
     seconds('--hang-seconds <n>', 'silence of the kernels that counts as a crash; 0: none', 0, 600),
