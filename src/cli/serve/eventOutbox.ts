@@ -3,8 +3,8 @@
  * is under way is told of so often that nobody sees it jump.
  *
  * A message costs the thread that speaks HTTP some half a millisecond on a core that the kernels
- * are using. Of a step of 5 ms that is a tenth, of one of 1 ms half. Nobody reads 50 tokens a second,
- * so texts that grow faster may as well grow by several at a time.
+ * are using. Of a step of 5 ms that is a tenth, of one of 1 ms half. Nobody reads 50 tokens a
+ * second, so texts that grow faster may as well grow by several at a time.
  */
 import type { EngineEvent } from '../../serving/engineClient.ts';
 
