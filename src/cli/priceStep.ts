@@ -5,12 +5,10 @@
 import { setImmediate } from 'node:timers/promises';
 import type { MachineProfile } from '../config/machineProfile.ts';
 import type { TrainConfig } from '../config/trainConfig.ts';
-import { measureRoofline } from '../kernels/native.ts';
 import { wholeModel } from '../model/parameterLayout.ts';
 import type { StepPrograms } from '../policy/pipeline/singleRank.ts';
-import { wallSeconds } from '../program/span.ts';
+import { type Span, wallSeconds } from '../program/span.ts';
 import { machineClock } from '../runtime/clock.ts';
-import { nativeOptionsFromEnvironment } from '../runtime/loadAddon.ts';
 import { type MeasurableCall, measureOperations } from '../runtime/measureOperations.ts';
 import { type CostModel, createCostModel } from '../simulator/costModel.ts';
 import {
@@ -18,10 +16,13 @@ import {
   type TracedOperation,
   TracedRank,
 } from '../simulator/traceTraining.ts';
+import { measureLimits } from './measureLimits.ts';
 import { type Machine, simulatedTrainingExecutor } from './wiring.ts';
 
 export interface StepPrediction {
   readonly seconds: number;
+  /** Of the step on the simulated executor. */
+  readonly spans: readonly Span[];
   /** Weights, gradients and moments. */
   readonly stateBytes: number;
   readonly activationBytes: number;
@@ -59,8 +60,10 @@ export async function priceStep(
   const simulated = simulatedTrainingExecutor({ ...options, cost });
   const compute = await simulated.run(programs.compute);
   const apply = await simulated.run(programs.apply);
+  const spans = [...compute.spans, ...apply.spans];
   return {
-    seconds: wallSeconds([...compute.spans, ...apply.spans]),
+    seconds: wallSeconds(spans),
+    spans,
     stateBytes: simulated.stateBytes,
     activationBytes: simulated.peakActivationBytes,
     profile,
@@ -105,18 +108,10 @@ function byFamily(operations: readonly TracedOperation[], cost: CostModel): Fami
 }
 
 function measureMachine(machine: Machine, calls: Iterable<MeasurableCall>): MachineProfile {
-  const { kernels, addon, threads, description } = machine;
+  const { kernels, threads, description } = machine;
   const samples = measureOperations(kernels, machineClock, calls);
-  if (addon === null) {
-    // Without the addon nothing measures the limits; every call of the step has its own sample.
-    const unknown = { fmaPeak: 1e9, readBandwidth: 1e9, copyBandwidth: 1e9 };
-    return { name: description, threads, roofline: unknown, samples };
-  }
-  const limits = measureRoofline(addon, { ...nativeOptionsFromEnvironment(), threads });
-  const roofline = {
-    fmaPeak: limits.flopsPerSecond,
-    readBandwidth: limits.readBytesPerSecond,
-    copyBandwidth: limits.copyBytesPerSecond,
-  };
+  // Where nothing measures the limits every call of the step has its own sample.
+  const unknown = { fmaPeak: 1e9, readBandwidth: 1e9, copyBandwidth: 1e9 };
+  const roofline = measureLimits(machine) ?? unknown;
   return { name: description, threads, roofline, samples };
 }

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { formatPercent } from '../../base/units.ts';
 import { formatLayout, parseLayout } from '../../config/parallelPlan.ts';
 import { predictLayers } from '../../planner/predictLayers.ts';
+import { type PlanOptions, planOf } from '../../planner/request/planRequest.ts';
 import {
   type CalibratedClass,
   type CalibrationResult,
@@ -13,7 +14,7 @@ import { serializeCalibration } from '../../simulator/calibrationFile.ts';
 import { parseKernelRules } from '../../simulator/trace/kernelClasses.ts';
 import { measureClasses } from '../../simulator/trace/measureClasses.ts';
 import { type Cell, formatTable, note, printResult, writeText } from '../output.ts';
-import { type PlanOptions, planOf, resolveSubject } from '../plan/resolvePlan.ts';
+import { resolveSubject } from '../plan/resolvePlan.ts';
 import { readTrace } from '../readTrace.ts';
 
 export interface CalibrateOptions extends Omit<PlanOptions, 'mtp' | 'globalBatch' | 'gpus'> {

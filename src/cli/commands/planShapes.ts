@@ -1,13 +1,14 @@
 /** `moebius plan shapes`: neighbours of a model under a budget, each with its best plan. */
 import { MoebiusError } from '../../base/errors.ts';
 import { isGqa } from '../../config/gqaModelConfig.ts';
+import { chosenSizes, type PlanOptions } from '../../planner/request/planRequest.ts';
 import { shapesSection } from '../../planner/search/searchSections.ts';
 import { parseShapeValues, type ShapeBudget } from '../../planner/shapes/modelShapes.ts';
 import { searchShapes } from '../../planner/shapes/searchShapes.ts';
 import { parsePartialLayout } from '../../policy/plan/layoutRanges.ts';
 import { note, printResult } from '../output.ts';
 import { formatSections } from '../plan/printPlan.ts';
-import { chosenSizes, type PlanOptions, resolveSubject } from '../plan/resolvePlan.ts';
+import { resolveSubject } from '../plan/resolvePlan.ts';
 
 export interface PlanShapesOptions extends PlanOptions {
   readonly vary?: readonly string[];

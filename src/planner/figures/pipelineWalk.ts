@@ -47,13 +47,17 @@ export function walkedBubble(choice: PipelineChoice, chunk: ChunkSeconds): numbe
   const schedule = pipelineSchedule(choice);
   const { compute } = lower({ schedule, settings, normalizers: { main: 1, mtp: [] } });
   const { bubble } = walkPrograms(compute, {
-    seconds: (_rank, instruction) => secondsOf(instruction, chunk),
+    seconds: (_rank, { kind }) => passSeconds(kind, chunk),
     transferSeconds: () => 0,
   });
   return Math.max(...bubble);
 }
 
-function secondsOf({ kind }: TrainingInstruction, { F, B, W, FB }: ChunkSeconds): number {
+/** What an instruction takes where messages and everything but passes take none. */
+export function passSeconds(
+  kind: TrainingInstruction['kind'],
+  { F, B, W, FB }: ChunkSeconds,
+): number {
   switch (kind) {
     case 'forward':
       return F;

@@ -1,7 +1,7 @@
 /** What was asked for and changes nothing here: said, so that nobody takes it for counted in. */
 import { isGqa } from '../../config/gqaModelConfig.ts';
 import type { TrainingPlan } from '../../config/parallelPlan.ts';
-import type { ResolvedPlan } from './resolvePlan.ts';
+import type { ResolvedPlan } from './planRequest.ts';
 import { isSearch, type SearchOptions } from './searchSubject.ts';
 
 type OtherOptions = SearchOptions & {

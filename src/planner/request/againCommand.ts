@@ -1,7 +1,7 @@
 /** The command that gives the same plan again: what was typed, and what was chosen by default. */
 import { formatLayout } from '../../config/parallelPlan.ts';
-import { quoteForShell } from '../../planner/exports/engineArguments.ts';
-import type { PlanReport } from '../../planner/planReport.ts';
+import { quoteForShell } from '../exports/engineArguments.ts';
+import type { PlanReport } from '../planReport.ts';
 import { isSearch, type SearchOptions } from './searchSubject.ts';
 
 interface AskedPlan extends SearchOptions {
