@@ -20,7 +20,9 @@ export interface CostModel {
   seconds(work: OperationWork): number;
 }
 
-export function createCostModel(profile: MachineProfile): CostModel {
+export function createCostModel(
+  profile: Pick<MachineProfile, 'roofline' | 'samples'> & Partial<MachineProfile>,
+): CostModel {
   const measured = new Map<string, number>();
   const families = new Map<string, OperationSample[]>();
   for (const sample of profile.samples) {

@@ -7,7 +7,7 @@ import { at } from '../base/assert.ts';
 import { MoebiusError } from '../base/errors.ts';
 import type { RunResult, TrainingExecutor } from '../executor/executor.ts';
 import type { Program, TrainingInstruction, TrainingOutcome } from '../program/instruction.ts';
-import type { Span } from '../program/span.ts';
+import { type Span, spanOf } from '../program/span.ts';
 import type { CostModel } from './costModel.ts';
 import { type SimulatedRankOptions, TracedRank } from './traceTraining.ts';
 
@@ -48,7 +48,7 @@ export class SimulatedTrainingExecutor implements TrainingExecutor {
       for (const operation of this.#rank.trace(instruction)) {
         this.#seconds += this.#cost.seconds(operation);
       }
-      return { rank: 0, name: instruction.kind, instruction: index, start, end: this.#seconds };
+      return spanOf(instruction, { index, start, end: this.#seconds });
     });
     return { spans, outcomes: [] };
   }

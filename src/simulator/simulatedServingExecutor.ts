@@ -99,6 +99,8 @@ export class SimulatedServingExecutor implements ServingExecutor {
         ...{ balanceForm: 'paper', mtpHidden: 'postNorm' },
       },
     };
+    // What a model is made of is there before the first step.
+    this.#meta.records.length = 0;
   }
 
   /** Simulated seconds since the beginning. */
@@ -141,6 +143,12 @@ export class SimulatedServingExecutor implements ServingExecutor {
         return this.#sample(instruction.sequences, outcomes);
       case 'forget':
         return null;
+      case 'route': {
+        const { sequence } = instruction;
+        this.#pass([sequence]);
+        outcomes.push({ kind: 'routes', sequenceId: sequence.sequenceId, layers: [] });
+        return null;
+      }
       case 'reportExperts':
         // Nobody was routed anywhere.
         outcomes.push({ kind: 'expertLoads', layers: [] });

@@ -19,7 +19,6 @@ import type {
   TraceSpan,
   WaitCall,
 } from './deviceTrace.ts';
-import { windowOf } from './intervals.ts';
 import type { ScannedTop } from './scanTrace.ts';
 import { blocksOf, type EventReader, type Json, readEvent } from './traceEvents.ts';
 
@@ -35,7 +34,10 @@ const ANNOTATION = new Set(['user_annotation', 'nvtx']);
 /** Arrows between host calls and kernels, or forward and backward; correlations tell more. */
 const HOST_FLOWS = new Set(['ac2g', 'fwdbwd', 'async_cpu_to_gpu']);
 
-type OnDevice = TraceSpan & { readonly device: string };
+/** Spans by device and stream, as they came; their times become those of the trace in place. */
+type SpanLists = Map<string, Map<string, MovableSpan[]>>;
+
+type MovableSpan = { -readonly [Key in keyof TraceSpan]: TraceSpan[Key] };
 
 interface FlowEnd {
   readonly device: string;
@@ -46,10 +48,13 @@ interface FlowEnd {
   readonly isEnclosing: boolean;
 }
 
-export function createTraceBuilder(): TraceBuilder {
-  const kernels: OnDevice[] = [];
+/** `spans`: what a picture needs, without arrows and host calls, which are half of a trace. */
+export type TraceContent = 'everything' | 'spans';
+
+export function createTraceBuilder(content: TraceContent = 'everything'): TraceBuilder {
+  const kernels: SpanLists = new Map();
   /** Complete events of no device's category: spans of a plain timeline. */
-  const others: OnDevice[] = [];
+  const others: SpanLists = new Map();
   const open = new Map<string, { name: string; category: string; start: number }[]>();
   const names = new Map<string, string>();
   const texts = new Map<string, string>();
@@ -60,7 +65,7 @@ export function createTraceBuilder(): TraceBuilder {
   const streamWaits: StreamWait[] = [];
   const flowStarts: FlowEnd[] = [];
   const flowEnds: FlowEnd[] = [];
-  const counts = { withoutEnd: 0, unknown: 0, unpaired: 0 };
+  const counts = { host: 0, withoutEnd: 0, unknown: 0, unpaired: 0 };
 
   /** One copy of each text: kernels' names are long and few. */
   function intern(text: string): string {
@@ -85,20 +90,19 @@ export function createTraceBuilder(): TraceBuilder {
     else if (category === 'cuda_sync') sync(event);
     else if (!IGNORED.has(category) || isDevice) {
       const span = spanOf(event, { category, start, end, isDevice });
-      (isDevice ? kernels : others).push(span);
+      addSpan(isDevice ? kernels : others, event.id('pid'), span);
     }
   }
 
   function spanOf(
     event: EventReader,
     { category, start, end, isDevice }: Stretch & { isDevice: boolean },
-  ): OnDevice {
+  ): MovableSpan {
     const stream = event.argument('stream');
     return {
       event: event.index,
       name: intern(event.text('name')),
       category: intern(category),
-      device: event.id('pid'),
       stream: isDevice && stream !== null ? String(stream) : event.id('tid'),
       start,
       end,
@@ -109,6 +113,8 @@ export function createTraceBuilder(): TraceBuilder {
   }
 
   function host(event: EventReader, { category, start, end }: Stretch): void {
+    counts.host++;
+    if (content === 'spans') return;
     const call = { process: event.id('pid'), thread: event.id('tid'), start, end };
     const name = event.text('name');
     if (ANNOTATION.has(category)) annotations.push({ ...call, name });
@@ -149,7 +155,9 @@ export function createTraceBuilder(): TraceBuilder {
     if (begun === undefined) counts.unpaired++;
     else {
       const stretch = { category: begun.category, start: begun.start, end: time, isDevice: false };
-      others.push({ ...spanOf(event, stretch), name: intern(begun.name) });
+      const span = spanOf(event, stretch);
+      span.name = intern(begun.name);
+      addSpan(others, event.id('pid'), span);
     }
   }
 
@@ -171,6 +179,7 @@ export function createTraceBuilder(): TraceBuilder {
   }
 
   function flow(event: EventReader): void {
+    if (content === 'spans') return;
     if (HOST_FLOWS.has(event.text('cat'))) return;
     const end: FlowEnd = {
       device: event.id('pid'),
@@ -201,17 +210,17 @@ export function createTraceBuilder(): TraceBuilder {
       }
     },
     build: ({ properties, isClosed, numEvents }) => {
-      const kind = kernels.length > 0 ? 'profiler' : 'timeline';
+      const kind = kernels.size > 0 ? 'profiler' : 'timeline';
       const all = kind === 'profiler' ? kernels : others;
-      if (all.length === 0) refuseEmpty(numEvents, annotations.length + launches.size);
-      const { kept, duplicates } = withoutDuplicates(all);
-      const origin = windowOf(kept)?.start ?? 0;
+      if (all.size === 0) refuseEmpty(numEvents, counts.host);
+      const duplicates = sortSpans(all);
+      const origin = firstStart(all);
       const shift = <T extends { start: number; end: number }>(span: T): T => ({
         ...span,
         start: nanoseconds(span.start - origin),
         end: nanoseconds(span.end - origin),
       });
-      const devices = devicesOf(kept.map(shift), names);
+      const devices = devicesOf(all, { names, origin });
       const unfinished = [...open.values()].reduce((sum, stack) => sum + stack.length, 0);
       const ends = { starts: flowStarts, ends: flowEnds, origin };
       const paired = pairFlows(devices, ends);
@@ -284,44 +293,86 @@ function known(
   return found;
 }
 
-function withoutDuplicates(spans: readonly OnDevice[]): {
-  kept: readonly OnDevice[];
-  duplicates: number;
-} {
-  const seen = new Set<string>();
-  const kept = spans.filter((span) => {
-    const { device, stream, start, end, name, correlation } = span;
-    const key = [device, stream, start, end, correlation, name].join('\u0000');
-    return !seen.has(key) && seen.add(key);
-  });
-  return { kept, duplicates: spans.length - kept.length };
+function addSpan(lists: SpanLists, device: string, span: MovableSpan): void {
+  let streams = lists.get(device);
+  if (streams === undefined) {
+    streams = new Map();
+    lists.set(device, streams);
+  }
+  const list = streams.get(span.stream);
+  if (list === undefined) streams.set(span.stream, [span]);
+  else list.push(span);
 }
 
-function devicesOf(
-  spans: readonly OnDevice[],
-  names: ReadonlyMap<string, string>,
-): readonly TraceDevice[] {
-  const devices = new Map<string, Map<string, TraceSpan[]>>();
-  for (const { device, ...span } of spans) {
-    const streams = devices.get(device) ?? new Map<string, TraceSpan[]>();
-    devices.set(device, streams);
-    const list = streams.get(span.stream);
-    if (list === undefined) streams.set(span.stream, [span]);
-    else list.push(span);
+/** Sorts each stream and takes out what is there twice. Gives how many those were. */
+function sortSpans(lists: SpanLists): number {
+  let duplicates = 0;
+  for (const streams of lists.values()) {
+    for (const [stream, spans] of streams) {
+      const kept = withoutDuplicates(spans.sort(byStart));
+      duplicates += spans.length - kept.length;
+      streams.set(stream, kept);
+    }
   }
-  return [...devices].sort(byNumber).map(([id, streams]) => ({
+  return duplicates;
+}
+
+function byStart(a: TraceSpan, b: TraceSpan): number {
+  return a.start - b.start || a.end - b.end || a.event - b.event;
+}
+
+/** Of sorted spans: two that are the same begin and end together. */
+function withoutDuplicates(spans: MovableSpan[]): MovableSpan[] {
+  let seen: Set<string> | null = null;
+  const isKept = (span: MovableSpan, index: number): boolean => {
+    const before = spans[index - 1];
+    const isTogether = before?.start === span.start && before.end === span.end;
+    if (!isTogether) seen = null;
+    const after = spans[index + 1];
+    if (!isTogether && (after?.start !== span.start || after.end !== span.end)) return true;
+    seen ??= new Set();
+    const key = `${span.correlation}\u0000${span.name}`;
+    return !seen.has(key) && seen.add(key) !== null;
+  };
+  return spans.filter(isKept);
+}
+
+function firstStart(lists: SpanLists): number {
+  let first = Number.POSITIVE_INFINITY;
+  for (const streams of lists.values()) {
+    for (const [span] of streams.values()) first = Math.min(first, span?.start ?? first);
+  }
+  return first;
+}
+
+/** Devices with their streams; spans are moved to the trace's own zero. */
+function devicesOf(
+  lists: SpanLists,
+  { names, origin }: { readonly names: ReadonlyMap<string, string>; readonly origin: number },
+): readonly TraceDevice[] {
+  return [...lists].sort(byNumber).map(([id, streams]) => ({
     id,
     name: names.get(id) ?? '',
-    streams: [...streams].sort(byNumber).map(([stream, list]) => ({
-      id: stream,
-      name: names.get(`${id}\u0000${stream}`) ?? '',
-      spans: list.sort((a, b) => a.start - b.start || a.end - b.end || a.event - b.event),
-    })),
+    streams: [...streams].sort(byNumber).map(([stream, spans]) => {
+      for (const span of spans) {
+        span.start = nanoseconds(span.start - origin);
+        span.end = nanoseconds(span.end - origin);
+      }
+      // Rounded times may tie where exact ones did not.
+      return {
+        id: stream,
+        name: names.get(`${id}\u0000${stream}`) ?? '',
+        spans: spans.sort(byStart),
+      };
+    }),
   }));
 }
 
+/** Numbers within texts count as numbers: made once, for it is slow to make. */
+const naturalOrder = new Intl.Collator('en', { numeric: true });
+
 function byNumber([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
-  return a.localeCompare(b, 'en', { numeric: true });
+  return naturalOrder.compare(a, b);
 }
 
 /** Arrows whose both ends lie on spans of devices. */

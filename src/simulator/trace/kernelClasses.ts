@@ -162,15 +162,16 @@ const OWN: Readonly<Record<string, KernelClass>> = {
 export function createClassifier(
   userRules: readonly KernelRule[] = [],
 ): (span: { readonly name: string; readonly category: string }) => KernelClass {
-  const known = new Map<string, KernelClass>();
+  const known = new Map<string, Map<string, KernelClass>>();
   const rules = [...userRules, ...defaultRules];
   return ({ name, category }) => {
-    const key = `${category}\u0000${name}`;
-    const before = known.get(key);
+    const names = known.get(category) ?? new Map<string, KernelClass>();
+    const before = names.get(name);
     if (before !== undefined) return before;
+    known.set(category, names);
     const rule = rules.find(({ pattern }) => pattern.test(name));
     const found = rule?.kernelClass ?? ownClass(name) ?? ownClass(category) ?? 'other';
-    known.set(key, found);
+    names.set(name, found);
     return found;
   };
 }

@@ -3,8 +3,9 @@
  * stands in memory as one text or one tree.
  *
  * Only the brackets are followed by hand: a top-level array, or an object whose `traceEvents` is
- * one. Each event's own text goes to `JSON.parse` when its last bracket has come. What else lies at
- * the top of an object (`deviceProperties`, `distributedInfo` …) is kept when it is small.
+ * one. The events that end within one piece go to `JSON.parse` together, which is twice as fast as
+ * one by one. What else lies at the top of an object (`deviceProperties`, `distributedInfo` …) is
+ * kept when it is small.
  */
 import { MoebiusError } from '../../base/errors.ts';
 
@@ -54,6 +55,8 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
   let numEvents = 0;
   let offset = 0;
   let capture: Capture | null = null;
+  /** Where whole events of the piece at hand begin and end, not parsed yet. */
+  const waiting: number[] = [];
 
   function refuse(message: string, hint = HINT): never {
     throw new MoebiusError('trace.malformed', message, {
@@ -72,6 +75,25 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
         cause,
       });
     }
+  }
+
+  /** Parses the events that wait: between them are commas and blanks, as in an array. */
+  function flush(bytes: Uint8Array): void {
+    if (waiting.length === 0) return;
+    const first = numEvents - waiting.length / 2;
+    const text = decoder.decode(bytes.subarray(waiting[0], waiting.at(-1)));
+    let events: readonly unknown[];
+    try {
+      events = JSON.parse(`[${text}]`) as unknown[];
+    } catch {
+      // One of them is wrong: which one is found by asking for each.
+      events = Array.from({ length: waiting.length / 2 }, (_, index) => {
+        const one = bytes.subarray(waiting[2 * index], waiting[2 * index + 1]);
+        return parse(decoder.decode(one), `event ${first + index}`);
+      });
+    }
+    waiting.length = 0;
+    for (let index = 0; index < events.length; index++) onEvent(events[index], first + index);
   }
 
   /** A value is whole. */
@@ -95,8 +117,12 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
     let i = from;
     let isWhole = false;
     for (; i < bytes.length && !isWhole; i++) {
-      const byte = bytes[i];
+      let byte = bytes[i];
       if (isString) {
+        // Most bytes are letters within quotation marks.
+        while (!isEscaped && byte !== QUOTE && byte !== BACKSLASH && i + 1 < bytes.length) {
+          byte = bytes[++i];
+        }
         if (isEscaped) isEscaped = false;
         else if (byte === BACKSLASH) isEscaped = true;
         else if (byte === QUOTE) {
@@ -112,7 +138,9 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
       else if (byte === OPEN_OBJECT || byte === OPEN_ARRAY) depth++;
       else if (byte === CLOSE_OBJECT || byte === CLOSE_ARRAY) isWhole = --depth === 0;
     }
-    Object.assign(open, { depth, isString, isEscaped });
+    open.depth = depth;
+    open.isString = isString;
+    open.isEscaped = isEscaped;
     open.bytes += i - from;
     const isKept = place === 'event' || open.bytes <= MAX_PROPERTY_BYTES;
     if (!isKept) open.pieces.length = 0;
@@ -121,7 +149,11 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
     }
     if (isWhole) {
       capture = null;
-      if (!isKept) finish('');
+      if (place === 'event' && open.pieces.length === 0) {
+        waiting.push(from, i);
+        numEvents++;
+        place = 'afterEvent';
+      } else if (!isKept) finish('');
       else if (open.pieces.length === 0) finish(decoder.decode(bytes.subarray(from, i)));
       else finish(decoder.decode(joined([...open.pieces, bytes.subarray(from, i)])));
     } else if (isKept) open.pieces.push(bytes.slice(from, i));
@@ -141,12 +173,11 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
 
   /** A byte between values; true where it is the first of one. */
   function step(byte: number): boolean {
-    const shown = JSON.stringify(String.fromCharCode(byte));
     switch (place) {
       case 'start':
         isArray = byte === OPEN_ARRAY;
         if (!isArray && byte !== OPEN_OBJECT) {
-          refuse(`a trace begins with [ or {, not with ${shown}`);
+          refuse(`a trace begins with [ or {, not with ${shown(byte)}`);
         }
         hasEvents = isArray;
         place = isArray ? 'event' : 'key';
@@ -154,37 +185,37 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
       case 'key':
         if (byte === CLOSE_OBJECT) place = 'done';
         else if (byte === QUOTE) return true;
-        else refuse(`a key should follow, not ${shown}`);
+        else refuse(`a key should follow, not ${shown(byte)}`);
         return false;
       case 'colon':
-        if (byte !== COLON) refuse(`a colon should follow the key "${key}", not ${shown}`);
+        if (byte !== COLON) refuse(`a colon should follow the key "${key}", not ${shown(byte)}`);
         place = 'value';
         return false;
       case 'value':
         if (key !== 'traceEvents') return true;
         if (hasEvents) refuse('"traceEvents" is there twice');
-        if (byte !== OPEN_ARRAY) refuse(`"traceEvents" is no array: it begins with ${shown}`);
+        if (byte !== OPEN_ARRAY) refuse(`"traceEvents" is no array: it begins with ${shown(byte)}`);
         hasEvents = true;
         place = 'event';
         return false;
       case 'afterValue':
         if (byte === COMMA) place = 'key';
         else if (byte === CLOSE_OBJECT) place = 'done';
-        else refuse(`a comma should follow the value of "${key}", not ${shown}`);
+        else refuse(`a comma should follow the value of "${key}", not ${shown(byte)}`);
         return false;
       case 'event':
         // A comma before the last bracket is wrong JSON, and what some recorders write.
         if (byte === CLOSE_ARRAY) place = isArray ? 'done' : 'afterValue';
         else if (byte === OPEN_OBJECT) return true;
-        else refuse(`event ${numEvents} is no object: it begins with ${shown}`);
+        else refuse(`event ${numEvents} is no object: it begins with ${shown(byte)}`);
         return false;
       case 'afterEvent':
         if (byte === COMMA) place = 'event';
         else if (byte === CLOSE_ARRAY) place = isArray ? 'done' : 'afterValue';
-        else refuse(`a comma should follow event ${numEvents - 1}, not ${shown}`);
+        else refuse(`a comma should follow event ${numEvents - 1}, not ${shown(byte)}`);
         return false;
       case 'done':
-        return refuse(`${shown} follows the end of the trace`);
+        return refuse(`${shown(byte)} follows the end of the trace`);
       default:
         return place satisfies never;
     }
@@ -194,17 +225,22 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
     push: (bytes) => {
       const before = offset;
       let i = before === 0 && bytes[0] === 0xef && bytes[1] === 0xbb ? 3 : 0;
-      while (i < bytes.length) {
-        if (capture === null) {
-          const byte = bytes[i] ?? 0;
-          offset = before + i;
-          if (isBlank(byte) || !step(byte)) {
-            i++;
-            continue;
+      try {
+        while (i < bytes.length) {
+          if (capture === null) {
+            const byte = bytes[i] ?? 0;
+            offset = before + i;
+            if (isBlank(byte) || !step(byte)) {
+              i++;
+              continue;
+            }
+            beginsValue(byte);
           }
-          beginsValue(byte);
+          if (capture !== null) i = follow(bytes, i, capture);
         }
-        if (capture !== null) i = follow(bytes, i, capture);
+      } finally {
+        // What is wrong with an event is told before what is wrong behind it.
+        flush(bytes);
       }
       offset = before + bytes.length;
     },
@@ -226,6 +262,10 @@ export function scanTrace(onEvent: (event: unknown, index: number) => void): Tra
 
 const HINT = 'Record or export the trace again; this file is cut or damaged.';
 const EMPTY_HINT = 'Give a Chrome trace, as PyTorch’s profiler or `moebius plan train` writes it.';
+
+function shown(byte: number): string {
+  return JSON.stringify(String.fromCharCode(byte));
+}
 
 function isBlank(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
