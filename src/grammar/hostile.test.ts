@@ -6,12 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MoebiusError } from '../base/errors.ts';
 import { compileGrammar } from './compileGrammar.ts';
-import { Tracker } from './configuration.ts';
 import type { GrammarSpec, GrammarVocabulary } from './grammar.ts';
-import { buildMachine } from './machine.ts';
-import { indexOfTrie, MaskCache } from './maskCache.ts';
-import { rulesOfSpec } from './rulesOfSpec.ts';
-import { buildTokenTrie } from './tokenTrie.ts';
 
 /** All bytes, all pairs of letters, and the end. */
 const LETTERS = 'abcdefghijklmnopqrstuvwxyz';
@@ -112,24 +107,4 @@ test('Hostile grammar: a text that can be read in too many ways ends with a refu
     },
     { code: 'grammar.tooAmbiguous' },
   );
-});
-
-test('Masks: what was forgotten for all grammars is found again, the same', () => {
-  const index = indexOfTrie(buildTokenTrie(vocabulary));
-  const ruleSet = rulesOfSpec({ kind: 'jsonObject' }, vocabulary);
-  const machine = buildMachine(ruleSet, index.trie.maxDepth);
-  const masks = new MaskCache(machine, new Tracker(machine), index);
-  const all = (): object[] =>
-    Array.from({ length: machine.numStates }, (_, state) => {
-      const { tokens, exits } = masks.ofState(state);
-      const behind = exits === null ? null : masks.after(exits, 0);
-      return { tokens, nodes: exits?.nodes, behind: behind?.tokens };
-    });
-  const before = all();
-  const part = masks.ofState(1);
-  assert.equal(masks.ofState(1), part);
-  index.memory.add(2 ** 30);
-  assert.equal(index.memory.shared.size, 0);
-  assert.notEqual(masks.ofState(1), part);
-  assert.deepEqual(all(), before);
 });

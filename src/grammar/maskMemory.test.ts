@@ -10,7 +10,7 @@ import { MaskMemory } from './maskMemory.ts';
 import { rulesOfSpec } from './rulesOfSpec.ts';
 import { buildTokenTrie } from './tokenTrie.ts';
 
-const vocabulary = testVocabulary(['ab', 'abc', 'ba', 'cab', '12', '123']);
+const vocabulary = testVocabulary(['ab', 'abc', 'ba', 'cab', '12', '123', '":', '"}', '"]}']);
 const trie = buildTokenTrie(vocabulary);
 
 /** What each state of the grammar allows, twice in a row. */
@@ -41,4 +41,24 @@ test('masks within the bound are found once', () => {
   const { size } = memory.shared;
   tokensOf({ kind: 'regex', pattern: 'a[bc]' }, index);
   assert.deepEqual([memory.generation, memory.shared.size], [0, size]);
+});
+
+test('masks that were forgotten are found again, the same, with what follows their rules', () => {
+  const index = indexOfTrie(trie);
+  const ruleSet = rulesOfSpec({ kind: 'jsonObject' }, vocabulary);
+  const machine = buildMachine(ruleSet, index.trie.maxDepth);
+  const masks = new MaskCache(machine, new Tracker(machine), index);
+  const all = (): object[] =>
+    Array.from({ length: machine.numStates }, (_, state) => {
+      const { tokens, exits } = masks.ofState(state);
+      const behind = exits === null ? null : masks.after(exits, 0);
+      return { tokens, nodes: exits?.nodes, behind: behind?.tokens };
+    });
+  const before = all();
+  const part = masks.ofState(1);
+  assert.equal(masks.ofState(1), part);
+  index.memory.add(2 ** 30);
+  assert.equal(index.memory.shared.size, 0);
+  assert.notEqual(masks.ofState(1), part);
+  assert.deepEqual(all(), before);
 });

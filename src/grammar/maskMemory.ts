@@ -1,7 +1,7 @@
 /**
  * What the masks of all grammars of a vocabulary take together. A server meets one grammar after
  * the other, so a bound for each would be no bound: beyond this one all of them forget, and find
- * anew what they still need.
+ * anew what they still need. Bytes of grammars that are gone count until the next forgetting.
  */
 
 /** Few tokens as a list, many as a mask. */
