@@ -5,11 +5,15 @@
 import type { ModelConfig } from '../config/modelConfig.ts';
 import type { CompiledGrammar, GrammarSpec, GrammarVocabulary } from '../grammar/grammar.ts';
 import type { CacheDType } from '../kernels/latentCache.ts';
+import type { ParameterSet, WeightDType } from '../model/parameters.ts';
 import { machineClock } from '../runtime/clock.ts';
 import type { OpenedModel } from '../runtime/openModel.ts';
 import { Engine } from '../serving/engine.ts';
 import { grammarVocabulary } from '../serving/grammarVocabulary.ts';
+import { StepRecorder } from '../serving/stepRecorder.ts';
 import type { Tokenizer } from '../tokenizer/byteLevelBpe.ts';
+import { measureLimits } from './measureLimits.ts';
+import { type ServedShape, StepSimulator } from './serve/simulateSteps.ts';
 import { type Machine, servingExecutor } from './wiring.ts';
 
 export interface EngineSettings {
@@ -26,6 +30,9 @@ export interface EngineSettings {
   readonly isDeterministic: boolean;
 }
 
+/** Steps that somebody may look at. */
+const RECORDED_STEPS = 32;
+
 /** Positions of a block: a prompt's cached prefix is found in steps of this. */
 export const BLOCK_SIZE = 64;
 
@@ -39,12 +46,22 @@ export function createEngine(args: {
   const { machine, opened, tokenizer, compileGrammar, settings } = args;
   const { config, model } = opened;
   const { maxContext, maxSequences, numBlocks, blockSize, tokenBudget } = settings;
-  const executor = servingExecutor({
-    ...{ kernels: opened.kernels, model, clock: machineClock, numBlocks, blockSize },
-    ...{ maxPositions: opened.maxPositions, mtpHidden: 'postNorm' },
-    deterministic: settings.isDeterministic,
-    ...(settings.cacheDtype === undefined ? {} : { cacheDtype: settings.cacheDtype }),
+  const executor = new StepRecorder(
+    servingExecutor({
+      ...{ kernels: opened.kernels, model, clock: machineClock, numBlocks, blockSize },
+      ...{ maxPositions: opened.maxPositions, mtpHidden: 'postNorm' },
+      deterministic: settings.isDeterministic,
+      ...(settings.cacheDtype === undefined ? {} : { cacheDtype: settings.cacheDtype }),
+    }),
+    RECORDED_STEPS,
+  );
+  // For whoever looks at steps: only then are tensors listed and limits measured.
+  const shape = (): ServedShape => ({
+    ...{ config, numBlocks, blockSize, maxPositions: opened.maxPositions },
+    dtypeOf: dtypesOf(opened.parameters),
+    cacheDtype: settings.cacheDtype ?? 'f32',
   });
+  let simulator: StepSimulator | null = null;
   const endIds = endIdsOf(config, tokenizer);
   const { vocabSize } = config;
   const vocabulary = grammarVocabulary(tokenizer, { vocabSize, endIds });
@@ -53,6 +70,11 @@ export function createEngine(args: {
     numDrafts: settings.speculation,
     isDeterministic: settings.isDeterministic,
     compileGrammar: (spec) => compileGrammar(spec, vocabulary),
+    recentSteps: () => {
+      // Half a second of both cores, for whoever looks at steps, once.
+      simulator ??= new StepSimulator(shape(), measureLimits(machine));
+      return simulator.simulate(executor.steps);
+    },
     info: {
       ...{ maxContext, vocabSize, numBlocks, blockSize, maxSequences },
       numMtpModules: model.mtp.length,
@@ -60,6 +82,15 @@ export function createEngine(args: {
       description: machine.description,
     },
   });
+}
+
+/** What each tensor of a checkpoint is kept as. */
+function dtypesOf({ parameters, buffers }: ParameterSet): (name: string) => WeightDType {
+  const dtypes = new Map<string, WeightDType>();
+  for (const { tensors } of [...parameters.values(), ...buffers.values()]) {
+    for (const { name, view } of tensors) dtypes.set(name, view.dtype);
+  }
+  return (name) => dtypes.get(name) ?? 'f32';
 }
 
 /** What ends a text: the config's end tokens and the tokenizer's. */

@@ -244,6 +244,11 @@ export type ServingInstruction =
   | { readonly kind: 'sample'; readonly sequences: readonly SampleRequest[] }
   /** Drops what the executor remembers of sequences; their blocks belong to others from now on. */
   | { readonly kind: 'forget'; readonly sequenceIds: readonly number[] }
+  /**
+   * Runs a prompt, or a chunk of one, as `prefill` does, and reports which experts its rows chose.
+   * Nothing can be sampled behind it.
+   */
+  | { readonly kind: 'route'; readonly sequence: SequenceTokens }
   /** Reports how many rows chose each expert since the last reset; counted in the kernel. */
   | { readonly kind: 'reportExperts'; readonly then: 'reset' | 'goOn' };
 
@@ -270,7 +275,24 @@ export interface ExpertLoadsOutcome {
   readonly layers: readonly {
     readonly layer: number;
     readonly tokensPerExpert: readonly number[];
+    /** What the gate adds to each expert's score when it chooses; left out where none is known. */
+    readonly bias?: readonly number[];
   }[];
 }
 
-export type ServingOutcome = TokensOutcome | ExpertLoadsOutcome;
+/** The experts of every MoE layer of the main model that rows went to. */
+export interface RoutesOutcome {
+  readonly kind: 'routes';
+  readonly sequenceId: number;
+  readonly layers: readonly LayerRoutes[];
+}
+
+export interface LayerRoutes {
+  readonly layer: number;
+  /** `[rows, K]`, each row's by falling choice value. */
+  readonly experts: Int32Array;
+  /** `[rows, K]`: what each expert's output is multiplied by. */
+  readonly weights: Float32Array;
+}
+
+export type ServingOutcome = TokensOutcome | ExpertLoadsOutcome | RoutesOutcome;

@@ -13,7 +13,9 @@ import { decodeGroups, numRowsOf, runDecodeGroups, tiledKernels } from '../model
 import { type DecodePass, DecodePasses } from '../model/decodePasses.ts';
 import { logitsOfRows, runRows, type States } from '../model/inference.ts';
 import { createRoutingCounts, type Model, zeroCounts } from '../model/model.ts';
+import { f32Values } from '../model/parameters.ts';
 import type { WantedRows } from '../model/recordedDraw.ts';
+import type { RouterWeights } from '../model/router.ts';
 import { type SampledRows, sampleRows } from '../model/sampler.ts';
 import {
   checkWish,
@@ -34,6 +36,7 @@ import { acceptDrafts } from '../policy/speculation/accept.ts';
 import type {
   ExpertLoadsOutcome,
   Program,
+  RoutesOutcome,
   SampleRequest,
   SequenceTokens,
   ServingInstruction,
@@ -44,6 +47,7 @@ import type { Arena, ArenaMark } from '../tensor/arena.ts';
 import { numColumns } from '../tensor/tensor.ts';
 import { Drafter, type DraftSequence } from './drafter.ts';
 import { onlyProgram } from './localExecutor.ts';
+import { routesOfRows } from './routesOfRows.ts';
 
 const NO_DRAFTS: readonly DraftSequence[] = [];
 
@@ -172,6 +176,9 @@ export class LocalServingExecutor implements ServingExecutor {
       case 'forget':
         for (const sequenceId of instruction.sequenceIds) this.#drafter.forget(sequenceId);
         return NO_DRAFTS;
+      case 'route':
+        outcomes.push(await this.#route(instruction.sequence));
+        return NO_DRAFTS;
       case 'reportExperts':
         outcomes.push(await this.#expertLoads());
         if (instruction.then === 'reset') {
@@ -233,17 +240,40 @@ export class LocalServingExecutor implements ServingExecutor {
     this.#drafter.fill(chunks, last.states);
   }
 
+  /** What a prompt's rows chose, as the gates of its own pass saw it. */
+  async #route(sequence: SequenceTokens): Promise<RoutesOutcome> {
+    const { model, deterministic = false } = this.#options;
+    this.#arena.release(this.#mark);
+    this.#last = null;
+    const context = {
+      ...this.#context,
+      kernels: deterministic ? tiledKernels(this.#context.kernels) : this.#context.kernels,
+    };
+    const rows = this.#upload([sequence], 'plain');
+    const args = { rows, caches: this.#caches };
+    const layers = await routesOfRows(context, (watched) => runRows(watched, model, args));
+    return { kind: 'routes', sequenceId: sequence.sequenceId, layers };
+  }
+
   async #expertLoads(): Promise<ExpertLoadsOutcome> {
     const { layers, all } = this.#context.counts;
     const counts = all === null ? null : await this.#options.kernels.read(all);
     const width = all === null ? 0 : numColumns(all);
+    const biases = new Map(
+      await Promise.all(routersOf(this.#options.model).map((router) => this.#biasOf(router))),
+    );
     return {
       kind: 'expertLoads',
       layers: layers.map((layer, i) => ({
         layer,
         tokensPerExpert: [...(counts?.subarray(i * width, (i + 1) * width) ?? [])],
+        bias: biases.get(layer) ?? [],
       })),
     };
+  }
+
+  async #biasOf({ layer, bias }: RouterWeights): Promise<[number, readonly number[]]> {
+    return [layer, [...(await this.#options.kernels.read(f32Values(bias)))]];
   }
 
   /**
@@ -366,6 +396,12 @@ function wishesMore({ adjustments, numTop = 0, probabilitiesOf }: SampleRequest)
 function topOf(rows: readonly (TopRow | null)[]): { top?: readonly TopRow[] } {
   const top = rows.filter((row) => row !== null);
   return top.length === 0 ? {} : { top };
+}
+
+/** Of the MTP modules too. */
+function routersOf({ blocks, mtp }: Model): readonly RouterWeights[] {
+  const all = [...blocks, ...mtp.map(({ block }) => block)];
+  return all.flatMap(({ feedForward }) => feedForward.routed?.router ?? []);
 }
 
 function isContinued({ firstPosition }: SequenceTokens): boolean {

@@ -23,7 +23,7 @@ import type {
   TrainingOutcome,
 } from '../program/instruction.ts';
 import type { MicroBatch } from '../program/microBatch.ts';
-import type { Span } from '../program/span.ts';
+import { type Span, spanOf } from '../program/span.ts';
 import { entry } from '../tensor/tensor.ts';
 import { locateFault } from './faultLocation.ts';
 import type { MapFile } from './files.ts';
@@ -304,16 +304,4 @@ function biasOf(state: TrainingState, layer: number): ReturnType<typeof paramete
   );
   const name = `model.layers.${layer}.mlp.gate.e_score_correction_bias`;
   return parameterNamed(state.parameters, name);
-}
-
-function spanOf(
-  instruction: TrainingInstruction,
-  { index, start, end }: { index: number; start: number; end: number },
-): Span {
-  const span = { rank: 0, name: instruction.kind, instruction: index, start, end };
-  if ('stage' in instruction) {
-    const { stage, microBatch } = instruction;
-    return { ...span, stage, microBatch };
-  }
-  return 'microBatch' in instruction ? { ...span, microBatch: instruction.microBatch } : span;
 }

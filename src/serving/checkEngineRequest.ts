@@ -1,6 +1,6 @@
 /** Requests that cannot be served are refused with the numbers that disagree; nothing is cut. */
 import { MoebiusError } from '../base/errors.ts';
-import { checkPrompt } from './checkPrompt.ts';
+import { checkIds, checkPrompt } from './checkPrompt.ts';
 import type { EngineFailure, EngineInfo, EngineRequest } from './engineClient.ts';
 
 const MAX_TOP = 20;
@@ -21,13 +21,7 @@ export function checkEngineRequest(request: EngineRequest, info: EngineInfo): vo
     ...(request.logitBias ?? []).map(({ id }) => id),
     ...(request.thinking?.closeIds ?? []),
   ];
-  const unknown = named.find((id) => !(id >= 0 && id < vocabSize));
-  if (unknown !== undefined) {
-    throw new MoebiusError('input.tokenOutOfRange', `${unknown} is no token of the model`, {
-      values: { id: unknown, vocabSize },
-      hint: `Use ids from 0 to ${vocabSize - 1}.`,
-    });
-  }
+  checkIds(named, vocabSize);
   if (numDrafts !== 'auto' && numDrafts > 0 && numMtpModules === 0) {
     throw new MoebiusError('generate.noMtp', 'the model has no MTP module to draft with', {
       values: { numDrafts },

@@ -27,3 +27,14 @@ export function checkPrompt({ promptIds, maxTokens, maxContext }: PromptDemand):
     });
   }
 }
+
+/** @throws input.tokenOutOfRange */
+export function checkIds(ids: Iterable<number>, vocabSize: number): void {
+  for (const id of ids) {
+    if (id >= 0 && id < vocabSize) continue;
+    throw new MoebiusError('input.tokenOutOfRange', `${id} is no token of the model`, {
+      values: { id, vocabSize },
+      hint: `Use ids from 0 to ${vocabSize - 1}.`,
+    });
+  }
+}

@@ -15,6 +15,7 @@ import type { RunResult, ServingExecutor } from '../executor/executor.ts';
 import type { CompiledGrammar, GrammarSpec } from '../grammar/grammar.ts';
 import { type BatchPlan, BatchScheduler } from '../policy/batching/batchScheduler.ts';
 import { type BatchedSequence, compileBatch } from '../policy/batching/compileBatch.ts';
+import { compileRoutes } from '../policy/batching/compileRoutes.ts';
 import { BlockManager } from '../policy/cache/blockManager.ts';
 import { acceptDrafts } from '../policy/speculation/accept.ts';
 import { DraftPolicy } from '../policy/speculation/draftPolicy.ts';
@@ -24,12 +25,16 @@ import { checkEngineRequest, failureOf } from './checkEngineRequest.ts';
 import type {
   EngineEvent,
   EngineInfo,
+  EngineInside,
   EngineRequest,
   EngineStats,
   ExpertLoads,
+  PromptRoutes,
+  ServedStep,
 } from './engineClient.ts';
 import { EngineCounts } from './engineCounts.ts';
 import { GrammarCache } from './grammarCache.ts';
+import { checkRoutedPrompt, joinRoutes } from './promptRoutes.ts';
 import { Sequence } from './sequence.ts';
 
 export interface EngineOptions {
@@ -47,6 +52,8 @@ export interface EngineOptions {
   readonly isDeterministic: boolean;
   /** Told every decision before it runs: the log that two executors are compared by. */
   readonly onPlan?: (plan: BatchPlan) => void;
+  /** Where somebody records steps. */
+  readonly recentSteps?: () => Promise<readonly ServedStep[]>;
 }
 
 /** Tokens that a grammar forces are run behind the last one, this many at most. */
@@ -173,6 +180,37 @@ export class Engine {
     const { outcomes } = await this.#options.executor.run([{ rank: 0, instructions }]);
     const loads = outcomes.find((outcome) => outcome.kind === 'expertLoads');
     return { layers: loads?.layers ?? [] };
+  }
+
+  /**
+   * A prompt through the model by itself, between two steps; its blocks are given back at once.
+   *
+   * @throws what `checkRoutedPrompt` refuses; routes.busy while others fill the cache
+   */
+  async routePrompt(promptIds: Int32Array): Promise<PromptRoutes> {
+    checkRoutedPrompt(promptIds, this.info);
+    const numFree = this.#blocks.numFree * this.info.blockSize;
+    if (promptIds.length > numFree) throw cacheTaken(promptIds.length, numFree);
+    const sequenceId = this.#nextSequenceId++;
+    try {
+      const blocks = this.#blocks.reserve(sequenceId, promptIds.length);
+      const prompt = { sequenceId, ids: [...promptIds], blocks };
+      const instructions = compileRoutes(prompt, this.#options.tokenBudget);
+      const { outcomes } = await this.#options.executor.run([{ rank: 0, instructions }]);
+      return joinRoutes(outcomes, promptIds.length);
+    } finally {
+      this.#blocks.release(sequenceId);
+    }
+  }
+
+  async lookInside(): Promise<EngineInside> {
+    const { numBlocks, blockSize } = this.info;
+    const requests = [...this.#sequences.values()].map(({ sequenceId, request }) => ({
+      requestId: request.requestId,
+      blocks: [...this.#blocks.blocksOf(sequenceId)],
+    }));
+    const cache = { numBlocks, blockSize, requests, unused: this.#blocks.unusedBlocks };
+    return { steps: (await this.#options.recentSteps?.()) ?? [], cache };
   }
 
   #begin(plan: BatchPlan, now: number): void {
@@ -338,6 +376,13 @@ export class Engine {
     assert(sequence !== undefined, 'a sequence of the plan is under way');
     return sequence;
   }
+}
+
+function cacheTaken(promptTokens: number, freeTokens: number): MoebiusError {
+  return new MoebiusError('routes.busy', 'requests under way leave the prompt no room', {
+    values: { promptTokens, freeTokens },
+    hint: 'Try again when they have ended, or shorten the prompt.',
+  });
 }
 
 function refusal({ requestId, promptIds }: EngineRequest, error: MoebiusError): EngineEvent {

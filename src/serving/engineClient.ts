@@ -5,7 +5,8 @@
  * knows nothing of HTTP, chats or JSON.
  */
 import type { GrammarSpec } from '../grammar/grammar.ts';
-import type { Sampling, TopTokens } from '../program/instruction.ts';
+import type { LayerRoutes, Sampling, TopTokens } from '../program/instruction.ts';
+import type { Span } from '../program/span.ts';
 
 export interface EngineRequest {
   /** Unique among the requests under way. */
@@ -151,7 +152,42 @@ export interface ExpertLoads {
   readonly layers: readonly {
     readonly layer: number;
     readonly tokensPerExpert: readonly number[];
+    /** What the gate adds to each expert's score when it chooses; left out where none is known. */
+    readonly bias?: readonly number[];
   }[];
+}
+
+/** Which experts every token of a prompt went to, layer by layer. */
+export interface PromptRoutes {
+  readonly expertsPerToken: number;
+  readonly layers: readonly LayerRoutes[];
+}
+
+/** One step of the engine: what ran when, and when it would have on described hardware. */
+export interface ServedStep {
+  /** Counted from 1. */
+  readonly step: number;
+  readonly real: readonly Span[];
+  /** On a clock of its own; empty where nothing is known of the machine's limits. */
+  readonly simulated: readonly Span[];
+}
+
+/** Which block of the latent cache belongs to whom; a block of a shared prefix to several. */
+export interface CacheMap {
+  readonly numBlocks: number;
+  /** Positions of a block. */
+  readonly blockSize: number;
+  /** Of requests under way, in order of position. */
+  readonly requests: readonly { readonly requestId: string; readonly blocks: readonly number[] }[];
+  /** Nobody's, with tokens that a prompt may begin with; the longest unused first. */
+  readonly unused: readonly number[];
+}
+
+/** What an engine has inside, for eyes. */
+export interface EngineInside {
+  /** The last that computed something, in their order; none where nobody records them. */
+  readonly steps: readonly ServedStep[];
+  readonly cache: CacheMap;
 }
 
 /** `starting` while weights load, `failed` when it cannot come back. */
@@ -176,6 +212,15 @@ export interface EngineClient {
   /** Forgets cached prefixes that nobody uses; @returns blocks given back */
   flushCache(): Promise<number>;
   expertLoads(then: 'reset' | 'goOn'): Promise<ExpertLoads>;
+  /**
+   * Runs a prompt by itself, between two steps, and tells where its tokens were sent; nothing of it
+   * stays in the cache.
+   *
+   * @throws generate.empty, generate.context, input.tokenOutOfRange, routes.tooLong, routes.busy
+   */
+  routePrompt(promptIds: Int32Array): Promise<PromptRoutes>;
+  /** Between two steps. */
+  lookInside(): Promise<EngineInside>;
   /** Ends what runs, then the engine. */
   close(): Promise<void>;
 }

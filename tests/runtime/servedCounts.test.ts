@@ -6,6 +6,7 @@ import { latentBytesPerToken } from '../../src/config/modelCounts.ts';
 import { deepseekV3 } from '../../src/config/presets/deepseekV3.ts';
 import { MAX_DECODE_ROWS } from '../../src/kernels/kernels.ts';
 import { cacheBytesPerToken } from '../../src/kernels/latentCache.ts';
+import { f32Values } from '../../src/model/parameters.ts';
 import type { ServingInstruction } from '../../src/program/instruction.ts';
 import { LocalServingExecutor } from '../../src/runtime/localServingExecutor.ts';
 import { freshModel, kernelsUnderTest } from '../support/goldenModel.ts';
@@ -37,6 +38,17 @@ for (const kernels of kernelsUnderTest()) {
       maxPositions: 80,
       mtpHidden: 'postNorm',
     });
+    // Fresh ones are zero, which nobody could tell from none.
+    const routers = [...model.blocks, ...model.mtp.map(({ block }) => block)].flatMap(
+      ({ feedForward }) => feedForward.routed?.router ?? [],
+    );
+    for (const { layer, bias } of routers) {
+      kernels.write(f32Values(bias), new Float32Array(config.nRoutedExperts).fill(layer / 8));
+    }
+    const biasOf = async (layer: number): Promise<number[]> => {
+      const found = routers.find((router) => router.layer === layer) ?? assert.fail();
+      return [...(await kernels.read(f32Values(found.bias)))];
+    };
     const tokens = (first: number, count: number) => {
       const part = ids.slice(first, first + count);
       return [{ sequenceId: 0, ids: part, firstPosition: first, blocks }];
@@ -49,6 +61,7 @@ for (const kernels of kernelsUnderTest()) {
       ]);
       const loads = outcomes.find(({ kind }) => kind === 'expertLoads');
       assert.ok(loads?.kind === 'expertLoads');
+      for (const { layer, bias } of loads.layers) assert.deepEqual(bias, await biasOf(layer));
       const perToken = config.numExpertsPerTok;
       return new Map(
         loads.layers.map(({ layer, tokensPerExpert }) => [

@@ -9,10 +9,12 @@ import type {
   EngineClient,
   EngineEvent,
   EngineInfo,
+  EngineInside,
   EngineRequest,
   EngineState,
   EngineStats,
   ExpertLoads,
+  PromptRoutes,
 } from '../../src/serving/engineClient.ts';
 import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
 import { MARKOV_VOCABULARY, type MarkovOptions, markovExecutor } from './markovExecutor.ts';
@@ -50,7 +52,7 @@ export class LocalEngineClient implements EngineClient {
   readonly #engine: Engine;
   readonly #listeners = new Map<string, (event: EngineEvent) => void>();
   /** A step takes no notice of anything while it runs. */
-  readonly #betweenSteps: (() => void)[] = [];
+  readonly #betweenSteps: (() => unknown)[] = [];
   #isRunning = false;
   #isClosed = false;
   /** What tests set to see how a server bears it. */
@@ -87,6 +89,19 @@ export class LocalEngineClient implements EngineClient {
     return this.#engine.expertLoads(then);
   }
 
+  routePrompt(promptIds: Int32Array): Promise<PromptRoutes> {
+    const routes = Promise.withResolvers<PromptRoutes>();
+    this.#betweenSteps.push(() =>
+      this.#engine.routePrompt(promptIds).then(routes.resolve, routes.reject),
+    );
+    void this.#run();
+    return routes.promise;
+  }
+
+  lookInside(): Promise<EngineInside> {
+    return this.#engine.lookInside();
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
   }
@@ -96,7 +111,7 @@ export class LocalEngineClient implements EngineClient {
     this.#isRunning = true;
     await setImmediate();
     while (!this.#isClosed) {
-      for (const change of this.#betweenSteps.splice(0)) change();
+      for (const change of this.#betweenSteps.splice(0)) await change();
       if (this.#engine.isIdle) break;
       for (const event of await this.#engine.step()) {
         const listener = this.#listeners.get(event.requestId);

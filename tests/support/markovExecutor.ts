@@ -86,6 +86,9 @@ export function markovExecutor({ stepMs = 0, poison }: MarkovOptions = {}): Serv
             break;
           case 'fillDrafts':
             break;
+          case 'route':
+            outcomes.push(routesOf(instruction.sequence, loads));
+            break;
           case 'reportExperts': {
             const layers = loads.map((counts, layer) => ({ layer, tokensPerExpert: [...counts] }));
             outcomes.push({ kind: 'expertLoads', layers });
@@ -100,6 +103,16 @@ export function markovExecutor({ stepMs = 0, poison }: MarkovOptions = {}): Serv
       return { spans: [], outcomes };
     },
   };
+}
+
+/** An expert for each token, the one that is counted. */
+function routesOf({ sequenceId, ids }: SequenceTokens, loads: number[][]): ServingOutcome {
+  const layers = loads.map((counts, layer) => {
+    const experts = Int32Array.from(ids, (id) => id % NUM_EXPERTS);
+    for (const expert of experts) counts[expert] = (counts[expert] ?? 0) + 1;
+    return { layer, experts, weights: new Float32Array(experts.length).fill(1) };
+  });
+  return { kind: 'routes', sequenceId, layers };
 }
 
 /** The token itself where it may come, else the lowest that may. */

@@ -14,9 +14,11 @@ import type {
   EngineEvent,
   EngineFailure,
   EngineInfo,
+  EngineInside,
   EngineRequest,
   EngineStats,
   ExpertLoads,
+  PromptRoutes,
 } from '../../serving/engineClient.ts';
 import type { FromEngine, ToEngine } from './engineMessages.ts';
 import { EventOutbox } from './eventOutbox.ts';
@@ -32,6 +34,8 @@ export interface SteppedEngine {
   step(): Promise<readonly EngineEvent[]>;
   flushCache(): number;
   expertLoads(then: 'reset' | 'goOn'): Promise<ExpertLoads>;
+  routePrompt(promptIds: Int32Array): Promise<PromptRoutes>;
+  lookInside(): Promise<EngineInside>;
 }
 
 /** Between two turns of the event loop, and two readings of stats, while there is work. */
@@ -68,7 +72,8 @@ export async function runEngineLoop(
     const now = machineClock.now();
     const isTurn = now >= nextTurn || engine.isIdle;
     const stats = isTurn || outbox.hasNews ? { stats: engine.stats } : {};
-    if (isTurn || outbox.isDue(now)) post({ kind: 'step', events: outbox.take(now), ...stats });
+    const events = outbox.isDue(now) ? outbox.take(now) : [];
+    if (isTurn || events.length > 0) post({ kind: 'step', events, ...stats });
     // Files that are still being read, and timers, get their turn; a turn for every step would cost
     // a short one a hundredth of its time, and so would stats.
     if (!isTurn) continue;
@@ -96,16 +101,37 @@ async function obey(
     }
     case 'expertLoads': {
       const { callId, then } = message;
-      try {
-        post({ kind: 'loads', callId, loads: await engine.expertLoads(then) });
-      } catch (error) {
-        if (!(error instanceof MoebiusError)) throw error;
-        post({ kind: 'refused', callId, error: failureOf(error) });
-      }
+      const answer = async (): Promise<FromEngine> => {
+        return { kind: 'loads', callId, loads: await engine.expertLoads(then) };
+      };
+      post(await answerOf(callId, answer));
+      return;
+    }
+    case 'routePrompt': {
+      const { callId, promptIds } = message;
+      const answer = async (): Promise<FromEngine> => {
+        return { kind: 'routes', callId, routes: await engine.routePrompt(promptIds) };
+      };
+      post(await answerOf(callId, answer));
+      return;
+    }
+    case 'lookInside': {
+      const { callId } = message;
+      post({ kind: 'inside', callId, inside: await engine.lookInside() });
       return;
     }
     default:
       message satisfies never;
+  }
+}
+
+/** A call that is refused is answered so; what is our own mistake ends the thread. */
+async function answerOf(callId: number, answer: () => Promise<FromEngine>): Promise<FromEngine> {
+  try {
+    return await answer();
+  } catch (error) {
+    if (!(error instanceof MoebiusError)) throw error;
+    return { kind: 'refused', callId, error: failureOf(error) };
   }
 }
 

@@ -6,9 +6,11 @@ import type {
   EngineEvent,
   EngineFailure,
   EngineInfo,
+  EngineInside,
   EngineRequest,
   EngineStats,
   ExpertLoads,
+  PromptRoutes,
 } from '../../serving/engineClient.ts';
 
 export type ToEngine =
@@ -20,6 +22,8 @@ export type ToEngine =
       readonly callId: number;
       readonly then: 'reset' | 'goOn';
     }
+  | { readonly kind: 'routePrompt'; readonly callId: number; readonly promptIds: Int32Array }
+  | { readonly kind: 'lookInside'; readonly callId: number }
   | { readonly kind: 'close' };
 
 export type FromEngine =
@@ -35,6 +39,8 @@ export type FromEngine =
     }
   | { readonly kind: 'freedBlocks'; readonly callId: number; readonly blocks: number }
   | { readonly kind: 'loads'; readonly callId: number; readonly loads: ExpertLoads }
+  | { readonly kind: 'routes'; readonly callId: number; readonly routes: PromptRoutes }
+  | { readonly kind: 'inside'; readonly callId: number; readonly inside: EngineInside }
   | { readonly kind: 'refused'; readonly callId: number; readonly error: EngineFailure }
   /** It could not start, or cannot go on; it ends now. */
   | { readonly kind: 'failed'; readonly error: EngineFailure };

@@ -36,7 +36,7 @@ export class EventOutbox {
       const { requestId } = event;
       const held = this.#held.get(requestId);
       this.#held.set(requestId, held === undefined ? event : joined(held, event));
-      this.#hasNews ||= this.#isNews(event);
+      if (this.#isNews(event)) this.#hasNews = true;
     }
   }
 
@@ -58,10 +58,9 @@ export class EventOutbox {
       this.#begun.delete(requestId);
       return true;
     }
-    if (started !== undefined) return true;
-    if (tokens.length === 0 || this.#begun.has(requestId)) return false;
-    this.#begun.add(requestId);
-    return true;
+    const isFirst = tokens.length > 0 && !this.#begun.has(requestId);
+    if (isFirst) this.#begun.add(requestId);
+    return isFirst || started !== undefined;
   }
 }
 

@@ -45,6 +45,7 @@ export interface ServeOptions {
   readonly keyRpm?: number;
   readonly keyTpm?: number;
   readonly maxBodyBytes: number;
+  readonly maxIncomingBytes: number;
   readonly maxBufferedBytes: number;
   readonly stalledSeconds: number;
   readonly keepAliveSeconds: number;
@@ -104,7 +105,8 @@ export function addServeOptions(command: Command): Command {
       ...before,
       ...one.split(',').filter(Boolean),
     ]);
-  const { maxQueuedRequests, bodyBytes, bufferedBytes, stalledSeconds } = DEFAULT_LIMITS;
+  const { maxQueuedRequests, bodyBytes, incomingBytes, bufferedBytes, stalledSeconds } =
+    DEFAULT_LIMITS;
   const all: readonly Option[] = [
     option('--random <name|file>', 'made-up weights in a model’s shape, for measuring'),
     option('--dtype <name>', '--random: f32, bf16, f16 or f8e4m3 weights').default('f32'),
@@ -143,6 +145,7 @@ export function addServeOptions(command: Command): Command {
     count('--key-rpm <n>', 'requests a minute for each key', 1),
     count('--key-tpm <n>', 'tokens a minute for each key', 1),
     count('--max-body-bytes <n>', 'bytes of a request’s body', 1, bodyBytes),
+    count('--max-incoming-bytes <n>', 'bytes of all bodies being read', 1, incomingBytes),
     count('--max-buffered-bytes <n>', 'bytes that a slow reader may leave', 1024, bufferedBytes),
     seconds('--stalled-seconds <n>', 'after which a reader is dropped', 1, stalledSeconds),
     seconds('--keep-alive-seconds <n>', 'silence before a sign of life', 1, 5),
@@ -176,7 +179,7 @@ function drafts(text: string): 'auto' | number {
   return text === 'off' ? 0 : integerOption(0, MAX_DRAFTS)(text);
 }
 
-/** @throws serve.source, serve.dtype, serve.cacheDtype, serve.cacheMemory, server.keys */
+/** @throws serve.source, .dtype, .cacheDtype, .cacheMemory, .incoming, .cors, server.keys */
 export function resolveServe(
   checkpoint: string | undefined,
   options: ServeOptions & { readonly servedModelName?: readonly string[] },
@@ -218,7 +221,7 @@ export function resolveServe(
       maxTokens: options.maxTokensTotal ?? null,
       maxQueuedRequests: options.maxQueuedRequests,
       maxQueuedTokens: options.maxQueuedTokens ?? null,
-      bodyBytes: options.maxBodyBytes,
+      ...bodyLimits(options),
       bufferedBytes: options.maxBufferedBytes,
       stalledSeconds: options.stalledSeconds,
     },
@@ -237,6 +240,17 @@ function sourceOf(checkpoint: string | undefined, { random, dtype }: ServeOption
   throw new MoebiusError('serve.source', 'name one model to serve', {
     values: { checkpoint: checkpoint ?? null, random: random ?? null },
     hint: 'Give a checkpoint’s folder, or --random with a preset’s name, and not both.',
+  });
+}
+
+function bodyLimits({
+  maxBodyBytes: bodyBytes,
+  maxIncomingBytes: incomingBytes,
+}: ServeOptions): Pick<ServerLimits, 'bodyBytes' | 'incomingBytes'> {
+  if (bodyBytes <= incomingBytes) return { bodyBytes, incomingBytes };
+  throw new MoebiusError('serve.incoming', 'one body may be larger than all together', {
+    values: { maxBodyBytes: bodyBytes, maxIncomingBytes: incomingBytes },
+    hint: `Raise --max-incoming-bytes to ${bodyBytes} at least, or lower --max-body-bytes.`,
   });
 }
 

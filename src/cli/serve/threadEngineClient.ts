@@ -13,10 +13,12 @@ import type {
   EngineEvent,
   EngineFailure,
   EngineInfo,
+  EngineInside,
   EngineRequest,
   EngineState,
   EngineStats,
   ExpertLoads,
+  PromptRoutes,
 } from '../../serving/engineClient.ts';
 import { type FromEngine, NO_STATS, type ToEngine } from './engineMessages.ts';
 
@@ -128,6 +130,14 @@ export class ThreadEngineClient implements EngineClient {
     return this.#call((callId) => ({ kind: 'expertLoads', callId, then }));
   }
 
+  routePrompt(promptIds: Int32Array): Promise<PromptRoutes> {
+    return this.#call((callId) => ({ kind: 'routePrompt', callId, promptIds }));
+  }
+
+  lookInside(): Promise<EngineInside> {
+    return this.#call((callId) => ({ kind: 'lookInside', callId }));
+  }
+
   async close(): Promise<void> {
     this.#isClosing = true;
     if (this.#restartTimer !== null) clearTimeout(this.#restartTimer);
@@ -192,6 +202,12 @@ export class ThreadEngineClient implements EngineClient {
         return;
       case 'loads':
         this.#answer(message.callId)?.resolve(message.loads as never);
+        return;
+      case 'routes':
+        this.#answer(message.callId)?.resolve(message.routes as never);
+        return;
+      case 'inside':
+        this.#answer(message.callId)?.resolve(message.inside as never);
         return;
       case 'refused':
         this.#answer(message.callId)?.reject(errorOf(message.error));

@@ -69,6 +69,11 @@ export class BlockManager {
     return this.#prefixes.numBlocks;
   }
 
+  /** Blocks without an owner whose tokens are known; the longest unused first. */
+  get unusedBlocks(): readonly number[] {
+    return [...this.#unused];
+  }
+
   blocksOf(sequenceId: number): readonly number[] {
     return this.#tables.get(sequenceId)?.blocks ?? [];
   }

@@ -109,6 +109,7 @@ test('chat: what is wrong is refused by its name, with the nearest known one', (
     [{ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, '', /text only/],
     [{ max_tokens: 3, max_completion_tokens: 4 }, 'max_tokens', /disagree/],
     [{ top_logprobs: 3 }, 'top_logprobs', /logprobs/],
+    [{ return_drafted: true }, 'return_drafted', /logprobs/],
     [{ logprobs: true, top_logprobs: 21 }, 'top_logprobs', /20/],
     [{ best_of: 2 }, 'best_of', /best_of/],
     [{ n: 1000 }, 'n', /at most/],
@@ -348,6 +349,15 @@ test('chat: log probabilities are of exactly the tokens shown, half characters a
   );
   assert.equal(content[0]?.top_logprobs.length, 2);
   assert.equal(body.choices[0]?.logprobs?.reasoning_content?.length, 2);
+});
+
+test('chat: tokens say whether they were drafts that stood, where this is asked for', () => {
+  const drafted = (body: object) =>
+    play(chat({ logprobs: true, ...body }), 'abc', context).choices[0]?.logprobs?.content.map(
+      (token) => token.is_drafted,
+    );
+  assert.deepEqual(drafted({ return_drafted: true }), [false, true, false]);
+  assert.deepEqual(drafted({}), [undefined, undefined, undefined]);
 });
 
 test('chat: usage tells of caches, thinking and drafts under every name', () => {

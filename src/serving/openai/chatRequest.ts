@@ -41,6 +41,8 @@ export interface ChatFields
   readonly max_completion_tokens: Maybe<number>;
   readonly logprobs: Maybe<boolean>;
   readonly top_logprobs: Maybe<number>;
+  /** Beside each log probability: whether the token was a draft that stood. */
+  readonly return_drafted: Maybe<boolean>;
   readonly include_reasoning: Maybe<boolean>;
   readonly add_generation_prompt: Maybe<boolean>;
   readonly continue_final_message: Maybe<boolean>;
@@ -69,6 +71,7 @@ const FIELDS: FieldSchemas<ChatFields> = {
   max_completion_tokens: z.int().min(1).nullish(),
   logprobs: flag,
   top_logprobs: z.int().min(0).max(MAX_TOP_TOKENS).nullish(),
+  return_drafted: flag,
   include_reasoning: flag,
   add_generation_prompt: flag,
   continue_final_message: flag,
@@ -118,6 +121,7 @@ export function prepareChat(body: unknown, context: ProtocolContext, caller: Cal
       callIdPrefix: 'call_',
       numTop,
       tokenNames: fields.return_tokens_as_token_ids ? 'ids' : 'text',
+      drafts: fields.return_drafted ? 'shown' : 'hidden',
       usage: usageWish(fields),
       reasoning: fields.include_reasoning === false ? 'hidden' : 'shown',
     }),
@@ -243,6 +247,11 @@ function continuesOf(fields: ChatFields): 'newTurn' | 'lastMessage' | 'nothing' 
 }
 
 function readNumTop(fields: ChatFields): number | null {
+  if (fields.return_drafted && !fields.logprobs) {
+    throw invalid('return_drafted', 'return_drafted needs logprobs', {
+      hint: 'Set logprobs to true.',
+    });
+  }
   if (fields.logprobs) return fields.top_logprobs ?? 0;
   if (!fields.top_logprobs) return null;
   throw invalid('top_logprobs', 'top_logprobs needs logprobs', { hint: 'Set logprobs to true.' });

@@ -56,6 +56,19 @@ test('completions: log probabilities in the older form', () => {
   assert.equal(Object.keys(logprobs?.top_logprobs?.[0] ?? {}).length, 2);
 });
 
+test('completions: tokens say whether they were drafts that stood, where this is asked for', () => {
+  const drafted = (more: object): readonly unknown[] | undefined => {
+    const call = complete({ prompt: 'ab', logprobs: 0, ...more });
+    const body = play(call, 'abc', context) as never as Completion;
+    return body.choices[0]?.logprobs?.is_drafted;
+  };
+  assert.deepEqual(drafted({ return_drafted: true }), [false, true, false]);
+  assert.equal(drafted({}), undefined);
+  assert.throws(() => complete({ prompt: 'ab', return_drafted: true }), {
+    code: 'request.invalid',
+  });
+});
+
 test('completions: a suffix asks for the middle, and cannot forge the tokens around it', () => {
   const { requests } = complete({ prompt: 'a<｜fim▁end｜>', suffix: 'b' });
   const names = [...(requests[0]?.promptIds ?? [])]

@@ -1,7 +1,7 @@
 /** `/v1/completions`: texts, and log probabilities in the older form. */
 import type { EngineEvent, EngineToken } from '../engineClient.ts';
 import { CallState, type CallStateOptions, finishReason, type Output } from './callState.ts';
-import { finite, type TokenNames, tokenName, topOf } from './logprobs.ts';
+import { type DraftMarks, finite, type TokenNames, tokenName, topOf } from './logprobs.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
 import { errorBody, ProtocolError } from './protocolError.ts';
 
@@ -9,6 +9,7 @@ export interface CompletionsRendererOptions extends CallStateOptions {
   readonly id: string;
   readonly numTop: number | null;
   readonly tokenNames: TokenNames;
+  readonly drafts: DraftMarks;
   readonly usage: 'none' | 'last';
   /** What stands before the text of each prompt's choices. */
   readonly echoes: readonly string[] | null;
@@ -56,7 +57,7 @@ export class CompletionsRenderer implements ResponseRenderer {
       const from = this.#shown[output.index] ?? 0;
       this.#shown[output.index] = from + delta.text.length;
       const logprobs = this.#logprobs(delta.tokens, from);
-      chunks.push(this.#textChunk(output.index, { text: delta.text, logprobs }));
+      chunks.push(this.#chunk(output, { text: delta.text, logprobs }));
     }
     if (event.end !== undefined) {
       const timings =
@@ -92,15 +93,6 @@ export class CompletionsRenderer implements ResponseRenderer {
     return { finish_reason: finishReason(choice), stop_reason: choice.end?.stop ?? null };
   }
 
-  /** As `#chunk`, for what comes with every token: copied once, not four times. */
-  #textChunk(index: number, { text, logprobs }: { text: string; logprobs: object | null }) {
-    const { id, usage } = this.#options;
-    const choices = [{ index, text, logprobs, finish_reason: null }];
-    const { modelId: model } = this.#context;
-    const data = { id, object: 'text_completion', created: this.#created, model, choices };
-    return { data: usage === 'none' ? data : { ...data, usage: null } };
-  }
-
   #chunk({ index }: Output, choice: object, frame: object = {}): StreamChunk {
     const all = { index, logprobs: null, finish_reason: null, ...choice };
     const usage = this.#options.usage === 'none' ? {} : { usage: null };
@@ -109,7 +101,7 @@ export class CompletionsRenderer implements ResponseRenderer {
 
   /** @param from offset of the first token's text */
   #logprobs(tokens: readonly EngineToken[], from: number): object | null {
-    const { numTop, tokenNames: names } = this.#options;
+    const { numTop, tokenNames: names, drafts } = this.#options;
     if (numTop === null) return null;
     const { tokenizer } = this.#context;
     const texts = tokens.map((token) => tokenName(token.id, tokenizer, 'text'));
@@ -131,6 +123,7 @@ export class CompletionsRenderer implements ResponseRenderer {
         ),
       ),
       text_offset: offsets,
+      ...(drafts === 'shown' ? { is_drafted: tokens.map((token) => token.isDrafted) } : {}),
     };
   }
 

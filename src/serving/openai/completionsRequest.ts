@@ -32,6 +32,7 @@ interface CompletionsFields extends SamplingFields, StructureFields, IgnoredFiel
   readonly suffix: Maybe<string>;
   readonly echo: Maybe<boolean>;
   readonly logprobs: Maybe<number>;
+  readonly return_drafted: Maybe<boolean>;
   readonly add_special_tokens: Maybe<boolean>;
   readonly skip_special_tokens: Maybe<boolean>;
 }
@@ -48,6 +49,7 @@ const FIELDS: FieldSchemas<CompletionsFields> = {
   suffix: z.string().nullish(),
   echo: flag,
   logprobs: z.int().min(0).max(MAX_TOP_TOKENS).nullish(),
+  return_drafted: flag,
   add_special_tokens: flag,
   skip_special_tokens: flag,
 };
@@ -65,6 +67,11 @@ export function prepareCompletions(
   if (fields.echo && fields.logprobs != null) {
     throw invalid('echo', 'log probabilities of prompts are not computed', {
       hint: 'Leave out echo or logprobs.',
+    });
+  }
+  if (fields.return_drafted && fields.logprobs == null) {
+    throw invalid('return_drafted', 'return_drafted needs logprobs', {
+      hint: 'Set logprobs to a number.',
     });
   }
   const prompts = encodePrompts(fields, context);
@@ -103,6 +110,7 @@ export function prepareCompletions(
       callIdPrefix: 'call_',
       numTop,
       tokenNames: fields.return_tokens_as_token_ids ? 'ids' : 'text',
+      drafts: fields.return_drafted ? 'shown' : 'hidden',
       usage: usageWish(fields),
       echoes: fields.echo ? prompts.map((prompt) => prompt.text) : null,
     }),

@@ -11,16 +11,25 @@ interface TokenLogprob {
   readonly bytes: readonly number[] | null;
 }
 
+/** Whether each token says if it was a draft that stood. */
+export type DraftMarks = 'shown' | 'hidden';
+
 /** A log probability of −∞ is no JSON; OpenAI writes −9999 for what cannot come. */
 const LEAST = -9999;
 
 export function chatLogprobs(
   tokens: readonly EngineToken[],
-  options: { readonly tokenizer: Tokenizer; readonly names: TokenNames; readonly numTop: number },
+  options: {
+    readonly tokenizer: Tokenizer;
+    readonly names: TokenNames;
+    readonly numTop: number;
+    readonly drafts?: DraftMarks;
+  },
 ): readonly object[] {
-  const { tokenizer, names, numTop } = options;
+  const { tokenizer, names, numTop, drafts = 'hidden' } = options;
   return tokens.map((token) => ({
     ...one(token.id, token.logProbability, { tokenizer, names }),
+    ...(drafts === 'shown' ? { is_drafted: token.isDrafted } : {}),
     top_logprobs: topOf(token, numTop).map(([id, logprob]) =>
       one(id, logprob, { tokenizer, names }),
     ),

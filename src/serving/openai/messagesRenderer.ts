@@ -4,7 +4,7 @@ import type { EngineEvent } from '../engineClient.ts';
 import { CallState, type CallStateOptions } from './callState.ts';
 import type { Choice, Delta, ToolCall } from './choice.ts';
 import type { ProtocolContext, ResponseRenderer, StreamChunk } from './protocol.ts';
-import { messagesErrorBody, ProtocolError } from './protocolError.ts';
+import { messagesErrorEvent, ProtocolError } from './protocolError.ts';
 
 export interface MessagesRendererOptions extends CallStateOptions {
   readonly id: string;
@@ -51,9 +51,7 @@ export class MessagesRenderer implements ResponseRenderer {
   onEvent(event: EngineEvent): readonly StreamChunk[] {
     const step = this.#state.push(event);
     if (step === null) return [];
-    if (step instanceof ProtocolError) {
-      return [{ event: 'error', data: messagesErrorBody(step) }];
-    }
+    if (step instanceof ProtocolError) return [messagesErrorEvent(step)];
     for (const delta of step.deltas) this.#delta(delta);
     if (event.end !== undefined) {
       this.#close();

@@ -83,6 +83,11 @@ export function messagesErrorBody(error: ProtocolError): object {
   };
 }
 
+/** Anthropic's event for an error in a stream; OpenAI's is data without a name. */
+export function messagesErrorEvent(error: ProtocolError): { event: string; data: object } {
+  return { event: 'error', data: messagesErrorBody(error) };
+}
+
 /** Any error as HTTP tells it; what is no `MoebiusError` is our own mistake and says no more. */
 export function asProtocolError(error: unknown): ProtocolError {
   if (error instanceof ProtocolError) return error;
@@ -103,6 +108,7 @@ const MEANINGS: Readonly<Record<string, Omit<HttpMeaning, 'param'>>> = {
   'engine.closing': { status: 503, type: 'overloaded_error', apiCode: 'shutting_down' },
   'engine.queueFull': { status: 503, type: 'overloaded_error', apiCode: 'queue_full' },
   'engine.grammarsFull': { status: 503, type: 'overloaded_error', apiCode: 'grammars_full' },
+  'routes.busy': { status: 503, type: 'overloaded_error', apiCode: 'cache_full' },
   'engine.hung': { status: 503, type: 'server_error', apiCode: 'engine_hung' },
   'engine.grammar': { status: 500, type: 'server_error' },
   'sampling.nonFinite': { status: 500, type: 'server_error' },
@@ -118,6 +124,7 @@ const CALLERS_ROOMS: ReadonlySet<string> = new Set([
   'generate',
   'input',
   'engine',
+  'routes',
 ]);
 
 /** What an engine gave as an end, or any `MoebiusError`. */

@@ -72,10 +72,8 @@ const readTokenize = bodyReader(TOKENIZE_FIELDS);
 /** `POST /tokenize`: a prompt, or the messages of a chat. @throws ProtocolError 400 */
 export function tokenize(body: unknown, context: ProtocolContext): object {
   const fields = readTokenize(body);
-  checkModel(fields.model, context);
   const { tokenizer } = context;
-  const ids = tokenizeIds(fields, context);
-  const tokens = [...ids];
+  const tokens = [...tokenizeIds(fields, context)];
   const strings = fields.return_token_strs
     ? { token_strs: tokens.map((id) => tokenizer.idToToken(id) ?? '') }
     : {};
@@ -88,7 +86,13 @@ export function tokenize(body: unknown, context: ProtocolContext): object {
   };
 }
 
+/** The tokens of a body that `tokenize` reads. @throws ProtocolError 400 */
+export function promptIds(body: unknown, context: ProtocolContext): Int32Array {
+  return tokenizeIds(readTokenize(body), context);
+}
+
 function tokenizeIds(fields: TokenizeFields, context: ProtocolContext): Int32Array {
+  checkModel(fields.model, context);
   if (fields.messages != null) return chatIds(fields, fields.messages, context);
   const text = fields.prompt ?? fields.content;
   if (text == null) {
