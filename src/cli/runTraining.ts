@@ -114,6 +114,7 @@ export async function runTraining(request: RunRequest, watch: RunWatch): Promise
     machine: {
       ...(machine.addon === null ? {} : { fmaPeakFlops: prediction.profile.roofline.fmaPeak }),
       predictedStepSeconds: prediction.seconds,
+      predictedSpans: prediction.spans,
       memoryBytes: () => process.memoryUsage.rss(),
     },
   });

@@ -68,8 +68,10 @@ export interface StepReport {
   readonly memoryBytes: number | null;
   readonly balance: RoutingSummary | null;
   readonly routing: readonly LayerRouting[];
-  /** What ran and when; for traces, not for metrics. */
+  /** What ran and when. */
   readonly spans: readonly Span[];
+  /** Of the same programs on the simulated executor, on its clock; none without a forecast. */
+  readonly predictedSpans: readonly Span[];
 }
 
 export interface EvaluationEvent {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { smallRun, stepReports } from '../../tests/support/trainingFixture.ts';
+import type { Span } from '../program/span.ts';
 import type { StepReport, TrainingEvent } from './events.ts';
 import { jsonLine, observeAll, stepScalars, tensorBoardObserver } from './metrics.ts';
 import { statusLine } from './statusLine.ts';
@@ -27,7 +28,7 @@ test('jsonLine: every event of a run is one line that parses back', async () => 
   }
 });
 
-test('jsonLine: a step keeps its scalars and layers, and leaves spans to traces', async () => {
+test('jsonLine: a step keeps its scalars and layers', async () => {
   const { report } = await recorded();
   const line = JSON.parse(jsonLine(report, wide));
   for (const key of ['step', 'loss', 'tokensPerSecond', 'shareOfPeak', 'predictedSeconds']) {
@@ -42,6 +43,49 @@ test('jsonLine: a step keeps its scalars and layers, and leaves spans to traces'
   const brief = JSON.parse(jsonLine(report, { tier: 'brief', maxKeys: 1000 }));
   assert.equal('layers' in brief.balance, false);
   assert.equal(brief.balance.maxVioMax, report.balance?.maxVioMax);
+});
+
+test('jsonLine: the first step and every tenth has all experts, whatever the cap', async () => {
+  const { report } = await recorded();
+  for (const step of [1, 10, 20]) {
+    const line = JSON.parse(jsonLine({ ...report, step }, { tier: 'detailed', maxKeys: 5 }));
+    const [routing] = report.routing;
+    assert.ok(routing);
+    assert.deepEqual(line.experts.layers, [routing.layer]);
+    assert.deepEqual(line.experts.tokens, [routing.tokensPerExpert]);
+    for (const [expert, bias] of routing.bias.entries()) {
+      // Six decimals: biases move by about a thousandth.
+      assert.ok(Math.abs(line.experts.bias[0][expert] - bias) <= 5e-7);
+    }
+    const brief = JSON.parse(jsonLine({ ...report, step }, { tier: 'brief', maxKeys: 5 }));
+    assert.equal('experts' in brief, false);
+  }
+  const between = JSON.parse(jsonLine({ ...report, step: 11 }, wide));
+  assert.equal('experts' in between, false);
+});
+
+test('jsonLine: the first step and every tenth tells what ran when, and what was forecast', async () => {
+  const { report } = await recorded();
+  const [first] = report.spans;
+  assert.ok(first);
+  const predictedSpans = [{ ...first, start: 5, end: 5.25 }];
+  const read = (step: number, tier: 'brief' | 'detailed'): { timeline?: unknown } =>
+    JSON.parse(jsonLine({ ...report, predictedSpans, step }, { ...wide, tier }));
+  const { timeline } = read(10, 'detailed') as {
+    timeline: { real: Span[]; simulated: Span[] };
+  };
+  assert.deepEqual(
+    timeline.real.map(({ name, microBatch }) => [name, microBatch]),
+    report.spans.map(({ name, microBatch }) => [name, microBatch]),
+  );
+  for (const [i, { start, end }] of timeline.real.entries()) {
+    const span = report.spans[i];
+    assert.ok(span && Math.abs(end - start - (span.end - span.start)) <= 1e-6);
+  }
+  assert.equal(timeline.real[0]?.start, 0);
+  const { start, end, name } = timeline.simulated[0] as Span;
+  assert.deepEqual([name, start, end], [first.name, 0, 0.25]);
+  assert.equal('timeline' in read(11, 'detailed') || 'timeline' in read(10, 'brief'), false);
 });
 
 test('jsonLine: NaN and infinities are written as words, not as null', async () => {

@@ -5,6 +5,7 @@
  * scalars keeps a 61-layer model from drowning its dashboard; what it cuts is counted, not hidden.
  */
 import { utilisation } from '../policy/routing/biasUpdate.ts';
+import type { Span } from '../program/span.ts';
 import type { EvaluationEvent, StepReport, TrainingEvent, TrainingObserver } from './events.ts';
 import type { LayerBalance } from './routingSummary.ts';
 import type { TensorBoardWriter } from './tensorBoard.ts';
@@ -126,10 +127,51 @@ function layerName(layer: number): string {
   return `layer${String(layer).padStart(2, '0')}`;
 }
 
-/** A report without spans; per-layer rows and expert loads as the tier and the cap allow. */
+/** Steps from one line with every expert of every layer, and with the step's spans, to the next. */
+const DETAILS_EVERY = 10;
+
+function hasDetails({ step }: StepReport): boolean {
+  return step === 1 || step % DETAILS_EVERY === 0;
+}
+
+/**
+ * Every expert of every layer, whatever the cap: how many choices it got and what its router adds
+ * to it, a row for each layer. A model of 58 layers with 256 experts writes some 150 kB every tenth
+ * step.
+ */
+function expertRows({ routing }: StepReport): object {
+  return {
+    layers: routing.map(({ layer }) => layer),
+    tokens: routing.map(({ tokensPerExpert }) => tokensPerExpert),
+    bias: routing.map(({ bias }) => Array.from(bias, (value) => Number(value.toFixed(6)))),
+  };
+}
+
+/** What ran when, and when the simulated executor would have, in seconds since the step's first. */
+function timelineRows({ spans, predictedSpans }: StepReport): object {
+  return { real: sinceTheFirst(spans), simulated: sinceTheFirst(predictedSpans) };
+}
+
+function sinceTheFirst(spans: readonly Span[]): readonly object[] {
+  const first = spans.reduce(
+    (least, { start }) => Math.min(least, start),
+    Number.POSITIVE_INFINITY,
+  );
+  const microseconds = (time: number): number => Number((time - first).toFixed(6));
+  return spans.map(({ rank, name, stage, microBatch, start, end }) => ({
+    ...{ rank, name },
+    ...(stage === undefined ? {} : { stage }),
+    ...(microBatch === undefined ? {} : { microBatch }),
+    ...{ start: microseconds(start), end: microseconds(end) },
+  }));
+}
+
+/** A report; per-layer rows, expert loads and spans as the tier, the cap and the step allow. */
 function stepRecord(report: StepReport, { tier, maxKeys }: MetricsOptions): object {
-  const { spans: _spans, routing, balance, ...scalars } = report;
-  if (balance === null) return { ...scalars, balance };
+  const { spans: _spans, predictedSpans: _predicted, routing, balance, ...scalars } = report;
+  const timeline =
+    tier === 'detailed' && hasDetails(report) ? { timeline: timelineRows(report) } : {};
+  if (balance === null) return { ...scalars, balance, ...timeline };
   const { layers, ...summary } = balance;
   if (tier === 'brief') return { ...scalars, balance: summary };
   const rows: readonly (LayerBalance & { readonly utilisation?: readonly number[] })[] = layers.map(
@@ -149,6 +191,8 @@ function stepRecord(report: StepReport, { tier, maxKeys }: MetricsOptions): obje
     ...scalars,
     balance: { ...summary, layers: rows.slice(0, shown) },
     ...(leftOut === 0 ? {} : { layersLeftOut: leftOut }),
+    ...(hasDetails(report) ? { experts: expertRows(report) } : {}),
+    ...timeline,
   };
 }
 

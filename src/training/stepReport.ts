@@ -16,6 +16,8 @@ export interface MachineFacts {
   /** Measured peak of fused multiply-adds on the threads in use, in FLOP/s. */
   readonly fmaPeakFlops?: number;
   readonly predictedStepSeconds?: number;
+  /** Of such a step on the simulated executor. */
+  readonly predictedSpans?: readonly Span[];
   readonly memoryBytes?: () => number;
 }
 
@@ -90,6 +92,7 @@ export function reportStep(facts: StepFacts): StepReport {
     balance: summarizeRouting(facts.routing),
     routing: facts.routing,
     spans: facts.spans,
+    predictedSpans: machine.predictedSpans ?? [],
   };
 }
 
