@@ -33,6 +33,8 @@ export interface CallParts {
   /** Headers that hooks have set: CORS, the request's id. */
   readonly headers: Readonly<Record<string, string | number | string[]>>;
   readonly errorBody: (error: ProtocolError) => object;
+  /** The same in a stream. */
+  readonly errorEvent: (error: ProtocolError) => StreamChunk;
   readonly heartbeat: Heartbeat;
   readonly metrics: RequestMetrics;
   readonly clock: Clock;
@@ -140,9 +142,8 @@ export class GenerationCall {
     }
     // For the log: the reader has its 200 already.
     this.#status = failure.status;
-    const { call } = this.#parts;
-    if (call.isStreaming)
-      this.#response.push(serverSentEvent({ data: this.#parts.errorBody(failure) }));
+    const { call, errorEvent } = this.#parts;
+    if (call.isStreaming) this.#response.push(serverSentEvent(errorEvent(failure)));
     this.#finish(failure);
   }
 

@@ -7,15 +7,26 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { EngineEnd, EngineInfo } from '../serving/engineClient.ts';
 import { prepare } from '../serving/openai/prepare.ts';
 import type { Endpoint, ProtocolContext } from '../serving/openai/protocol.ts';
-import { errorBody, messagesErrorBody } from '../serving/openai/protocolError.ts';
+import {
+  errorBody,
+  messagesErrorBody,
+  messagesErrorEvent,
+} from '../serving/openai/protocolError.ts';
 import { formatTime } from '../tokenizer/formatTime.ts';
 import { Admission, type Load } from './admission.ts';
 import type { RequestCaller } from './callers.ts';
-import { type CallSummary, GenerationCall } from './generationCall.ts';
+import { type CallParts, type CallSummary, GenerationCall } from './generationCall.ts';
 import { Heartbeat } from './liveResponse.ts';
 import type { AbortReason, RequestMetrics } from './metrics.ts';
 import { draining, notReady } from './refusals.ts';
 import type { ServerOptions } from './serverOptions.ts';
+
+type ErrorForms = Pick<CallParts, 'errorBody' | 'errorEvent'>;
+const ERRORS: ErrorForms = { errorBody, errorEvent: (error) => ({ data: errorBody(error) }) };
+const MESSAGES_ERRORS: ErrorForms = {
+  errorBody: messagesErrorBody,
+  errorEvent: messagesErrorEvent,
+};
 
 export class GenerationDesk {
   readonly #options: ServerOptions;
@@ -92,7 +103,7 @@ export class GenerationDesk {
       ...{ call, engine, ticket, arrivedAt, limits, clock, keepAliveSeconds },
       raw: reply.raw,
       headers: reply.getHeaders() as Record<string, string | number | string[]>,
-      errorBody: endpoint === 'messages' ? messagesErrorBody : errorBody,
+      ...(endpoint === 'messages' ? MESSAGES_ERRORS : ERRORS),
       heartbeat: this.#heartbeat,
       metrics: this.#metrics,
       onClosed: (summary) => {
@@ -164,7 +175,8 @@ export class GenerationDesk {
   }
 }
 
-function withInfo(model: ServerOptions['model'], info: EngineInfo): ProtocolContext {
+/** What a server reads requests against, once its engine is known. */
+export function withInfo(model: ServerOptions['model'], info: EngineInfo): ProtocolContext {
   return {
     ...model,
     info,

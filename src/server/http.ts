@@ -5,6 +5,7 @@
  * know. The server speaks on loopback alone unless it is told otherwise.
  */
 import { randomBytes } from 'node:crypto';
+import type { RequestListener } from 'node:http';
 import cors from '@fastify/cors';
 import {
   type FastifyError,
@@ -15,6 +16,7 @@ import {
 } from 'fastify';
 import { errorBody, messagesErrorBody } from '../serving/openai/protocolError.ts';
 import { adminRoutes } from './adminRoutes.ts';
+import { BodyReader } from './bodyReader.ts';
 import { Callers } from './callers.ts';
 import { GenerationDesk } from './generationDesk.ts';
 import { generationRoutes } from './generationRoutes.ts';
@@ -29,6 +31,8 @@ import { statusRoutes } from './statusRoutes.ts';
 export interface Server {
   /** @returns its address, `http://127.0.0.1:8000` */
   listen(address: { readonly host: string; readonly port: number }): Promise<string>;
+  /** In place of listening: answers what another server of this process took in. */
+  handler(): Promise<RequestListener>;
   /** Requests under way. */
   readonly numOpen: number;
   /** Takes nothing new from now on; done when nothing runs any more, or after so many seconds. */
@@ -48,7 +52,6 @@ export async function createServer(options: ServerOptions): Promise<Server> {
   const callers = new Callers(options);
   const app = fastify({
     logger: false,
-    bodyLimit: limits.bodyBytes,
     requestTimeout: REQUEST_MS,
     keepAliveTimeout: 75_000,
     genReqId: ({ headers }) => requestId(headers['x-request-id']),
@@ -84,9 +87,9 @@ export async function createServer(options: ServerOptions): Promise<Server> {
     sendError(reply, notFound(request.method, pathOf(request))),
   );
   app.removeAllContentTypeParsers();
-  const asBuffer = { parseAs: 'buffer' } as const;
-  app.addContentTypeParser('application/json', asBuffer, async (_: FastifyRequest, body: Buffer) =>
-    parseJsonBody(body),
+  const bodies = new BodyReader(limits);
+  app.addContentTypeParser('application/json', async ({ raw }: FastifyRequest) =>
+    parseJsonBody(await bodies.read(raw)),
   );
   await app.register(cors, { origin: corsOrigin(options.corsOrigins), exposedHeaders: EXPOSED });
   app.addHook('onRequest', async (request, reply) => {
@@ -157,6 +160,10 @@ function addWrongMethods(app: FastifyInstance, routes: readonly Route[]): void {
 function serverOf(app: FastifyInstance, desk: GenerationDesk): Server {
   return {
     listen: ({ host, port }) => app.listen({ host, port }),
+    handler: async () => {
+      await app.ready();
+      return (request, response) => app.routing(request, response);
+    },
     get numOpen() {
       return desk.numOpen;
     },

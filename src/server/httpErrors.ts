@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import type { FastifyReply } from 'fastify';
 import { asProtocolError, errorBody, ProtocolError } from '../serving/openai/protocolError.ts';
 import { retryHeader } from './generationCall.ts';
-import { badBody } from './refusals.ts';
+import { badBody, bodyTooLarge } from './refusals.ts';
 
 /** Fastify's own refusals, by their codes. */
 export function fromHttp(error: unknown, bodyBytes: number): ProtocolError {
@@ -22,12 +22,7 @@ export function fromHttp(error: unknown, bodyBytes: number): ProtocolError {
   if (!String(code).startsWith('FST_ERR')) return asProtocolError(error);
   switch (code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new ProtocolError('request.tooLarge', `the body has more than ${bodyBytes} bytes`, {
-        status: 413,
-        type: 'invalid_request_error',
-        values: { maxBytes: bodyBytes },
-        hint: 'Send less, or raise --max-body-bytes.',
-      });
+      return bodyTooLarge(bodyBytes);
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
     case 'FST_ERR_CTP_INVALID_TYPE':
       return new ProtocolError('request.mediaType', 'the body is not sent as JSON', {

@@ -19,6 +19,8 @@ export interface ServerLimits {
   readonly maxQueuedTokens: number | null;
   /** Of a request's body. */
   readonly bodyBytes: number;
+  /** Of all bodies that are being read. */
+  readonly incomingBytes: number;
   /** Written and not yet taken by the reader. */
   readonly bufferedBytes: number;
   /** A reader that takes nothing for so long is dropped. */
@@ -38,6 +40,7 @@ export const DEFAULT_LIMITS: ServerLimits = {
   maxQueuedRequests: 256,
   maxQueuedTokens: null,
   bodyBytes: 16 * 2 ** 20,
+  incomingBytes: 64 * 2 ** 20,
   bufferedBytes: 2 ** 20,
   stalledSeconds: 60,
 };

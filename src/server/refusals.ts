@@ -57,6 +57,35 @@ export function serverFull(args: {
   });
 }
 
+/** Bodies that come slowly hold what others could use. */
+export function bodiesFull(maxBytes: number): ProtocolError {
+  return new ProtocolError(
+    'limit.bodies',
+    `bodies that are being read have ${maxBytes} bytes already`,
+    {
+      status: 503,
+      type: 'overloaded_error',
+      apiCode: 'bodies_full',
+      values: { maxBytes, [RETRY_AFTER]: 5 },
+      hint: 'Try again in 5 s, send less, or raise --max-incoming-bytes.',
+    },
+  );
+}
+
+export function bodyTooLarge(maxBytes: number): ProtocolError {
+  return new ProtocolError('request.tooLarge', `the body has more than ${maxBytes} bytes`, {
+    status: 413,
+    type: 'invalid_request_error',
+    values: { maxBytes },
+    hint: 'Send less, or raise --max-body-bytes.',
+  });
+}
+
+/** For the log: whoever sent the half of it hears nothing any more. */
+export function bodyCutOff(): ProtocolError {
+  return badHttp('ended in the middle of its body', 'Send the whole of it.');
+}
+
 export function draining(): ProtocolError {
   return new ProtocolError('server.draining', 'the server is shutting down', {
     status: 503,

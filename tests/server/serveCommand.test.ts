@@ -113,6 +113,8 @@ test(
     );
     assertRefused(await moebius('serve', folder, ...at, '--cache-memory', '4'), 'quantity.noUnit');
     assertRefused(await moebius('serve', folder, ...at, '--cors-origins', 'a.b'), 'serve.cors');
+    const large = ['--max-body-bytes', '100000000'];
+    assertRefused(await moebius('serve', folder, ...at, ...large), 'serve.incoming');
     const nothing = ['--cache-memory', '-4 GB'];
     assertRefused(await moebius('serve', folder, ...at, ...nothing), 'serve.cacheMemory');
     const madeUp = ['--random', 'v3-mini', ...at];

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
+import type { Tokenizer } from '../../src/tokenizer/byteLevelBpe.ts';
 import { byteTokenizer } from '../../src/tokenizer/byteTokenizer.ts';
 import { chatBody, rawExchange, streamData, testServer, until } from '../support/testServer.ts';
 
@@ -144,6 +145,68 @@ test(
   },
 );
 
+/** Responses with bodies in chunks, one after the other; every byte belongs to one. */
+function chunkedBodies(bytes: Buffer): readonly string[] {
+  const bodies: string[] = [];
+  let at = 0;
+  const line = (): string => {
+    const end = bytes.indexOf('\r\n', at);
+    assert.ok(end >= 0, `no line ends after byte ${at}`);
+    const text = bytes.toString('latin1', at, end);
+    at = end + 2;
+    return text;
+  };
+  while (at < bytes.length) {
+    assert.equal(line(), 'HTTP/1.1 200 OK');
+    const headers: string[] = [];
+    for (let header = line(); header !== ''; header = line()) headers.push(header.toLowerCase());
+    assert.ok(headers.includes('transfer-encoding: chunked'), headers.join());
+    let body = '';
+    for (let isLast = false; !isLast; ) {
+      const size = line();
+      assert.match(size, /^[0-9a-f]+$/);
+      const length = Number.parseInt(size, 16);
+      body += bytes.toString('utf8', at, at + length);
+      at += length;
+      assert.equal(line(), '');
+      isLast = length === 0;
+    }
+    bodies.push(body);
+  }
+  return bodies;
+}
+
+test(
+  'server: streams on one connection, asked for at once, are told one after another',
+  LIMIT,
+  async (context) => {
+    const { port, post, engine } = await testServer(context, { engine: { stepMs: 2 } });
+    const asked = [50, 40, 3].map((max_tokens, seed) =>
+      chatBody({ max_tokens, seed, stream: true }),
+    );
+    const textOf = (stream: string): string =>
+      (streamData(stream) as Chunk[])
+        .map(({ choices }) => choices?.[0]?.delta.content ?? '')
+        .join('');
+    const alone: string[] = [];
+    for (const body of asked) alone.push(textOf(await (await post(CHAT, body)).text()));
+    const requests = asked.map((body, i) => {
+      const text = JSON.stringify(body);
+      const connection = i === asked.length - 1 ? 'close' : 'keep-alive';
+      return (
+        `POST ${CHAT} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n` +
+        `Connection: ${connection}\r\nContent-Length: ${text.length}\r\n\r\n${text}`
+      );
+    });
+    const exchange = rawExchange(port, requests.join(''));
+    // All run at once, so the later ones have text before the connection is theirs.
+    await until(() => engine.stats.running === 3);
+    const bodies = chunkedBodies(Buffer.from(await exchange));
+    assert.deepEqual(bodies.map(textOf), alone);
+    for (const body of bodies) assert.equal(streamData(body).at(-1), '[DONE]');
+  },
+);
+
 test('server: draining finishes what runs and takes nothing new', LIMIT, async (context) => {
   const { post, get, server, engine } = await testServer(context, { engine: { stepMs: 5 } });
   const running = post(CHAT, chatBody({ max_tokens: 60, stream: true }));
@@ -170,7 +233,8 @@ test('server: a drain that takes too long is cut short', LIMIT, async (context) 
   await setTimeout(20);
 });
 
-test('server: a mistake of ours in one answer ends that answer alone', LIMIT, async (context) => {
+/** A tokenizer that fails after so many tokens. */
+function frailTokenizer(): { tokenizer: Tokenizer; failAfter(numTokens: number): void } {
   const tokenizer = byteTokenizer();
   let sound = Number.POSITIVE_INFINITY;
   const { hasToken } = tokenizer;
@@ -178,6 +242,16 @@ test('server: a mistake of ours in one answer ends that answer alone', LIMIT, as
     if (sound-- <= 0) throw new TypeError('sabotage');
     return hasToken.call(tokenizer, id);
   };
+  return {
+    tokenizer,
+    failAfter: (numTokens) => {
+      sound = numTokens;
+    },
+  };
+}
+
+test('server: a mistake of ours in one answer ends that answer alone', LIMIT, async (context) => {
+  const { tokenizer, failAfter } = frailTokenizer();
   const { post, log, server } = await testServer(context, { tokenizer });
   const whole = await (await post(CHAT, chatBody())).json();
   for (const [isStreaming, tokens] of [
@@ -185,10 +259,10 @@ test('server: a mistake of ours in one answer ends that answer alone', LIMIT, as
     [true, 0],
     [false, 3],
   ] as const) {
-    sound = tokens;
+    failAfter(tokens);
     const response = await post(CHAT, chatBody({ stream: isStreaming }));
     const text = await response.text();
-    sound = Number.POSITIVE_INFINITY;
+    failAfter(Number.POSITIVE_INFINITY);
     assert.match(text, /the answer could not be written/);
     assert.doesNotMatch(text, /sabotage/);
     await until(() => server.numOpen === 0);
@@ -199,3 +273,25 @@ test('server: a mistake of ours in one answer ends that answer alone', LIMIT, as
     assert.deepEqual(choices, (whole as Whole).choices);
   }
 });
+
+test(
+  'server: an error in the middle of a messages stream is an event of that name',
+  LIMIT,
+  async (context) => {
+    const { tokenizer, failAfter } = frailTokenizer();
+    const { post, log } = await testServer(context, { tokenizer });
+    failAfter(3);
+    const response = await post('/v1/messages', chatBody({ stream: true }));
+    assert.equal(response.status, 200);
+    const events = (await response.text()).split('\n\n').filter((part) => part !== '');
+    const [name, data = ''] = (events.at(-1) ?? '').split('\n');
+    assert.equal(name, 'event: error');
+    const message = 'the answer could not be written. Report this with the server’s log.';
+    assert.deepEqual(JSON.parse(data.replace('data: ', '')), {
+      type: 'error',
+      error: { type: 'api_error', message },
+    });
+    assert.match(events[0] ?? '', /^event: message_start\n/);
+    await until(() => log.some(({ status }) => status === 500));
+  },
+);

@@ -77,6 +77,7 @@ export interface ChatBody {
       readonly content: readonly {
         readonly bytes: readonly number[];
         readonly top_logprobs: readonly unknown[];
+        readonly is_drafted?: boolean;
       }[];
       readonly reasoning_content?: readonly unknown[];
     } | null;
@@ -152,7 +153,7 @@ function tokenOf(id: number, index: number): EngineToken {
   return {
     id,
     logProbability: -1 - index,
-    isDrafted: false,
+    isDrafted: index % 2 === 1,
     top: { ids: [id, 20, 21], logProbabilities: [-1 - index, -8, -9] },
   };
 }

@@ -38,12 +38,20 @@ export function recordResult(args: {
 }): string {
   const { record } = args.options;
   const path = typeof record === 'string' ? record : LEDGER;
+  return appendResult(path, { command: commandLine(args), figures: args.figures });
+}
+
+/** The same for a program of its own, which knows its command. */
+export function appendResult(
+  path: string,
+  { command, figures }: Pick<LedgerEntry, 'command' | 'figures'>,
+): string {
   const entry: LedgerEntry = {
     date: new Date().toISOString().slice(0, 10),
     commit: currentCommit(),
     machine: describeMachine(),
-    command: commandLine(args),
-    figures: rounded(args.figures) as Figures,
+    command,
+    figures: rounded(figures) as Figures,
   };
   try {
     makeFolder(dirname(path));

@@ -123,7 +123,7 @@ export class SpeculationSession {
     const loads: ExpertLoadsOutcome[] = [];
     for (const outcome of outcomes) {
       if (outcome.kind === 'tokens') outcomeOf.set(outcome.sequenceId, outcome);
-      else loads.push(outcome);
+      else if (outcome.kind === 'expertLoads') loads.push(outcome);
     }
     const numDrafted: number[] = [];
     const numAccepted: number[] = [];

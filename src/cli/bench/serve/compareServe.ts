@@ -21,7 +21,7 @@ import {
   withoutLists,
 } from '../compareBench.ts';
 import { type Command, type Figures, figure, runCommand } from '../runCommand.ts';
-import type { ServeBenchOptions } from './serveOptions.ts';
+import { checkWeights, type ServeBenchOptions } from './serveOptions.ts';
 
 export interface ServeComparison extends Comparison {
   readonly config: string;
@@ -37,6 +37,7 @@ export interface ServeComparison extends Comparison {
 export async function compareServe(
   options: CompareOptions & ServeBenchOptions,
 ): Promise<ServeComparison> {
+  checkWeights(options);
   const isTiny = options.tiny === true;
   const { dtype = 'f32', batch = 1, serve, model } = options;
   const config = model === undefined ? (options.config ?? 'v3-small') : basename(resolve(model));
@@ -53,7 +54,7 @@ export async function compareServe(
   const isDraftless = options.withoutDrafts === true;
   const ours = served(serve);
   const bare = isDraftless
-    ? served(`${serve ?? ''} --speculate off`)
+    ? served(`${serve ?? ''} --speculate off`.trim())
     : moebiusCommand(['decode', '--batch', `${batch}`, ...common, ...tokens, ...tiny]);
   const peerName = isDraftless ? 'the same server without drafts' : 'the kernels alone';
   note(`served: moebius ${ours.args.slice(1).join(' ')}`);

@@ -30,7 +30,9 @@ export function decodeRate(records: readonly RequestRecord[], numWarmUp: number)
   if (!(closes > opens)) {
     throw new MoebiusError('bench.decodeWindow', 'the streams did not decode at the same time', {
       values: { streams: records.length, tokens: streams.map(({ length }) => length) },
-      hint: 'Let the server run as many sequences at once, and decode more --tokens.',
+      hint:
+        'Let the server run as many sequences at once, and decode more --tokens: they must take' +
+        ' longer than the server holds a piece of a stream back (--stream-interval).',
     });
   }
   const gaps: number[] = [];

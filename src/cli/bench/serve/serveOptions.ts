@@ -168,15 +168,19 @@ export function serverArguments(options: ServeBenchOptions): readonly string[] |
     }
     return null;
   }
-  if (model !== undefined && (config !== undefined || dtype !== undefined)) {
-    throw optionError('--model', 'has its own config and types', {
-      hint: 'Leave out --config and --dtype.',
-    });
-  }
+  checkWeights(options);
   const weights =
     model === undefined ? ['--random', config ?? 'v3-small', '--dtype', dtype ?? 'f32'] : [model];
   const words = serve?.split(' ').filter((word) => word !== '') ?? [];
   return [...weights, ...(kernels === undefined ? [] : ['--kernels', kernels]), ...words];
+}
+
+/** @throws bench.option */
+export function checkWeights({ model, config, dtype }: ServeBenchOptions): void {
+  if (model === undefined || (config === undefined && dtype === undefined)) return;
+  throw optionError('--model', 'has its own config and types', {
+    hint: 'Leave out --config and --dtype.',
+  });
 }
 
 function optionError(option: string, why: string, { hint }: { hint: string }): MoebiusError {
