@@ -28,10 +28,12 @@ export function createProgram(): Command {
 
   program
     .command('start')
-    .description('train the small default model on the embedded corpus, then talk with it')
+    .description('train the small default model in a page, then talk with it there')
     .option('--set <a.b=c>', 'change a setting of the recipe', listOption)
     .option('--out <dir>', 'the run’s folder')
-    .option('--json', 'end with one line of JSON')
+    .option('--ui-port <n>', 'of the page; 0 takes a free one; 8790', integerOption(0, 65_535))
+    .option('--no-ui', 'without the page, and end when it is trained')
+    .option('--json', 'as --no-ui, and end with one line of JSON')
     .action(async (options) => (await import('./commands/start.ts')).start(options));
 
   program
@@ -41,6 +43,8 @@ export function createProgram(): Command {
     .option('--set <a.b=c>', 'change a setting; repeat for more', listOption)
     .option('--out <dir>', 'the run’s folder')
     .option('--resume', 'go on from the run’s last checkpoint')
+    .option('--ui', 'with a page on the run, as moebius studio shows it')
+    .option('--ui-port <n>', 'its port; 0 takes a free one', integerOption(0, 65_535), 8790)
     .option('--json', 'end with one line of JSON')
     .action(async (recipe, options) =>
       (await import('./commands/train.ts')).train(recipe, options),
@@ -79,6 +83,18 @@ export function createProgram(): Command {
     .option('--speculate [n]', 'draft n tokens a step with the MTP module', integerOption(1))
     .option('--kernels <name>', 'native, wasm or reference')
     .action(async (options) => (await import('./commands/chat.ts')).chat(options));
+
+  program
+    .command('studio')
+    .description('one local page: watch runs, talk with checkpoints, plan')
+    .argument('[folder]', 'where runs and checkpoints are looked for', 'runs')
+    .option('--port <n>', 'port; 0 takes a free one', integerOption(0, 65_535), 8790)
+    .option('--host <address>', 'address to listen at', '127.0.0.1')
+    .option('--checkpoint <dir>', 'a checkpoint to serve at once')
+    .option('--json', 'one line of JSON once it listens')
+    .action(async (folder, options) =>
+      (await import('./commands/studio.ts')).serveStudio(folder, options),
+    );
 
   addServeOptions(
     program

@@ -5,42 +5,27 @@
  * The port answers `/health` while weights load. The address is printed once requests are taken.
  */
 import { setTimeout } from 'node:timers/promises';
-import { MoebiusError } from '../../base/errors.ts';
 import { formatSeconds } from '../../base/units.ts';
 import { machineClock } from '../../runtime/clock.ts';
-import { createServer, type Server } from '../../server/http.ts';
+import type { Server } from '../../server/http.ts';
 import { jsonLog, type RequestLog, readableLog, silentLog } from '../../server/requestLog.ts';
 import type { ModelContext } from '../../server/serverOptions.ts';
-import type { EngineFailure, EngineInfo } from '../../serving/engineClient.ts';
-import { ChatTemplate } from '../../tokenizer/chatTemplate.ts';
+import type { EngineInfo } from '../../serving/engineClient.ts';
 import { formatTable, note, print } from '../output.ts';
-import { packageVersion } from '../packageVersion.ts';
 import { progressLine } from '../progressLine.ts';
-import { readServedModel, type ServedModel } from '../serve/servedModel.ts';
+import { openServer } from '../serve/openServer.ts';
+import type { ServedModel } from '../serve/servedModel.ts';
 import { type ResolvedServe, resolveServe, type ServeOptions } from '../serve/serveOptions.ts';
-import { ThreadEngineClient } from '../serve/threadEngineClient.ts';
 
 export async function serve(checkpoint: string | undefined, options: ServeOptions): Promise<void> {
   const resolved = resolveServe(checkpoint, options);
-  const model = await readServedModel(resolved.source);
-  const context = modelContext(model, resolved, options);
   const log = logOf(options);
   const startedAt = machineClock.now();
-  const engine = startEngine(resolved, options, log);
-  const server = await createServer({
-    engine: engine.client,
-    model: context,
-    version: packageVersion(),
-    ...{ keys: resolved.keys, adminKey: resolved.adminKey, openLimits: resolved.keyLimits },
-    limits: resolved.limits,
-    metricsAccess: options.metricsAccess,
-    metricsCompat: options.metricsCompat,
-    expertMetrics: options.expertMetrics,
-    corsOrigins: resolved.corsOrigins,
-    keepAliveSeconds: options.keepAliveSeconds,
+  const showProgress = progressLine('loading');
+  const { server, engine, model, context } = await openServer(resolved, options, {
     log,
-    clock: machineClock,
-    settings: { ...resolved.serving, drainSeconds: options.drainSeconds },
+    onNotice: note,
+    onProgress: (bytes, totalBytes) => showProgress({ bytes, totalBytes }),
   });
   const signal = shutdownSignal();
   try {
@@ -58,79 +43,6 @@ export async function serve(checkpoint: string | undefined, options: ServeOption
     await engine.client.close();
     signal.forget();
   }
-}
-
-interface StartedEngine {
-  readonly client: ThreadEngineClient;
-  readonly ready: Promise<EngineInfo>;
-  /** Rejects when the thread will not be started any more. */
-  readonly givenUp: Promise<never>;
-}
-
-function startEngine(
-  { serving }: ResolvedServe,
-  { maxRestarts, hangSeconds }: ServeOptions,
-  log: RequestLog,
-): StartedEngine {
-  const ready = Promise.withResolvers<EngineInfo>();
-  const givenUp = Promise.withResolvers<never>();
-  // Both are looked at only while they matter.
-  givenUp.promise.catch(() => {});
-  let isBack = false;
-  const showProgress = progressLine('loading');
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const client = new ThreadEngineClient({
-    program: new URL(`../serve/engineHost.${extension}`, import.meta.url),
-    workerData: serving,
-    clock: machineClock,
-    maxRestarts,
-    ...{ stableSeconds: 60, firstPauseSeconds: 0.5 },
-    hangSeconds: hangSeconds === 0 ? null : hangSeconds,
-    onNotice: note,
-    onProgress: (bytes, totalBytes) => showProgress({ bytes, totalBytes }),
-    onCrash: (error, { attempt, inSeconds, failedRequests }) => {
-      if (attempt === null) {
-        // The command ends with it.
-        givenUp.reject(failureError(error));
-        return;
-      }
-      const message = `engine: ${error.message}; started again in ${inSeconds} s`;
-      const { code, values } = error;
-      log.write({ level: 'error', event: 'engine', message, code, failedRequests, ...values });
-    },
-    onReady: (info) => {
-      if (isBack) log.write({ level: 'info', event: 'engine', message: 'engine: ready again' });
-      isBack = true;
-      ready.resolve(info);
-    },
-  });
-  return { client, ready: ready.promise, givenUp: givenUp.promise };
-}
-
-function failureError({ code, message, hint, values }: EngineFailure): MoebiusError {
-  return new MoebiusError(code as `${string}.${string}`, message, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(values === undefined ? {} : { values }),
-  });
-}
-
-function modelContext(
-  model: ServedModel,
-  { names }: ResolvedServe,
-  options: ServeOptions,
-): ModelContext {
-  const { tokenizer, tokenizerConfig, defaults } = model;
-  const [modelId = model.name, ...aliases] = [...names, ...(names.length > 0 ? [model.name] : [])];
-  // As for `moebius generate`: a tokenizer without its config says nothing about BOS.
-  const beginsWithBos = tokenizerConfig.addBosToken ?? tokenizer.bosTokenId !== undefined;
-  return {
-    ...{ modelId, aliases, tokenizer, defaults },
-    created: Math.floor(Date.now() / 1000),
-    template: new ChatTemplate(tokenizerConfig),
-    logProbabilitiesOf: options.logprobsOf,
-    beginning: beginsWithBos ? 'bos' : 'template',
-    maxChoices: options.maxChoices,
-  };
 }
 
 function describe(

@@ -1,47 +1,93 @@
 /**
- * `moebius start`, what `npm start` runs: a small DeepSeek-V3 trained on real English text, held
- * against a compressor, saved, and talking, with and without MTP speculation.
+ * `moebius start`, what `npm start` runs: a small DeepSeek-V3 trained on real English text while a
+ * page shows it, held against a compressor, saved, and talking, with and without MTP speculation;
+ * then it waits in the page for whoever wants to talk with it.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { at } from '../../base/assert.ts';
 import { MoebiusError } from '../../base/errors.ts';
 import { formatPercent } from '../../base/units.ts';
+import type { TrainConfig } from '../../config/trainConfig.ts';
 import { acceptanceRate } from '../../serving/generate.ts';
 import type { TextGenerator, TextRequest } from '../../serving/textGenerator.ts';
 import { openGenerator } from '../openGenerator.ts';
-import { type Cell, formatTable, note, print, printResult } from '../output.ts';
+import { type Cell, describeError, formatTable, note, print, printResult } from '../output.ts';
 import type { PreparedText } from '../prepareTraining.ts';
-import { resolveTraining } from '../resolveTraining.ts';
+import { type ResolvedTraining, resolveTraining } from '../resolveTraining.ts';
 import { runJson, runRows, runTraining } from '../runTraining.ts';
+import { openRunPage, type RunPage, serveInPage } from '../studio/runPage.ts';
+import { untilLeft } from '../studio/studioThread.ts';
 import { terminalWatch } from '../terminalWatch.ts';
 import { type TimedGeneration, timedGeneration } from './generate.ts';
 
 export interface StartOptions {
   readonly set?: readonly string[];
   readonly out?: string;
+  readonly ui?: boolean;
+  readonly uiPort?: number;
   readonly json?: boolean;
 }
 
 const SAMPLE_TOKENS = 160;
 /** Runs of each kind of generation, in turns, behind one of each that warms up; medians count. */
 const REPETITIONS = 7;
+/** Where no terminal is there for a Ctrl-C, a page that nobody looks at ends after this. */
+const UNWATCHED_SECONDS = 60;
 
 export async function start(options: StartOptions): Promise<void> {
   const { config, derived } = resolveTraining('start', options.set);
   const directory = options.out ?? freeFolder('runs/start');
-  const run = await runTraining(
-    { config: { ...config, directory }, derived, resume: false },
-    terminalWatch(),
-  );
+  const resolved = { config: { ...config, directory }, derived };
+  if (options.ui === false || options.json === true) {
+    await trainAndSpeak(resolved, options);
+    return;
+  }
+  const page = await openPage(resolved.config, options.uiPort);
+  try {
+    const checkpoint = await trainAndSpeak(resolved, options);
+    if (checkpoint !== null && page !== null) await talkInPage(page, checkpoint);
+  } finally {
+    await page?.studio.close();
+  }
+}
+
+/** @returns null where the page was not built: that is no reason not to train */
+async function openPage(config: TrainConfig, port: number | undefined): Promise<RunPage | null> {
+  try {
+    const page = await openRunPage(config, port ?? null, note);
+    note(`watch it train at ${page.url}`);
+    return page;
+  } catch (error) {
+    if (!(error instanceof MoebiusError) || error.code !== 'studio.unbuilt') throw error;
+    note(describeError(error));
+    return null;
+  }
+}
+
+async function talkInPage(page: RunPage, checkpoint: string): Promise<void> {
+  await serveInPage(page, checkpoint);
+  const isTerminal = process.stdout.isTTY === true;
+  const end = isTerminal ? 'Ctrl-C ends it' : 'it ends when nobody has it open for a minute';
+  print(`talk with it at ${page.url}/#/chat`);
+  note(`(${end}; again: npx moebius studio ${page.folder} --checkpoint ${checkpoint})`);
+  await untilLeft(page.studio, isTerminal ? null : UNWATCHED_SECONDS);
+}
+
+/** @returns the checkpoint, or null where somebody stopped it */
+async function trainAndSpeak(
+  { config, derived }: ResolvedTraining,
+  options: StartOptions,
+): Promise<string | null> {
+  const run = await runTraining({ config, derived, resume: false }, terminalWatch());
   const { summary } = run;
   const checkpoint = summary.checkpoint?.directory;
   if (summary.end !== 'finished' || checkpoint === undefined) {
     printResult(options, { table: formatTable(runRows(run)), json: runJson(run) });
     if (summary.end === 'requested') {
-      note(`stopped; go on with: npx moebius train start --out ${directory} --resume`);
+      note(`stopped; go on with: npx moebius train start --out ${config.directory} --resume`);
       process.exitCode = 130;
-      return;
+      return null;
     }
     throw new MoebiusError('train.fault', 'the guard stopped the run', {
       values: { ...summary.incident },
@@ -74,7 +120,7 @@ export async function start(options: StartOptions): Promise<void> {
       'with MTP speculation',
       `${drafted.tokensPerSecond.toFixed(0)} tokens/s, ${formatPercent(rate)} of drafts accepted`,
     ],
-    ['talk with it', `npx moebius generate --checkpoint ${checkpoint} --prompt "…"`],
+    ['continue a text', `npx moebius generate --checkpoint ${checkpoint} --prompt "…"`],
   ];
   printResult(options, {
     table: formatTable(rows),
@@ -87,6 +133,7 @@ export async function start(options: StartOptions): Promise<void> {
       sample: plain.text,
     },
   });
+  return checkpoint;
 }
 
 /** Every call trains afresh, in a folder of its own: an earlier model is somebody's. */
