@@ -12,6 +12,7 @@ import { packageRoot } from '../bin/launch.js';
 /** @type {{ name: string, command: string[] }[]} */
 const steps = [
   { name: 'types of the TypeScript', command: ['tsc', '--project', '.'] },
+  { name: 'types of the studio', command: ['tsc', '--project', 'studio'] },
   { name: 'types of the scripts', command: ['tsc', '--project', 'tsconfig.scripts.json'] },
   { name: 'lint and format', command: ['biome', 'ci', '--error-on-warnings', '.'] },
 ];

@@ -4,15 +4,16 @@
  *
  *     node scripts/setup.js [--with NAME,NAME] [--strict] [--no-native] [--run FILE ARGS…]
  *
- * It installs the packages of package-lock.json and builds the native kernels when they are missing
- * or stale, and runs FILE under the Node that npm has installed. `--with` also brings what comes
- * from Debian (setup/debian.js); with `--strict`, as CI uses it, whatever could not be had is an
- * error.
+ * It installs the packages of package-lock.json, builds the native kernels and the studio's page
+ * when they are missing or stale, and runs FILE under the Node that npm has installed. `--with`
+ * also brings what comes from Debian (setup/debian.js); with `--strict`, as CI uses it, whatever
+ * could not be had is an error.
  */
 import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bundledNode, isNewEnough, packageRoot, runUnder } from '../bin/launch.js';
 import { ensureAddon } from './build-addon.js';
+import { ensureStudio } from './build-studio.js';
 import { installNeeds } from './setup/debian.js';
 import { withLock } from './setup/lock.js';
 import { installPackages, stalePackages } from './setup/packages.js';
@@ -56,6 +57,9 @@ async function setUp({ needs, isStrict, hasNative }) {
   if (missing.length > 0 && isStrict) return false;
   await ensurePackages();
   if (!hasNative) return true;
+  const page = await ensureStudio({ root: packageRoot });
+  if (page.kind === 'unavailable') say(page.reason);
+  if (page.kind === 'unavailable' && isStrict) return false;
   const addon = await ensureAddon({ root: packageRoot });
   if (addon.kind === 'ready') return true;
   say(`${addon.reason} ${addon.hint} An earlier build or WebAssembly serves.`);

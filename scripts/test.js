@@ -1,7 +1,8 @@
 /**
- * Runs the tests: every src/**\/*.test.ts and tests/**\/*.test.ts. A file of tests/, and of a room
- * that touches the machine, has a process of its own; of the other rooms, which hold no state
- * outside their objects, a dozen files share one: starting a process costs more than most of them.
+ * Runs the tests: every *.test.ts of src/, studio/ and tests/. A file of tests/, and of a room
+ * that touches the machine, has a process of its own; of the other rooms and the page's folders,
+ * which hold no state outside their objects, a dozen files share one: starting a process costs more
+ * than most of them.
  *
  *     npm test                          # all but tests/long
  *     npm test -- model gate            # only files whose path has one of these words
@@ -14,24 +15,49 @@ import { availableParallelism } from 'node:os';
 import { join, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { packageRoot } from '../bin/launch.js';
+import { isHere } from './setup/debian.js';
 
 /** Rooms whose tests may change what belongs to the whole process. */
 const TOUCHES_MACHINE = new Set(['cli', 'runtime', 'server']);
+/** Of this run alone, as another may be under way. */
+const FOLDER = join('build', 'tests', String(process.pid));
 
 const args = process.argv.slice(2);
 const isLong = args.includes('--long');
 const options = args.filter((arg) => arg.startsWith('-') && arg !== '--long');
 const words = args.filter((arg) => !arg.startsWith('-'));
 
-const files = [...testsBelow('tests'), ...testsBelow('src')]
+const files = [...testsBelow('tests'), ...testsBelow('studio'), ...testsBelow('src')]
   .filter((path) => path.startsWith(join('tests', 'long')) === isLong)
   .filter((path) => words.length === 0 || words.some((word) => path.includes(word)));
+
+// Ended from outside, a run ends its tests and then tidies up. Nothing waits before they run.
+/** @type {(signal: NodeJS.Signals) => void} */
+let stopTests = () => {};
+for (const signal of /** @type {const} */ (['SIGHUP', 'SIGINT', 'SIGTERM'])) {
+  process.on(signal, () => stopTests(signal));
+}
 
 if (files.length === 0) {
   console.error(`no test file matches ${words.join(' ') || 'in this checkout'}`);
   process.exitCode = 1;
 } else {
-  process.exitCode = await run(gathered(files));
+  try {
+    process.exitCode = await run(gathered(files));
+    sayWhatWasSkipped();
+  } finally {
+    rmSync(join(packageRoot, FOLDER), { recursive: true, force: true });
+  }
+}
+
+/** In one line, behind thousands that nobody reads. */
+function sayWhatWasSkipped() {
+  const inBrowser = files.filter((path) => path.startsWith(join('tests', 'browser')));
+  if (inBrowser.length === 0 || isHere('chromium')) return;
+  console.error(
+    `test: ${inBrowser.length} files of tests/browser did not run: there is no Chromium` +
+      ' (Debian: chromium; as root: node scripts/setup.js --with chromium)',
+  );
 }
 
 /** @param {string} folder @returns {string[]} paths relative to the package */
@@ -50,36 +76,32 @@ function testsBelow(folder) {
  * @returns {string[]} paths of what is to be run
  */
 function gathered(paths) {
-  const folder = join('build', 'tests');
-  rmSync(join(packageRoot, folder), { recursive: true, force: true });
-  mkdirSync(join(packageRoot, folder), { recursive: true });
   /** @type {string[]} */
   const alone = [];
   /** @type {Map<string, string[]>} */
-  const groups = new Map();
+  const rooms = new Map();
   for (const path of paths) {
-    const [top, room = ''] = path.split(sep);
-    if (top !== 'src' || TOUCHES_MACHINE.has(room)) {
-      alone.push(path);
-      continue;
-    }
-    const chunk = Math.floor([...groups.values()].flat().filter(isOf(room)).length / 12);
-    const name = `${room}-${chunk}`;
-    groups.set(name, [...(groups.get(name) ?? []), path]);
+    const [top = '', room = ''] = path.split(sep);
+    if (top === 'tests' || TOUCHES_MACHINE.has(room)) alone.push(path);
+    else rooms.set(`${top}-${room}`, [...(rooms.get(`${top}-${room}`) ?? []), path]);
   }
-  const written = [...groups].map(([name, members]) => {
-    const path = join(folder, `${name}.test.mjs`);
-    const urls = members.map((each) => pathToFileURL(join(packageRoot, each)).href);
-    const text = urls.map((url) => `await import(${JSON.stringify(url)});\n`).join('');
-    writeFileSync(join(packageRoot, path), text);
-    return path;
-  });
+  mkdirSync(join(packageRoot, FOLDER), { recursive: true });
+  const written = [...rooms].flatMap(([room, members]) =>
+    dozens(members).map((some, index) => {
+      const path = join(FOLDER, `${room}-${index}.test.mjs`);
+      const urls = some.map((each) => pathToFileURL(join(packageRoot, each)).href);
+      const text = urls.map((url) => `await import(${JSON.stringify(url)});\n`).join('');
+      writeFileSync(join(packageRoot, path), text);
+      return path;
+    }),
+  );
   return [...written, ...alone];
 }
 
-/** @param {string} room @returns {(path: string) => boolean} */
-function isOf(room) {
-  return (path) => path.split(sep)[1] === room;
+/** @param {readonly string[]} paths @returns {string[][]} */
+function dozens(paths) {
+  const numSlices = Math.ceil(paths.length / 12);
+  return Array.from({ length: numSlices }, (_, i) => paths.slice(12 * i, 12 * (i + 1)));
 }
 
 /** @param {readonly string[]} paths @returns {Promise<number>} */
@@ -105,5 +127,6 @@ function run(paths) {
         : { MOEBIUS_THREADS: process.env.MOEBIUS_THREADS ?? '1' }),
     },
   });
+  stopTests = (signal) => child.kill(signal);
   return new Promise((resolve) => child.on('exit', (code) => resolve(code ?? 1)));
 }

@@ -20,7 +20,7 @@ export const NEEDS = /** @type {Record<string, Need>} */ ({
   },
   chromium: {
     package: 'chromium',
-    purpose: 'looking at the HTML report',
+    purpose: 'the tests that look at pages in a browser',
     probe: ['sh', '-c', 'command -v chromium'],
   },
   curl: {

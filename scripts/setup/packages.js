@@ -11,8 +11,10 @@ import { join } from 'node:path';
 import { runChild } from './child.js';
 import { withProgress } from './progress.js';
 
+/** @typedef {Record<string, string>} Names */
 /** @typedef {{ version?: string, link?: boolean, optional?: boolean, os?: string[],
- *    cpu?: string[], libc?: string[] }} LockEntry */
+ *    cpu?: string[], libc?: string[], dependencies?: Names, devDependencies?: Names,
+ *    optionalDependencies?: Names, peerDependencies?: Names }} LockEntry */
 
 /**
  * @param {string} root
@@ -47,15 +49,50 @@ export function stalePackages(root) {
 }
 
 /**
- * The lock's entries that belong on this platform.
+ * The lock's entries that belong on this platform: not those of others, nor what only those need.
  *
  * @param {string} root
  * @returns {[string, LockEntry][]}
  */
 function wantedPackages(root) {
-  return Object.entries(readLock(join(root, 'package-lock.json'))).filter(
-    ([path, entry]) => path !== '' && !entry.link && belongsHere(entry),
-  );
+  const lock = readLock(join(root, 'package-lock.json'));
+  /** @type {Map<string, string[]>} */
+  const dependents = new Map();
+  for (const [path, entry] of Object.entries(lock)) {
+    for (const needed of neededBy(lock, path, entry)) {
+      dependents.set(needed, [...(dependents.get(needed) ?? []), path]);
+    }
+  }
+  const wanted = new Map(Object.entries(lock).filter(([, entry]) => belongsHere(entry)));
+  let before = 0;
+  while (before !== wanted.size) {
+    before = wanted.size;
+    for (const [path, { optional }] of wanted) {
+      const needing = dependents.get(path) ?? [];
+      const isForOthers = needing.length > 0 && !needing.some((each) => wanted.has(each));
+      if (optional && isForOthers) wanted.delete(path);
+    }
+  }
+  return [...wanted].filter(([path, entry]) => path !== '' && !entry.link);
+}
+
+/**
+ * The packages that a package would load, found as Node finds them: the nearest folder upwards.
+ *
+ * @param {Record<string, LockEntry>} lock
+ * @param {string} path
+ * @param {LockEntry} entry
+ */
+function neededBy(lock, path, entry) {
+  const { dependencies, devDependencies, optionalDependencies, peerDependencies } = entry;
+  const all = { ...dependencies, ...devDependencies, ...optionalDependencies, ...peerDependencies };
+  return Object.keys(all).flatMap((name) => {
+    for (let from = path; ; from = from.slice(0, Math.max(0, from.lastIndexOf('/node_modules/')))) {
+      const candidate = `${from}${from === '' ? '' : '/'}node_modules/${name}`;
+      if (candidate in lock) return [candidate];
+      if (from === '') return [];
+    }
+  });
 }
 
 /** @param {LockEntry} entry */
