@@ -1,7 +1,10 @@
-/** Holds src/ to ARCHITECTURE.md: rooms, floors, packages, Node, and the paths of its walks. */
+/**
+ * Holds src/ to ARCHITECTURE.md: rooms, floors, packages, Node, and the paths of its walks; and the
+ * studio's page to what a browser can run of it.
+ */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, posix } from 'node:path';
 import { test } from 'node:test';
 import {
   fileComplaints,
@@ -11,6 +14,7 @@ import {
   presenceComplaints,
   tableComplaints,
 } from './support/architecture.ts';
+import { pageComplaints } from './support/pageReach.ts';
 import { projectFiles, projectRoot, readProjectFile } from './support/projectFiles.ts';
 import { scanSource } from './support/scanSource.ts';
 
@@ -52,6 +56,26 @@ test('src: every import, package and global is one that its room may have', () =
 
 test('src: no files import one another in a circle', () => {
   assert.deepEqual(importCycles(sources), []);
+});
+
+const isTest = ({ path }: { readonly path: string }): boolean => /\.test\.tsx?$/.test(path);
+const page = projectFiles('studio', /\.tsx?$/).filter((file) => !isTest(file));
+
+test('studio: the page runs nothing of src/ that needs Node, however far it reaches', () => {
+  assert.ok(page.length > 40);
+  const code = sources.filter((file) => !isTest(file));
+  assert.deepEqual(pageComplaints(page, code, rooms), []);
+});
+
+test('src: nothing imports the page', () => {
+  const outside = sources.flatMap(({ path, text }) =>
+    scanSource(text)
+      .imports.filter(({ specifier }) => specifier.startsWith('.'))
+      .map(({ specifier }) => posix.join(posix.dirname(path), specifier))
+      .filter((target) => target.startsWith('studio/'))
+      .map((target) => `${path} imports ${target}`),
+  );
+  assert.deepEqual(outside, []);
 });
 
 // The laws above hold nothing if they cannot fail: each is shown what it must refuse.
@@ -200,6 +224,25 @@ test('importCycles: finds a circle through types and leaves a diamond alone', ()
   assert.deepEqual(importCycles(files), []);
   files[3] = { path: 'src/a/d.ts', text: "import type { A } from './a.ts';" };
   assert.deepEqual(importCycles(files), ['src/a/a.ts → src/a/b.ts → src/a/d.ts → src/a/a.ts']);
+});
+
+test('pageComplaints: follows values through src/ and leaves types alone', () => {
+  const files = [
+    { path: 'src/base/a.ts', text: "import type { C } from '../shell/c.ts';\nimport './b.ts';" },
+    { path: 'src/base/b.ts', text: "import {\n  join,\n} from 'node:path';" },
+    { path: 'src/shell/c.ts', text: "import 'node:fs';" },
+  ];
+  const text = [
+    "import type { C } from '../../src/shell/c.ts';",
+    "export type {\n  D,\n} from '../../src/shell/c.ts';",
+    "import { a } from '../../src/base/a.ts';",
+    'export type E = 1;',
+    "const c = () => import('../../src/shell/c.ts');",
+  ].join('\n');
+  assert.deepEqual(pageComplaints([{ path: 'studio/app/x.ts', text }], files, small), [
+    'studio/app/x.ts:5 → src/base/a.ts:2 → src/base/b.ts:3 imports node:path',
+    "studio/app/x.ts:7 imports src/shell/c.ts, of a room that is Node's",
+  ]);
 });
 
 test('scanSource: tells code from comments, strings, templates and regular expressions', () => {

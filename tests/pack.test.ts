@@ -42,7 +42,7 @@ async function pack(folder: string): Promise<{ tarball: string; files: readonly 
   const copy = join(folder, 'copy');
   mkdirSync(copy);
   for (const name of readdirSync(projectRoot)) {
-    if (/^(?:bin|csrc|scripts|src|wasm|[\w.-]+\.(?:json|md)|LICENSE)$/.test(name)) {
+    if (/^(?:bin|csrc|scripts|src|studio|wasm|[\w.-]+\.(?:json|md)|LICENSE)$/.test(name)) {
       cpSync(join(projectRoot, name), join(copy, name), { recursive: true });
     }
   }
@@ -122,6 +122,7 @@ test('package: installs without scripts and works in an empty folder', async (co
     'dist/src/index.d.ts',
     'dist/src/cli/main.js',
     'dist/src/runtime/wasmWorker.js',
+    'dist/studio/index.html',
     'wasm/kernels.wasm',
     'LICENSE',
   ]) {

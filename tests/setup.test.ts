@@ -63,6 +63,29 @@ test('stalePackages: asks for the packages of this platform and of no other', (c
   assert.deepEqual(stalePackages(root), ['node_modules/here (missing)']);
 });
 
+test('stalePackages: leaves out what only packages of other platforms need', (context) => {
+  const root = temporaryFolder(context);
+  const needs = (...names: readonly string[]): { dependencies: object } => ({
+    dependencies: Object.fromEntries(names.map((name) => [name, '1'])),
+  });
+  const optional = { version: '1.0.0', optional: true };
+  const lock = {
+    'node_modules/vax': { ...optional, cpu: ['vax'], ...needs('first', 'shared', 'nested') },
+    'node_modules/first': { ...optional, ...needs('second') },
+    'node_modules/second': optional,
+    'node_modules/here': { version: '1.0.0', ...needs('shared') },
+    'node_modules/shared': optional,
+    'node_modules/nested': optional,
+    'node_modules/vax/node_modules/nested': optional,
+  };
+  writeInstall(root, lock, {});
+  assert.deepEqual(stalePackages(root), [
+    'node_modules/here (missing)',
+    'node_modules/shared (missing)',
+    'node_modules/nested (missing)',
+  ]);
+});
+
 test('stalePackages: takes an install that was broken off for none', (context) => {
   const root = temporaryFolder(context);
   const lock = { 'node_modules/a': { version: '1.0.0' } };

@@ -22,9 +22,12 @@ interface LockEntry {
 }
 
 const manifest = JSON.parse(readProjectFile('package.json')) as Manifest;
-const scripts = projectFiles('', /\.[jt]s$/);
-const sources = projectFiles('', /\.(?:[jt]s|cpp|h|inl|def)$/);
-const texts = projectFiles('', /\.(?:[jt]s|cpp|h|inl|def|json|md|ya?ml|toml|sh|txt)$|^\.ci\//);
+const scripts = projectFiles('', /\.(?:[jt]s|tsx)$/);
+const sources = projectFiles('', /\.(?:[jt]s|tsx|css|cpp|h|inl|def)$/);
+const texts = projectFiles(
+  '',
+  /\.(?:[jt]s|tsx|css|html|cpp|h|inl|def|json|md|ya?ml|toml|sh|txt)$|^\.ci\//,
+);
 const documents = projectFiles('', /\.md$/);
 
 test('sources: short, narrow, headed by a comment, finished, well named', () => {

@@ -12,7 +12,10 @@ export interface ProjectFile {
 }
 
 /** Folders that hold what is made or brought, not written. */
-const FOREIGN = new Set(['node_modules', '.git', 'build', 'dist', 'runs', 'golden']);
+const FOREIGN = new Set(['node_modules', '.git', 'build', 'dist', 'golden']);
+
+/** Where runs lie by default; a folder of that name further down is a source's. */
+const RUNS = 'runs';
 
 /** Every file below a folder whose path passes, in a fixed order. */
 export function projectFiles(folder: string, wanted: RegExp): readonly ProjectFile[] {
@@ -20,7 +23,7 @@ export function projectFiles(folder: string, wanted: RegExp): readonly ProjectFi
   const visit = (path: string): void => {
     for (const entry of readdirSync(join(projectRoot, path), { withFileTypes: true })) {
       const inner = path === '' ? entry.name : `${path}/${entry.name}`;
-      if (entry.isDirectory() && !FOREIGN.has(entry.name)) visit(inner);
+      if (entry.isDirectory() && !FOREIGN.has(entry.name) && inner !== RUNS) visit(inner);
       else if (entry.isFile() && wanted.test(inner)) paths.push(inner);
     }
   };

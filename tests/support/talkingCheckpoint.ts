@@ -17,11 +17,16 @@ import { BYTE_TO_CODE } from '../../src/tokenizer/byteAlphabet.ts';
 
 const END_OF_TEXT = 256;
 
+/** The output head, and the copy of it that an MTP module carries. */
+const HEADS = /(lm_head|shared_head\.head)\.weight$/;
+
 export interface TalkingOptions {
   /** Control tokens behind the end of text, from id 257 on. */
   readonly controlTokens?: readonly string[];
   /** Written into `tokenizer_config.json`; without one there is no such file. */
   readonly chatTemplate?: string;
+  /** `endless`: a wide and deep one that takes its time and, when greedy, never ends by itself. */
+  readonly speech?: 'brief' | 'endless';
 }
 
 const smallest: ModelConfig = {
@@ -31,12 +36,19 @@ const smallest: ModelConfig = {
   ...{ nRoutedExperts: 8, moeIntermediateSize: 16, kvLoraRank: 16, qLoraRank: 24 },
 };
 
+/** 38 million parameters: some hundreds of tokens a second. */
+const endless: ModelConfig = {
+  ...smallest,
+  ...{ hiddenSize: 512, numHiddenLayers: 48, intermediateSize: 2048 },
+};
+
 /** @returns the folder it was given, with config, weights and tokenizer in it */
 export async function writeTalkingCheckpoint(
   folder: string,
-  { controlTokens = [], chatTemplate }: TalkingOptions = {},
+  { controlTokens = [], chatTemplate, speech = 'brief' }: TalkingOptions = {},
 ): Promise<string> {
-  const config = { ...smallest, vocabSize: END_OF_TEXT + 1 + controlTokens.length };
+  const model = speech === 'endless' ? endless : smallest;
+  const config = { ...model, vocabSize: END_OF_TEXT + 1 + controlTokens.length };
   const shapes = new Map([...checkpointTensors(config)].map(({ name, shape }) => [name, shape]));
   const values = (name: string): Float32Array => {
     const shape = shapes.get(name) ?? [];
@@ -44,7 +56,13 @@ export async function writeTalkingCheckpoint(
     if (name.endsWith('bias')) return out;
     // A stream for each name: the copies that MTP modules carry must equal their originals.
     const random = new Random(2024, name);
-    return shape.length === 1 ? out.fill(1) : out.map(() => 0.05 * random.normal());
+    if (shape.length === 1) return out.fill(1);
+    for (let i = 0; i < out.length; i++) out[i] = 0.05 * random.normal();
+    // Of so many scores one is above zero, always.
+    const width = config.hiddenSize;
+    const row = END_OF_TEXT * width;
+    if (speech === 'endless' && HEADS.test(name)) out.fill(0, row, row + width);
+    return out;
   };
   await writeCheckpoint(tensorsToWrite(config, values), {
     create: (file) => createFileSink(join(folder, file), 'new'),

@@ -4,7 +4,7 @@
  * to. Its weights are random, so it says nothing; grammars and budgets make it think, call and
  * answer.
  */
-import { writeTalkingCheckpoint } from './talkingCheckpoint.ts';
+import { type TalkingOptions, writeTalkingCheckpoint } from './talkingCheckpoint.ts';
 
 const [USER, ASSISTANT, THINK, THOUGHT] = ['<｜User｜>', '<｜Assistant｜>', '<think>', '</think>'];
 const [CALLS, CALLS_END] = ['<｜tool▁calls▁begin｜>', '<｜tool▁calls▁end｜>'];
@@ -41,8 +41,12 @@ const TEMPLATE =
   '{% endif %}{% endif %}';
 
 /** @returns the folder it was given */
-export function writeThinkingCheckpoint(folder: string): Promise<string> {
+export function writeThinkingCheckpoint(
+  folder: string,
+  speech: TalkingOptions['speech'] = 'brief',
+): Promise<string> {
   return writeTalkingCheckpoint(folder, {
+    speech,
     controlTokens: CONTROL_TOKENS,
     chatTemplate: TEMPLATE,
   });
