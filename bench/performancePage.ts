@@ -29,7 +29,9 @@ export function performancePage(ledger: string, page: string): Map<string, strin
   const latest = [...new Map(entries.map((entry) => [subjectOf(entry), entry])).values()];
   const [before, after] = [page.split(BEGIN)[0], page.split(END)[1]];
   if (after === undefined) throw new Error(`the page has no "${END}"`);
-  const tables = [comparisons(latest), singles(latest)].filter((table) => table !== '');
+  const tables = [comparisons(latest), singles(latest), frames(latest)].filter(
+    (table) => table !== '',
+  );
   const files = new Map([
     ['docs/performance.md', `${before}${BEGIN}\n\n${tables.join('\n\n')}\n\n${END}${after}`],
   ]);
@@ -96,6 +98,31 @@ function singles(entries: readonly LedgerEntry[]): string {
     'when',
   ];
   return rows.length === 0 ? '' : table(header, rows);
+}
+
+/** Of the studio's page in a browser: frames of each movement, and its own part of them. */
+function frames(entries: readonly LedgerEntry[]): string {
+  const rows = entries
+    .filter(({ command }) => command.startsWith('node bench/studioBrowser.ts'))
+    .flatMap(({ command, commit, date, figures }) =>
+      ['schedule', 'trace', 'charts'].flatMap((picture) => {
+        const { times } = object(figures[picture]);
+        return (Array.isArray(times) ? times.map(object) : []).map((each) => [
+          `${picture}: ${each.how}`,
+          milliseconds(each.medianFrame, each.mostFrame),
+          milliseconds(each.medianPaint, each.mostPaint),
+          `\`${command}\`, ${commit}, ${date}`,
+        ]);
+      }),
+    );
+  const header = ['the page in Chromium', 'a frame, ms (19 of 20)', 'painting, ms', 'how'];
+  // Of each movement what was recorded last.
+  const newest = [...new Map(rows.map((row) => [row[0], row])).values()];
+  return newest.length === 0 ? '' : table(header, newest);
+}
+
+function milliseconds(middle: unknown, most: unknown): string {
+  return `${Number(middle).toFixed(1)} (${Number(most).toFixed(1)})`;
 }
 
 function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
