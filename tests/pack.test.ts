@@ -113,7 +113,10 @@ async function useLibrary(app: string, context: TestContext): Promise<void> {
   assert.ok(stdout.trim().length > 0, 'the model said nothing');
 }
 
-test('package: installs without scripts and works in an empty folder', async (context) => {
+/** Packing, installing and starting take a minute alone, and many times that beside other work. */
+const LIMIT = { timeout: 900_000 };
+
+test('package: installs without scripts and works in an empty folder', LIMIT, async (context) => {
   const folder = temporaryFolder(context);
   const { tarball, files } = await pack(folder);
 
