@@ -12,6 +12,7 @@ import {
   frameIndexAt,
   frameOfLine,
   gridOf,
+  HistoryReader,
   withLines,
 } from './expertFrames.ts';
 
@@ -104,6 +105,32 @@ test('withLines: lines in any portions give the same frames', () => {
         history = withLines(history, lines.slice(from, from + (sizes[i] ?? 1)).join(''), 8);
       }
       assert.deepEqual(history, whole);
+    }),
+  );
+});
+
+test('HistoryReader: pieces cut anywhere, with lines that are no JSON, give the same frames', () => {
+  const broken = '{"kind":\n\n{"kind":"sample"}\n';
+  const text = lineOf(1, [1, 1]) + broken + lineOf(2, [2, 0]) + lineOf(3, [0, 2]);
+  const half = '{"kind":"step","step":4';
+  fc.assert(
+    fc.property(fc.array(fc.nat(text.length)), (cuts) => {
+      const reader = new HistoryReader();
+      let from = 0;
+      for (const to of [...cuts.toSorted((a, b) => a - b), text.length]) {
+        reader.add(text.slice(from, to));
+        from = to;
+      }
+      reader.add(half);
+      assert.deepEqual(
+        reader.history.frames.map(({ step }) => step),
+        [1, 2, 3],
+      );
+      // What was half a line before belongs to no line of the file that was begun anew.
+      reader.restart();
+      assert.deepEqual(reader.history, EMPTY_HISTORY);
+      reader.add(lineOf(7, [1, 1]));
+      assert.equal(reader.history.frames.at(-1)?.step, 7);
     }),
   );
 });

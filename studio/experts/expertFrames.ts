@@ -97,8 +97,7 @@ export function withLines(
   let { stride, numSeen } = history;
   let frames = [...history.frames];
   for (const line of text.split('\n')) {
-    if (line === '') continue;
-    const frame = frameOfLine(JSON.parse(line), frames.at(-1) ?? null);
+    const frame = frameOfLine(parsed(line), frames.at(-1) ?? null);
     if (frame === null) continue;
     while ((frames.at(-1)?.step ?? -1) >= frame.step) frames.pop();
     // The newest is only lent its place, unless its turn had come.
@@ -111,6 +110,39 @@ export function withLines(
     }
   }
   return { frames, stride, numSeen };
+}
+
+/** A line that is no JSON is the writer's trouble, and the view of runs tells of it. */
+function parsed(line: string): unknown {
+  if (line === '') return null;
+  try {
+    return JSON.parse(line);
+  } catch {
+    return null;
+  }
+}
+
+/** The history of a file that comes in pieces cut anywhere. */
+export class HistoryReader {
+  #rest = '';
+  #history = EMPTY_HISTORY;
+
+  get history(): ExpertHistory {
+    return this.#history;
+  }
+
+  add(text: string): void {
+    const all = this.#rest + text;
+    const end = all.lastIndexOf('\n') + 1;
+    this.#rest = all.slice(end);
+    if (end > 0) this.#history = withLines(this.#history, all.slice(0, end));
+  }
+
+  /** The file was begun anew. */
+  restart(): void {
+    this.#rest = '';
+    this.#history = EMPTY_HISTORY;
+  }
 }
 
 export type Measure = 'load' | 'bias';

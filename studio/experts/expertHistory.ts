@@ -1,8 +1,10 @@
 /** What the experts view follows: the runs there are, one run’s history or a server’s, its play. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
+import type { RunSummary } from '../../src/server/studio/wire.ts';
+import { listRuns } from '../api/runs.ts';
 import { type HeatScale, limitFor } from '../draw/heatMap.ts';
 import { EMPTY_HISTORY, type ExpertHistory, gridOf, type Measure } from './expertFrames.ts';
-import { followRun, PAGE_DOOR, type RunName, readRuns, readServing } from './readExperts.ts';
+import { followRun, PAGE_DOOR, readServing } from './readExperts.ts';
 
 /** Where a run would stand: the server's own counts. */
 export const SERVING = 'serving';
@@ -26,6 +28,9 @@ export function useScale(history: ExpertHistory, measure: Measure): HeatScale {
   }, [history, measure]);
 }
 
+/** What this view says of a run. */
+export type RunName = Pick<RunSummary, 'id' | 'name'>;
+
 export function useRuns(): {
   readonly runs: readonly RunName[] | null;
   readonly failure: string | null;
@@ -34,7 +39,7 @@ export function useRuns(): {
   const [failure, setFailure] = useState<string | null>(null);
   useEffect(() => {
     const read = (): void => {
-      readRuns(PAGE_DOOR).then(
+      listRuns().then(
         (found) => {
           setRuns((known) => (hasSameRuns(known, found) ? known : found));
           setFailure(null);
@@ -61,20 +66,26 @@ export interface Reading {
   readonly history: ExpertHistory;
   readonly failure: string | null;
   readonly isRead: boolean;
+  /** Of what is being read, where that is known. */
+  readonly share: number | null;
 }
 
-const NOTHING_READ: Reading = { history: EMPTY_HISTORY, failure: null, isRead: false };
+const NOTHING_READ: Reading = {
+  history: EMPTY_HISTORY,
+  ...{ failure: null, isRead: false, share: null },
+};
 
 export function useHistory(source: string | null): Reading {
   const [reading, setReading] = useState<Reading>(NOTHING_READ);
   useEffect(() => {
     setReading(NOTHING_READ);
     const show = (history: ExpertHistory): void =>
-      setReading({ history, failure: null, isRead: true });
+      setReading({ history, failure: null, isRead: true, share: null });
     const fail = (failure: string): void => setReading((was) => ({ ...was, failure }));
     if (source === null) return;
     if (source !== SERVING) {
-      return followRun(PAGE_DOOR, source, { history: show, failure: fail });
+      const progress = (share: number): void => setReading((was) => ({ ...was, share }));
+      return followRun(source, { history: show, progress, failure: fail });
     }
     let isCurrent = true;
     let history = EMPTY_HISTORY;

@@ -1,77 +1,56 @@
 /** Where frames come from: a run's metrics from their first byte and live, or a server's counts. */
-import { EMPTY_HISTORY, type ExpertHistory, withLines } from './expertFrames.ts';
+import { followMetrics } from '../api/runs.ts';
+import { EMPTY_HISTORY, type ExpertHistory, HistoryReader } from './expertFrames.ts';
 import { withRecording } from './servedFrames.ts';
 
-export interface RunName {
-  readonly id: string;
-  readonly name: string;
-}
-
-export interface Followed {
-  /** Whole lines, in order. */
-  readonly lines: (text: string) => void;
-  /** The file was begun anew: what came so far is not part of it. */
-  readonly restart: () => void;
-}
-
-/** A `fetch` of JSON and text, and a stream of events; a browser's, or a test's. */
+/** A `fetch` of JSON: a browser's, or a test's. */
 export interface Door {
   readonly fetch: typeof globalThis.fetch;
-  readonly follow: (url: string, on: Followed) => () => void;
 }
 
-export const PAGE_DOOR: Door = {
-  fetch: (...call) => globalThis.fetch(...call),
-  follow: (url, { lines, restart }) => {
-    const source = new EventSource(url);
-    source.onmessage = (event: MessageEvent<string>) => lines(event.data);
-    source.addEventListener('restart', restart);
-    return () => source.close();
-  },
-};
+export const PAGE_DOOR: Door = { fetch: (...call) => globalThis.fetch(...call) };
 
-export async function readRuns(door: Door): Promise<readonly RunName[]> {
-  return (await json(door, '/studio/api/runs')) as readonly RunName[];
+export interface HistoryListener {
+  readonly history: (history: ExpertHistory) => void;
+  /** How much of the file has been read, before its history is told for the first time. */
+  readonly progress: (share: number) => void;
+  readonly failure: (reason: string) => void;
 }
 
-/** The whole history now, then with each new line; @returns how to stop. */
-export function followRun(
-  door: Door,
-  runId: string,
-  on: {
-    readonly history: (history: ExpertHistory) => void;
-    readonly failure: (reason: string) => void;
-  },
-): () => void {
-  const base = `/studio/api/runs/${encodeURIComponent(runId)}`;
-  let isStopped = false;
-  let stopFollowing: (() => void) | null = null;
-  const begin = async (): Promise<void> => {
-    const response = await door.fetch(`${base}/metrics?from=0`);
-    if (!response.ok) throw new Error(await reasonOf(response));
-    let history = withLines(EMPTY_HISTORY, await response.text());
-    if (isStopped) return;
-    on.history(history);
-    const next = response.headers.get('x-next-byte') ?? '0';
-    stopFollowing = door.follow(`${base}/follow?from=${next}`, {
-      lines: (text) => {
-        const before = history.numSeen;
-        history = withLines(history, text);
-        if (history.numSeen !== before) on.history(history);
-      },
-      restart: () => {
-        history = EMPTY_HISTORY;
-        on.history(history);
-      },
-    });
+/** The whole history once it is read, then with each new line; @returns how to stop. */
+export function followRun(runId: string, on: HistoryListener): () => void {
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const reader = new HistoryReader();
+  let told: ExpertHistory | null = null;
+  let isCurrent = false;
+  const tell = (): void => {
+    if (signal.aborted || !isCurrent || told === reader.history) return;
+    told = reader.history;
+    on.history(told);
   };
-  begin().catch((error: unknown) => {
-    if (!isStopped) on.failure(error instanceof Error ? error.message : String(error));
+  void followMetrics({
+    ...{ id: runId, signal },
+    onText: (text) => {
+      reader.add(text);
+      tell();
+    },
+    onRestart: () => {
+      reader.restart();
+      tell();
+    },
+    onProgress: ({ done, total }) => {
+      if (!signal.aborted && !isCurrent) on.progress(done / total);
+    },
+    onCurrent: () => {
+      isCurrent = true;
+      // What was told before a failure is told again behind it.
+      told = null;
+      tell();
+    },
+    onFailure: on.failure,
   });
-  return () => {
-    isStopped = true;
-    stopFollowing?.();
-  };
+  return () => stopping.abort();
 }
 
 /** Whether a checkpoint is loaded: what may be asked of it is refused before. */

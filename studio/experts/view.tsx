@@ -5,6 +5,7 @@
  */
 import type { JSX } from 'preact';
 import { useMemo, useState } from 'preact/hooks';
+import { formatPercent } from '../../src/base/units.ts';
 import { useWords } from '../app/language.ts';
 import type { ViewProperties } from '../app/router.ts';
 import './experts.css';
@@ -14,12 +15,18 @@ import {
   frameIndexAt,
   type Measure,
 } from './expertFrames.ts';
-import { SERVING, useHistory, usePlaying, useRuns, useScale } from './expertHistory.ts';
+import {
+  type RunName,
+  SERVING,
+  useHistory,
+  usePlaying,
+  useRuns,
+  useScale,
+} from './expertHistory.ts';
 import { ExpertMap } from './expertMap.tsx';
 import { Facts, FoldedTable, type Say } from './expertTable.tsx';
 import type { MapPlace } from './mapLayout.ts';
 import { messages } from './messages.ts';
-import type { RunName } from './readExperts.ts';
 import { RoutingSection } from './routingSection.tsx';
 import { sinceEachBefore } from './servedFrames.ts';
 import { TimeMap } from './timeMap.tsx';
@@ -31,7 +38,7 @@ export function View({ parameters, setParameters }: ViewProperties): JSX.Element
   const isServed = source === SERVING;
   const measure: Measure = parameters.measure === 'bias' ? 'bias' : 'load';
   const isRecent = isServed && parameters.measure === 'recent';
-  const { history: read, failure, isRead } = useHistory(runs === null ? null : source);
+  const { history: read, failure, isRead, share } = useHistory(runs === null ? null : source);
   const history = useMemo(() => (isRecent ? sinceEachBefore(read) : read), [read, isRecent]);
   const step = parameters.step === undefined ? null : Number(parameters.step);
   const index = frameIndexAt(history, step);
@@ -76,7 +83,10 @@ export function View({ parameters, setParameters }: ViewProperties): JSX.Element
       </div>
       {problem !== null && <p role="alert">{say('failed', { reason: problem })}</p>}
       {frame === undefined && problem === null && (
-        <p role="status">{isRead ? say(emptyWord(source, runs)) : say('loading')}</p>
+        <p role="status">
+          {isRead ? say(emptyWord(source, runs)) : say('loading')}{' '}
+          {share === null ? '' : formatPercent(share)}
+        </p>
       )}
       {history.frames.length > 1 && (
         <TimeRow
