@@ -30,6 +30,7 @@ import type {
   EngineStats,
   ExpertLoads,
   PromptRoutes,
+  RequestTimes,
   ServedStep,
 } from './engineClient.ts';
 import { EngineCounts } from './engineCounts.ts';
@@ -59,6 +60,9 @@ export interface EngineOptions {
 /** Tokens that a grammar forces are run behind the last one, this many at most. */
 const MAX_FORCED = 8;
 
+/** Requests that have ended and are still told of. */
+const MAX_RECENT = 128;
+
 export class Engine {
   readonly info: EngineInfo;
   readonly #options: EngineOptions;
@@ -73,6 +77,8 @@ export class Engine {
   readonly #followed = new Map<number, CompiledGrammar>();
   /** Sequences that an executor may forget. */
   readonly #forgotten: number[] = [];
+  /** Ended ones, the last of them last. */
+  readonly #recent: RequestTimes[] = [];
   /** Told with the next step. */
   #events: EngineEvent[] = [];
   #nextSequenceId = 0;
@@ -210,7 +216,10 @@ export class Engine {
       blocks: [...this.#blocks.blocksOf(sequenceId)],
     }));
     const cache = { numBlocks, blockSize, requests, unused: this.#blocks.unusedBlocks };
-    return { steps: (await this.#options.recentSteps?.()) ?? [], cache };
+    const now = this.#options.clock.now();
+    const underWay = [...this.#sequences.values()].map((sequence) => sequence.timesAt(now));
+    const times = [...this.#recent, ...underWay].sort((a, b) => a.number - b.number);
+    return { steps: (await this.#options.recentSteps?.()) ?? [], cache, requests: times, now };
   }
 
   #begin(plan: BatchPlan, now: number): void {
@@ -362,7 +371,10 @@ export class Engine {
     return isPlain ? [] : rules.possible(outcome.drafts.slice(0, Math.max(0, room - 1)));
   }
 
-  #remove({ sequenceId, request }: Sequence): void {
+  #remove(sequence: Sequence): void {
+    const { sequenceId, request } = sequence;
+    if (this.#recent.length === MAX_RECENT) this.#recent.shift();
+    this.#recent.push(sequence.timesAt(this.#options.clock.now()));
     this.#scheduler.remove(sequenceId);
     this.#drafts.end(sequenceId);
     this.#sequences.delete(sequenceId);

@@ -183,11 +183,30 @@ export interface CacheMap {
   readonly unused: readonly number[];
 }
 
+/** What became of a request and when, in seconds of the engine's clock. */
+export interface RequestTimes {
+  readonly requestId: string;
+  /** Rises in the order of arrival. */
+  readonly number: number;
+  readonly arrived: number;
+  /** Taken from the queue for the first time; null: it never was, so far. */
+  readonly started: number | null;
+  readonly firstToken: number | null;
+  /** null while it is under way. */
+  readonly ended: number | null;
+  readonly reason: EngineEnd['reason'] | null;
+  readonly usage: EngineUsage;
+}
+
 /** What an engine has inside, for eyes. */
 export interface EngineInside {
   /** The last that computed something, in their order; none where nobody records them. */
   readonly steps: readonly ServedStep[];
   readonly cache: CacheMap;
+  /** Those under way, and of those that ended the last, in the order of arrival. */
+  readonly requests: readonly RequestTimes[];
+  /** On the clock of `requests`. */
+  readonly now: number;
 }
 
 /** `starting` while weights load, `failed` when it cannot come back. */

@@ -15,6 +15,7 @@ import type {
   EngineRequest,
   EngineToken,
   EngineUsage,
+  RequestTimes,
 } from './engineClient.ts';
 import { ShownText } from './shownText.ts';
 import { TokenRules, type TokenRulesOptions } from './tokenRules.ts';
@@ -44,6 +45,8 @@ interface Times {
   readonly arrived: number;
   started: number | null;
   first: number | null;
+  ended: number | null;
+  reason: EngineEnd['reason'] | null;
 }
 
 export class Sequence {
@@ -82,7 +85,10 @@ export class Sequence {
     const stop = request.stop ?? [];
     const showsSpecial = request.showsSpecial ?? false;
     this.#shown = new ShownText(options.tokenBytes, { stop, showsSpecial });
-    this.#times = { arrived: options.now, started: null, first: null };
+    this.#times = {
+      ...{ arrived: options.now, started: null, first: null },
+      ...{ ended: null, reason: null },
+    };
   }
 
   /** Tokens it may still get. */
@@ -90,6 +96,14 @@ export class Sequence {
     const { promptIds, maxTokens } = this.request;
     const most = Math.min(maxTokens, this.#options.maxContext - promptIds.length);
     return most - (this.ids.length - promptIds.length);
+  }
+
+  /** @param now of what is under way */
+  timesAt(now: number): RequestTimes {
+    const { first, ended, ...times } = this.#times;
+    const { requestId } = this.request;
+    const usage = this.#usage(ended ?? now);
+    return { requestId, number: this.sequenceId, ...times, firstToken: first, ended, usage };
   }
 
   /** Taken from the queue, for the first time or once more. */
@@ -200,6 +214,8 @@ export class Sequence {
 
   #end(end: Ending, now: number): EngineEnd {
     this.isEnded = true;
+    this.#times.ended = now;
+    this.#times.reason = end.reason;
     return { ...end, usage: this.#usage(now) };
   }
 

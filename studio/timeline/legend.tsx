@@ -26,7 +26,7 @@ export function Legend({ timeline }: { readonly timeline: Timeline }): JSX.Eleme
   const say: Words<Key> = useWords(messages);
   const there = new Set<number>();
   // Ranks of one picture are alike: the first rows have every colour that there is.
-  for (const { kinds } of timeline.rows.slice(0, 64)) for (const kind of kinds) there.add(kind);
+  for (const { kinds } of timeline.rows.slice(0, 128)) for (const kind of kinds) there.add(kind);
   return (
     <ul class="timeline-legend" aria-label={say('legend')}>
       {spanKinds
@@ -39,13 +39,15 @@ export function Legend({ timeline }: { readonly timeline: Timeline }): JSX.Eleme
             {say(names[kind])}
           </li>
         ))}
-      <li>
-        <svg viewBox="0 0 10 10" aria-hidden="true">
-          <rect width="10" height="10" rx="2" fill="var(--bubble)" />
-          <path d="M0 6 6 0M1 10 10 1M6 10 10 6" stroke="var(--bubble-hatch)" />
-        </svg>
-        {say('kindBubble')}
-      </li>
+      {timeline.rows.some(({ bubble }) => bubble !== null) ? (
+        <li>
+          <svg viewBox="0 0 10 10" aria-hidden="true">
+            <rect width="10" height="10" rx="2" fill="var(--bubble)" />
+            <path d="M0 6 6 0M1 10 10 1M6 10 10 6" stroke="var(--bubble-hatch)" />
+          </svg>
+          {say('kindBubble')}
+        </li>
+      ) : null}
       {hasTwoSources(timeline.rows) ? <Sources /> : null}
     </ul>
   );

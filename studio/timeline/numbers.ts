@@ -33,3 +33,8 @@ function digitsOf(step: number): number {
 export function formatShare(share: number | null): string {
   return share === null ? '–' : formatPercent(share);
 }
+
+/** Of tokens a second: three digits. */
+export function roundRate(rate: number): number {
+  return Number(rate.toPrecision(3));
+}

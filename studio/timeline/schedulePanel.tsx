@@ -4,18 +4,11 @@ import { useMemo } from 'preact/hooks';
 import { MoebiusError } from '../../src/base/errors.ts';
 import { scheduleNames } from '../../src/config/parallelPlan.ts';
 import { useWords } from '../app/language.ts';
-import { Legend } from './legend.tsx';
 import { messages } from './messages.ts';
 import { formatShare, formatUnits } from './numbers.ts';
-import { RowTable } from './rowTable.tsx';
 import { drawSchedule, fittingSize, repeatRows, type SchedulePicture } from './schedulePicture.ts';
-import { TimelineCanvas } from './timelineCanvas.tsx';
+import { type PanelProperties, TimelineFigure } from './timelineFigure.tsx';
 import { MOST_MICRO_BATCHES, MOST_RANKS, type TimelineParameters } from './timelineParameters.ts';
-
-export interface PanelProperties {
-  readonly values: TimelineParameters;
-  readonly change: (values: Partial<TimelineParameters>) => void;
-}
 
 /** A picture of so many passes takes a few seconds to make; more would freeze the page. */
 const MOST_PASSES = 300_000;
@@ -190,27 +183,15 @@ function Outcome({ outcome, values, change, resize }: OutcomeProperties): JSX.El
               share: formatShare(published.share),
             })}
           </p>
-          <Legend timeline={timeline} />
-          <p class="muted timeline-labels">{say('labels')}</p>
-          <TimelineCanvas
-            timeline={timeline}
-            format={formatUnits}
-            window={windowOf(values)}
-            onWindow={(window) => change(window ?? { from: 0, to: 0 })}
-            rowHeight={values.rowHeight}
-            onRowHeight={(rowHeight) => change({ rowHeight })}
-          />
-          <RowTable timeline={timeline} format={formatUnits} />
+          <TimelineFigure timeline={timeline} format={formatUnits} values={values} change={change}>
+            <p class="muted timeline-labels">{say('labels')}</p>
+          </TimelineFigure>
         </>
       );
     }
     default:
       return outcome satisfies never;
   }
-}
-
-export function windowOf({ from, to }: TimelineParameters): { from: number; to: number } | null {
-  return from < to ? { from, to } : null;
 }
 
 interface DialProperties {

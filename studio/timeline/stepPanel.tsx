@@ -5,14 +5,11 @@ import type { RunSummary } from '../../src/server/studio/wire.ts';
 import { listRuns } from '../api/runs.ts';
 import { useWords } from '../app/language.ts';
 import { CacheFigure } from './cacheFigure.tsx';
-import { Legend } from './legend.tsx';
 import { messages } from './messages.ts';
 import { formatSeconds, formatShare } from './numbers.ts';
-import { RowTable } from './rowTable.tsx';
-import { type PanelProperties, windowOf } from './schedulePanel.tsx';
 import { LOADING, SERVING, type StepsState, watchSteps } from './stepSources.ts';
 import { drawStep, type StepPicture, type StepSpans } from './stepSpans.ts';
-import { TimelineCanvas } from './timelineCanvas.tsx';
+import { type PanelProperties, TimelineFigure } from './timelineFigure.tsx';
 
 export function StepPanel({ values, change }: PanelProperties): JSX.Element {
   const say = useWords(messages);
@@ -75,19 +72,17 @@ export function StepPanel({ values, change }: PanelProperties): JSX.Element {
       ) : (
         <>
           <StepFacts picture={picture} />
-          <Legend timeline={picture.timeline} />
-          <TimelineCanvas
+          <TimelineFigure
             timeline={picture.timeline}
             format={formatSeconds}
-            window={windowOf(values)}
-            onWindow={(window) => change(window ?? { from: 0, to: 0 })}
-            rowHeight={values.rowHeight}
-            onRowHeight={(rowHeight) => change({ rowHeight })}
+            values={values}
+            change={change}
           />
-          <RowTable timeline={picture.timeline} format={formatSeconds} />
         </>
       )}
-      {state.kind === 'read' && state.cache !== null ? <CacheFigure cache={state.cache} /> : null}
+      {state.kind === 'read' && state.served !== null ? (
+        <CacheFigure cache={state.served.cache} />
+      ) : null}
     </section>
   );
 }
@@ -116,7 +111,7 @@ interface AbsenceProperties {
   readonly source: string;
 }
 
-function Absence({ state, source }: AbsenceProperties): JSX.Element {
+export function Absence({ state, source }: AbsenceProperties): JSX.Element {
   const say = useWords(messages);
   switch (state.kind) {
     case 'loading':
@@ -154,7 +149,7 @@ function useRuns(): readonly RunSummary[] | null {
   return runs;
 }
 
-function useSteps(source: string | null): StepsState {
+export function useSteps(source: string | null): StepsState {
   const [state, setState] = useState<StepsState>(LOADING);
   useEffect(() => {
     setState(LOADING);

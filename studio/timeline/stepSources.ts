@@ -1,9 +1,10 @@
 /** Where steps come from: a run's metrics, followed as they grow, or the engine that serves now. */
 import type { ServedInside } from '../../src/server/studio/wire.ts';
-import type { CacheMap } from '../../src/serving/engineClient.ts';
 import { API } from '../api/fetchJson.ts';
 import { followMetrics } from '../api/runs.ts';
 import { StepReader, type StepSpans, sinceItsFirst } from './stepSpans.ts';
+
+export type ServedNow = Pick<ServedInside, 'cache' | 'requests' | 'now'>;
 
 /** In place of a run's id. */
 export const SERVING = 'serving';
@@ -14,8 +15,8 @@ export type StepsState =
   | {
       readonly kind: 'read';
       readonly steps: readonly StepSpans[];
-      /** Of a server. */
-      readonly cache: CacheMap | null;
+      /** Of a server: its cache, its requests, and what time it is there. */
+      readonly served: ServedNow | null;
     }
   /** Nothing is served. */
   | { readonly kind: 'none' }
@@ -46,7 +47,7 @@ async function followRun(
   const tell = (): void => {
     if (signal.aborted || !isCurrent || told === reader.steps) return;
     told = reader.steps;
-    onState({ kind: 'read', steps: told, cache: null });
+    onState({ kind: 'read', steps: told, served: null });
   };
   await followMetrics({
     ...{ id, signal },
@@ -60,6 +61,8 @@ async function followRun(
     },
     onCurrent: () => {
       isCurrent = true;
+      // What was told before a failure is told again behind it.
+      told = null;
       tell();
     },
     onFailure: (reason) => onState({ kind: 'failed', reason }),
@@ -79,9 +82,10 @@ async function pollServing(
         onState({ kind: 'none' });
         last = '';
       } else if (response.ok) {
-        const { steps, cache } = (await response.json()) as ServedInside;
-        const newest = JSON.stringify([steps.at(-1)?.step, cache]);
-        if (newest !== last) onState({ kind: 'read', steps: steps.map(sinceItsFirst), cache });
+        const { steps, cache, requests, now } = (await response.json()) as ServedInside;
+        const newest = JSON.stringify([steps.at(-1)?.step, cache, requests]);
+        const served = { cache, requests, now };
+        if (newest !== last) onState({ kind: 'read', steps: steps.map(sinceItsFirst), served });
         last = newest;
       } else onState({ kind: 'failed', reason: `HTTP ${response.status}` });
     } catch (error) {

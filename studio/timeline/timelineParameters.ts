@@ -2,7 +2,9 @@
 import { type ScheduleName, scheduleNames } from '../../src/config/parallelPlan.ts';
 import { choice, integer, number, type Shape, text } from '../app/router.ts';
 
-export type PictureName = 'schedule' | 'steps' | 'trace';
+import type { Alignment } from './requestRows.ts';
+
+export type PictureName = 'schedule' | 'steps' | 'requests' | 'trace';
 
 export interface TimelineParameters {
   readonly picture: PictureName;
@@ -20,6 +22,8 @@ export interface TimelineParameters {
   readonly B: number;
   readonly W: number;
   readonly FB: number;
+  /** Of requests: where the time of each is counted from. */
+  readonly alignment: Alignment;
   /** The window, in the units of the picture; both 0 for all. */
   readonly from: number;
   readonly to: number;
@@ -33,7 +37,7 @@ export const MOST_RANKS = 2048;
 export const MOST_MICRO_BATCHES = 4096;
 
 export const timelineParameters: Shape<TimelineParameters> = {
-  picture: choice<PictureName>(['schedule', 'steps', 'trace'], 'schedule'),
+  picture: choice<PictureName>(['schedule', 'steps', 'requests', 'trace'], 'schedule'),
   source: text(''),
   step: integer({ fallback: 0, least: 0 }),
   schedule: choice<ScheduleName>(scheduleNames, 'dualpipe'),
@@ -45,6 +49,7 @@ export const timelineParameters: Shape<TimelineParameters> = {
   B: number({ fallback: 2, ...price }),
   W: number({ fallback: 1, ...price }),
   FB: number({ fallback: 3, ...price }),
+  alignment: choice<Alignment>(['clock', 'arrival'], 'clock'),
   from: number({ fallback: 0 }),
   to: number({ fallback: 0 }),
   rowHeight: number({ fallback: 0, least: 0, most: 40 }),

@@ -3,13 +3,10 @@ import type { JSX } from 'preact';
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { useWords } from '../app/language.ts';
 import type { RowSource } from '../draw/timelineIndex.ts';
-import { Legend } from './legend.tsx';
 import { messages } from './messages.ts';
 import { formatSeconds, formatShare } from './numbers.ts';
 import { closeTrace, type OpenTrace, openTrace, openTraces, watchTraces } from './openTraces.ts';
-import { RowTable } from './rowTable.tsx';
-import { type PanelProperties, windowOf } from './schedulePanel.tsx';
-import { TimelineCanvas } from './timelineCanvas.tsx';
+import { type PanelProperties, TimelineFigure } from './timelineFigure.tsx';
 import { drawTraces, type TraceRows } from './traceRows.ts';
 
 const SOURCES: readonly RowSource[] = ['real', 'simulated'];
@@ -66,16 +63,12 @@ export function TracePanel({ values, change }: PanelProperties): JSX.Element {
               </p>
             ))}
           </div>
-          <Legend timeline={picture.timeline} />
-          <TimelineCanvas
+          <TimelineFigure
             timeline={picture.timeline}
             format={formatSeconds}
-            window={windowOf(values)}
-            onWindow={(window) => change(window ?? { from: 0, to: 0 })}
-            rowHeight={values.rowHeight}
-            onRowHeight={(rowHeight) => change({ rowHeight })}
+            values={values}
+            change={change}
           />
-          <RowTable timeline={picture.timeline} format={formatSeconds} />
         </>
       )}
     </section>

@@ -1,15 +1,17 @@
-/** The timeline: schedules drawn live by the policies; traces, real above simulated. */
+/** The timeline: schedules by the policies, steps, requests, and traces, real above simulated. */
 import type { JSX } from 'preact';
 import { useWords } from '../app/language.ts';
 import { readParameters, type ViewProperties, writeParameters } from '../app/router.ts';
 import { messages } from './messages.ts';
-import { type PanelProperties, SchedulePanel } from './schedulePanel.tsx';
+import { RequestPanel } from './requestPanel.tsx';
+import { SchedulePanel } from './schedulePanel.tsx';
 import { StepPanel } from './stepPanel.tsx';
 import './timeline.css';
+import type { PanelProperties } from './timelineFigure.tsx';
 import { type PictureName, timelineParameters } from './timelineParameters.ts';
 import { TracePanel } from './tracePanel.tsx';
 
-const PICTURES: readonly PictureName[] = ['schedule', 'steps', 'trace'];
+const PICTURES: readonly PictureName[] = ['schedule', 'steps', 'requests', 'trace'];
 
 export function View({ parameters, setParameters }: ViewProperties): JSX.Element {
   const say = useWords(messages);
@@ -46,6 +48,8 @@ function Panel({ values, change }: PanelProperties): JSX.Element {
       return <SchedulePanel values={values} change={change} />;
     case 'steps':
       return <StepPanel values={values} change={change} />;
+    case 'requests':
+      return <RequestPanel values={values} change={change} />;
     case 'trace':
       return <TracePanel values={values} change={change} />;
     default:

@@ -87,7 +87,7 @@ export interface ServedExperts {
   }[];
 }
 
-/** The engine's last steps, with the same programs on this machine's limits, and its cache now. */
+/** The engine's last steps with forecasts by this machine's limits, its requests, its cache. */
 export interface ServedInside extends EngineInside {
   readonly checkpoint: string;
 }
