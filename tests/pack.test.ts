@@ -28,7 +28,7 @@ const strangersEnvironment = Object.fromEntries(
       .split(delimiter)
       .filter((folder) => !folder.startsWith(projectRoot))
       .join(delimiter),
-  }).filter(([name]) => !/^(?:npm_|NODE_|INIT_CWD$)/i.test(name)),
+  }).filter(([name]) => !/^(?:npm_|NODE_(?!EXTRA_CA_CERTS$)|INIT_CWD$)/i.test(name)),
 );
 
 async function run(program: string, args: readonly string[], cwd: string): Promise<Ended> {

@@ -60,13 +60,13 @@ test('bench serve: prompts of a file, and failures by their reasons', async (con
 
 test('bench serve --config: starts a server with made-up weights, and ends it', async (context) => {
   const path = join(temporaryFolder(context), 'config.json');
-  const config = { ...v3Mini, vocabSize: 512, hiddenSize: 128, numHiddenLayers: 2 };
+  const config = { ...v3Mini, vocabSize: 512, hiddenSize: 512, numHiddenLayers: 8 };
   writeFileSync(path, JSON.stringify(serializeModelConfig(config)));
   const own = ['--config', path, '--dtype', 'f32', '--num-prompts', '2'];
   const json = await moebiusJson('bench', 'serve', '--tiny', ...own);
   assert.equal(json.successful, 2);
   // A few tokens of a small model would all come in the first piece of a stream.
-  const serve = ['--serve', '--stream-interval 0'];
+  const serve = ['--tokens', '32', '--serve', '--stream-interval 0'];
   const compared = ['--config', path, '--batch', '2', '--tiny', ...serve];
   const { ratio, ratioOfMeans } = await moebiusJson('bench', 'compare', 'serve', ...compared);
   assert.ok(Number(ratio) > 0 && Number(ratioOfMeans) > 0);

@@ -1,4 +1,4 @@
-/** A quarter of a minute of what `tests/long/serveLoad.test.ts` does for five. */
+/** Eight seconds of what `tests/long/serveLoad.test.ts` does for five. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { LiveMemory } from '../support/abuse/liveMemory.ts';
@@ -14,6 +14,7 @@ test('serve: eight seconds of users and attackers leave nothing behind', async (
     ...{ url, processId, memory, seconds: 8, numUsers: 40, numAttackers: 4, seed: 7 },
   });
   context.diagnostic(JSON.stringify(report));
-  assertRecovered(report);
+  // After two seconds code is still compiled and heaps still grow; what is held tells of leaks.
+  assertRecovered(report, 128 * 2 ** 20);
   assert.ok(report.answers.answered > 20 && report.answers.left > 20 && report.numAttacks > 50);
 });
