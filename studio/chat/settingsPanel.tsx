@@ -1,5 +1,6 @@
 /** How tokens are drawn, as a folded form; every change holds for the next reply. */
 import type { JSX } from 'preact';
+import { DraftInput } from '../app/draftInput.tsx';
 import { type ChatSettings, DEFAULT_SETTINGS, type Manner } from './chatRequest.ts';
 import type { Say } from './replyText.tsx';
 
@@ -41,28 +42,29 @@ export function SettingsPanel({ settings, manner, say, onChange }: Properties): 
         {NUMBERS.map(([key, bounds]) => (
           <label key={key}>
             {say(key)}
-            <input
+            <DraftInput
               type="number"
               {...bounds}
               value={settings[key]}
-              onChange={(event) => {
-                const value = event.currentTarget.valueAsNumber;
+              onEnter={(text) => {
                 // What makes no number is what it was at first.
-                const wanted = Number.isFinite(value) ? value : DEFAULT_SETTINGS[key];
+                const wanted = numberIn(text) ?? DEFAULT_SETTINGS[key];
                 onChange({ [key]: Math.max(bounds.min, Math.min(bounds.max, wanted)) });
+                return 'taken';
               }}
             />
           </label>
         ))}
         <label>
           {say('seed')}
-          <input
+          <DraftInput
             type="number"
             step={1}
             value={settings.seed ?? ''}
-            onChange={(event) => {
-              const value = event.currentTarget.valueAsNumber;
-              onChange({ seed: Number.isFinite(value) ? Math.trunc(value) : null });
+            onEnter={(text) => {
+              const value = numberIn(text);
+              onChange({ seed: value === null ? null : Math.trunc(value) });
+              return 'taken';
             }}
           />
         </label>
@@ -92,6 +94,12 @@ export function SettingsPanel({ settings, manner, say, onChange }: Properties): 
       </div>
     </details>
   );
+}
+
+/** null where none is written. */
+function numberIn(text: string): number | null {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  return Number.isFinite(value) ? value : null;
 }
 
 interface ChoiceProperties<T extends 'auto' | 'on' | 'off'> {

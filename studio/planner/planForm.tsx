@@ -5,6 +5,7 @@ import type { ClusterSpec } from '../../src/config/clusterSpec.ts';
 import { clusterNames, findCluster } from '../../src/config/clusters/clusters.ts';
 import { recomputePolicies, scheduleNames } from '../../src/config/parallelPlan.ts';
 import { plannedModelNames } from '../../src/config/presets/dense.ts';
+import { DraftInput, type Entered } from '../app/draftInput.tsx';
 import { useWords } from '../app/language.ts';
 import {
   amountOf,
@@ -241,16 +242,17 @@ function Field({ label, value, own, hint, counts, onEnter }: FieldProperties): J
   const id = useId();
   const [isWrong, setWrong] = useState(false);
   useEffect(() => setWrong(false), [value]);
-  const enter = (text: string): void => {
+  const enter = (text: string): Entered => {
     const isMeant = text === '' || counts === undefined || COUNT[counts].test(text);
     setWrong(!isMeant);
     if (isMeant) onEnter(text);
+    return isMeant ? 'taken' : 'kept';
   };
   const said = isWrong ? say(counts === 'several' ? 'needCounts' : 'needCount') : hint;
   return (
     <div class={counts === undefined ? 'field across' : 'field'}>
       <label for={id}>{label}</label>
-      <input
+      <DraftInput
         id={id}
         type="text"
         inputMode={counts === undefined ? 'text' : 'numeric'}
@@ -258,7 +260,7 @@ function Field({ label, value, own, hint, counts, onEnter }: FieldProperties): J
         placeholder={own}
         aria-invalid={isWrong}
         aria-describedby={said === undefined ? undefined : `${id}-said`}
-        onChange={({ currentTarget }) => enter(currentTarget.value.trim())}
+        onEnter={(text) => enter(text.trim())}
       />
       {said === undefined ? null : (
         <small id={`${id}-said`} class={isWrong ? 'wrong' : 'muted'}>

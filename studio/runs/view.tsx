@@ -7,6 +7,7 @@
 import type { JSX } from 'preact';
 import 'uplot/dist/uPlot.min.css';
 import './runs.css';
+import { DraftInput } from '../app/draftInput.tsx';
 import { useWords } from '../app/language.ts';
 import {
   list,
@@ -126,27 +127,28 @@ interface RangeProperties {
 /** The same as dragging over a chart, for the keyboard. */
 function RangeInputs({ range, onRange }: RangeProperties): JSX.Element {
   const say = useWords(messages);
-  const take = (next: StepRange): void => {
+  const take = (next: StepRange): 'taken' => {
     if (next.to > next.from) onRange(next);
+    return 'taken';
   };
   return (
     <div class="row">
       <label>
         {say('from')}{' '}
-        <input
+        <DraftInput
           type="number"
           min={0}
           value={range.from}
-          onChange={(event) => take({ ...range, from: event.currentTarget.valueAsNumber })}
+          onEnter={(text) => take({ ...range, from: Number.parseFloat(text) })}
         />
       </label>
       <label>
         {say('to')}{' '}
-        <input
+        <DraftInput
           type="number"
           min={0}
           value={range.to}
-          onChange={(event) => take({ ...range, to: event.currentTarget.valueAsNumber })}
+          onEnter={(text) => take({ ...range, to: Number.parseFloat(text) })}
         />
       </label>
       <button type="button" onClick={() => onRange(undefined)}>

@@ -3,6 +3,7 @@ import type { JSX } from 'preact';
 import { useMemo } from 'preact/hooks';
 import { MoebiusError } from '../../src/base/errors.ts';
 import { scheduleNames } from '../../src/config/parallelPlan.ts';
+import { DraftInput } from '../app/draftInput.tsx';
 import { useWords } from '../app/language.ts';
 import { messages } from './messages.ts';
 import { formatShare, formatUnits } from './numbers.ts';
@@ -207,11 +208,13 @@ interface DialProperties {
 
 function Dial(properties: DialProperties): JSX.Element {
   const { label, value, least, slider, most, step, onValue } = properties;
-  const take = (text: string): void => {
+  const take = (text: string): 'taken' => {
     const number = Number(text);
-    if (text.trim() === '' || !Number.isFinite(number)) return;
+    // What is no number leaves the one that was there.
+    if (text.trim() === '' || !Number.isFinite(number)) return 'taken';
     const whole = step >= 1 ? Math.round(number) : number;
     onValue(Math.min(most, Math.max(least, whole)));
+    return 'taken';
   };
   return (
     <label>
@@ -224,14 +227,14 @@ function Dial(properties: DialProperties): JSX.Element {
         value={Math.min(value, slider)}
         onInput={(event) => take(event.currentTarget.value)}
       />
-      <input
+      <DraftInput
         type="number"
         aria-label={label}
         min={least}
         max={most}
         step="any"
         value={value}
-        onChange={(event) => take(event.currentTarget.value)}
+        onEnter={take}
       />
     </label>
   );

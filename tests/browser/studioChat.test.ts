@@ -165,6 +165,11 @@ test(
     await say(page, 'the old captain');
     await came.waitFor(PATIENCE);
     await until(async () => (await page.evaluate<number>('window.lengths.size')) > 4);
+    // A reply that comes draws the page anew time and again, and takes no digit from who types.
+    const most = page.locator('.settings').getByLabel('Tokens at most');
+    await most.fill('');
+    await most.pressSequentially('3999', { delay: 100 });
+    assert.equal(await most.inputValue(), '3999');
     await page.getByRole('button', { name: 'Stop' }).click();
     await ended(page, 'stopped');
     assert.ok((await reply(page)).length > 0);

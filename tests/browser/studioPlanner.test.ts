@@ -296,6 +296,11 @@ test(
     await page.getByRole('button', { name: 'Search the layout' }).click();
     const status = page.getByRole('status');
     await status.filter({ hasText: /plans priced|walking the best/ }).waitFor(PATIENCE);
+    // Its progress draws the page anew, and takes no digit from who types.
+    const batch = page.getByLabel('Global batch');
+    await batch.pressSequentially('2048', { delay: 150 });
+    assert.equal(await batch.inputValue(), '2048');
+    await batch.fill('');
     // Each of these is answered by the page's own thread, which the search leaves alone.
     const folded = page.locator('.planner details').first();
     await folded.locator('summary').click();
