@@ -6,7 +6,8 @@
  * A section is `rooflineFma` without a step: nothing is computed. First many sections in one call,
  * one behind another, with both sides spinning: seconds of one on all threads less those on one.
  * Then single sections, each behind a pause in which the caller computes and the pool has nothing
- * to do: a worker that waited in vain for two milliseconds sleeps and has to be woken.
+ * to do: a worker that waited in vain for two milliseconds sleeps and has to be woken. A share that
+ * no worker has begun by then is the caller's, and as these are empty it mostly is.
  * Medians and tenths, as what disturbs belongs to it. The last line is JSON.
  */
 import { parseArgs } from 'node:util';

@@ -1,4 +1,7 @@
-// A static split: every section wakes all its threads, each takes the range of its number.
+// A static split: every section wakes all its threads, each takes the share of its number. A share
+// belongs to whoever claims it first: the caller, done with its own, claims those whose workers have
+// not begun. On cores shared with others a worker that is called may come a time slice later, which
+// is a thousand sections of decoding; only one that is interrupted within its share is waited for.
 //
 // Workers keep off the core that calls. Left to itself Linux may wake a worker on the caller's own
 // core, where it runs only once the caller has given up spinning, section by section for seconds on
@@ -52,9 +55,18 @@ uint32_t awaitChange(const std::atomic<uint32_t>& value, uint32_t seen) {
 
 // One line per word that threads wait on.
 struct Pool::State {
-  // Counts the sections a worker has been called to; only called workers are woken.
   struct alignas(64) Seat {
+    // Counts the sections a worker has been called to; only called workers are woken.
     std::atomic<uint32_t> calls{0};
+    // Counts those whose share was begun, by the worker or by the caller. A section ends when all
+    // its shares have: it is as many as `calls`, or one less.
+    std::atomic<uint32_t> claims{0};
+
+    // Of the section with this number; a worker that comes late finds a later one, or none.
+    bool claim(uint32_t call) {
+      uint32_t before = call - 1;
+      return claims.compare_exchange_strong(before, call, std::memory_order_acq_rel);
+    }
   };
   Seat seats[kMaxThreads];
   alignas(64) std::atomic<uint32_t> pending{0};
@@ -81,6 +93,7 @@ void* Pool::work(void* start) {
   uint32_t seen = 0;
   for (;;) {
     seen = awaitChange(state.seats[thread].calls, seen);
+    if (!state.seats[thread].claim(seen)) continue;
     state.task(state.data, thread);
     if (state.pending.fetch_sub(1, std::memory_order_acq_rel) == 1) state.pending.notify_one();
   }
@@ -135,6 +148,13 @@ void Pool::run(int threads, void (*task)(void* data, int thread), void* data) {
   task(data, 0);
   // Shares that no worker could be had for.
   for (int thread = workers + 1; thread < threads; thread++) task(data, thread);
+  // Nobody else calls, so `calls` is the section's own number.
+  for (int thread = workers; thread > 0; thread--) {
+    State::Seat& seat = state.seats[thread];
+    if (!seat.claim(seat.calls.load(std::memory_order_relaxed))) continue;
+    task(data, thread);
+    state.pending.fetch_sub(1, std::memory_order_acq_rel);
+  }
   for (uint32_t left = state.pending.load(std::memory_order_acquire); left != 0;) {
     left = awaitChange(state.pending, left);
   }
