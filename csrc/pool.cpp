@@ -1,7 +1,7 @@
 // A static split: every section wakes all its threads, each takes the share of its number. A share
-// belongs to whoever claims it first: the caller, done with its own, claims those whose workers have
-// not begun. On cores shared with others a worker that is called may come a time slice later, which
-// is a thousand sections of decoding; only one that is interrupted within its share is waited for.
+// belongs to whoever claims it first: the caller, done with its own, claims those whose workers
+// have not begun. On cores shared with others a worker that is called may come a time slice later,
+// a thousand sections of decoding; only one that is interrupted within its share is waited for.
 //
 // Workers keep off the core that calls. Left to itself Linux may wake a worker on the caller's own
 // core, where it runs only once the caller has given up spinning, section by section for seconds on
