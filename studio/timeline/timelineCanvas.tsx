@@ -99,6 +99,7 @@ export function TimelineCanvas(properties: TimelineCanvasProperties): JSX.Elemen
     repaint();
     clearTimeout(state.current.rest);
     state.current.rest = setTimeout(() => {
+      state.current.rest = 0;
       const { timeline: whole, onWindow } = latest.current.properties;
       const isWhole = next.from <= whole.start && next.to >= whole.end;
       const told = isWhole ? null : { from: next.from, to: next.to };
@@ -291,6 +292,7 @@ function sizedContext(
 interface CanvasState {
   view: TimelineView | null;
   frame: number;
+  /** Not 0 while the window moves: what it moves to has not been told yet. */
   rest: number;
   /** What was last told to `onWindow`, or came from the address. */
   told: TimelineWindow | null;
@@ -316,7 +318,7 @@ function nameWidthOf({ rows }: Timeline): number {
 function fitView(
   element: HTMLCanvasElement,
   properties: TimelineCanvasProperties,
-  { view, told }: CanvasState,
+  { view, told, rest }: CanvasState,
 ): TimelineView {
   const { timeline, window } = properties;
   const sizes = {
@@ -326,7 +328,9 @@ function fitView(
     top: view?.top ?? 0,
   };
   const isNew = window?.from !== told?.from || window?.to !== told?.to;
-  if (view === null || isNew || window === null) {
+  // What was told a moment ago comes back as a property, maybe when one has moved on already.
+  const isMoving = rest !== 0;
+  if (view === null || isNew || (window === null && !isMoving)) {
     const { from, to } = window ?? { from: timeline.start, to: timeline.end };
     return from < to
       ? keepWithin({ ...sizes, from, to }, timeline)

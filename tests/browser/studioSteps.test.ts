@@ -34,6 +34,7 @@ async function untilFacts(page: Page, { real, simulated }: StepSpans): Promise<v
 async function tableRows(page: Page): Promise<readonly (readonly string[])[]> {
   const details = page.locator('details', { has: page.getByText('As a table') }).first();
   if ((await details.getAttribute('open')) === null) await details.locator('summary').click();
+  await details.locator('tbody tr').first().waitFor();
   const rows = await details.locator('tbody tr').all();
   const cells = rows.map((row) => row.locator('th, td').allInnerTexts());
   return (await Promise.all(cells)).map((each) => each.slice(0, 3));

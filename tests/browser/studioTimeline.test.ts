@@ -143,6 +143,7 @@ test(
     const golden = goldenJson('pipeline/dualpipe-pp8-mb20.json') as Record<string, object[]>;
     await page.getByText('As a table').click();
     const rows = page.locator('.timeline-passes');
+    await rows.first().waitFor();
     assert.equal(await rows.count(), 8);
     await settle(page);
     const canvas = page.locator('canvas[data-from]');
