@@ -338,6 +338,7 @@ test(
     }
     await settle(page);
     await page.getByText('As a table').click();
+    await page.locator('details table tbody tr').first().waitFor();
     const rows = await page.locator('details table tbody tr').allInnerTexts();
     assert.match(at(rows, 0), /^0 compute\s+Real\s/);
     assert.match(at(rows, 1), /^0 compute\s+Simulated\s/);
