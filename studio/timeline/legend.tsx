@@ -25,7 +25,7 @@ const names: Readonly<Record<SpanKind, Key>> = {
 export function Legend({ timeline }: { readonly timeline: Timeline }): JSX.Element {
   const say: Words<Key> = useWords(messages);
   const there = new Set<number>();
-  // Ranks of one picture are alike: the first rows have every colour that there is.
+  // Ranks of one picture are alike, so the first rows have every colour; requests are no more rows.
   for (const { kinds } of timeline.rows.slice(0, 128)) for (const kind of kinds) there.add(kind);
   return (
     <ul class="timeline-legend" aria-label={say('legend')}>
